@@ -1,0 +1,210 @@
+// Package wire holds what all services of the local cloud share on the wire:
+// AWS's protocols (awsJson, query, restJson), AWS-shaped errors and request
+// ids, and the table of operations from which requests are routed. It knows
+// no service's behaviour.
+//
+// The aws-sdk-go-v2 input and output structs are the wire types, so that
+// shapes follow the SDK pin and need no code generation.
+package wire
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"sort"
+	"strings"
+)
+
+// Protocol is one of AWS's wire protocols.
+type Protocol int
+
+// The protocols served here.
+const (
+	JSON10 Protocol = iota + 1
+	JSON11
+	Query
+	RESTJSON // routed by the service itself; see Service.REST
+)
+
+// MaxBody bounds a request body, in bytes (S3 has its own path).
+const MaxBody = 16 << 20
+
+// Authorize decides whether the caller in ctx may do action ("sagemaker:CreateModel")
+// on resource (an ARN or "*"); a refusal is an *Error with AWS's code.
+type Authorize func(ctx context.Context, action, resource string) error
+
+// Operation is one API operation, callable in JSON whatever its wire protocol.
+type Operation struct {
+	Name string
+	// call runs the operation on decoded input; in and out are pointers to SDK structs.
+	in        reflect.Type
+	call      func(ctx context.Context, in any) (any, error)
+	resources func(in any) []string
+}
+
+// Op makes an Operation of a function over SDK structs.
+func Op[In, Out any](name string, f func(context.Context, *In) (*Out, error)) Operation {
+	return Operation{
+		Name: name,
+		in:   reflect.TypeFor[In](),
+		call: func(ctx context.Context, in any) (any, error) { return f(ctx, in.(*In)) },
+	}
+}
+
+// On names the resource ARNs that the caller's policy must allow; without it
+// the resource is "*".
+func On[In any](op Operation, f func(*In) []string) Operation {
+	op.resources = func(in any) []string { return f(in.(*In)) }
+	return op
+}
+
+// Service is one AWS service: its names on the wire and its operations.
+type Service struct {
+	Name      string // SigV4 scope name and IAM prefix, e.g. "states"
+	Protocol  Protocol
+	Target    string // X-Amz-Target prefix, e.g. "AWSStepFunctions"
+	Version   string // query API version, e.g. "2010-05-15"
+	Namespace string // query XML namespace
+	Lower     bool   // member names are lowerCamel on the wire (Step Functions, Logs)
+	Ops       map[string]Operation
+	REST      http.Handler // RESTJSON only
+	Authorize Authorize    // nil allows everything (tests)
+	Log       *slog.Logger
+}
+
+// Add registers operations; a name given twice is a programming error.
+func (s *Service) Add(ops ...Operation) {
+	if s.Ops == nil {
+		s.Ops = map[string]Operation{}
+	}
+	for _, op := range ops {
+		if _, dup := s.Ops[op.Name]; dup {
+			panic("wire: operation given twice: " + s.Name + ":" + op.Name)
+		}
+		s.Ops[op.Name] = op
+	}
+}
+
+// Operations lists the names of the operations, sorted.
+func (s *Service) Operations() []string {
+	names := make([]string, 0, len(s.Ops))
+	for n := range s.Ops {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
+}
+
+func (s *Service) unsupported(name string) *Error {
+	if s.Log != nil {
+		s.Log.Error("operation not supported by the local cloud", "service", s.Name, "operation", name)
+	}
+	return &Error{Code: "UnknownOperationException", Status: http.StatusBadRequest,
+		Message: fmt.Sprintf("the local cloud does not support %s:%s (supported: %s)", s.Name, name, strings.Join(s.Operations(), ", "))}
+}
+
+// Do runs an operation on a decoded SDK input struct, after authorization.
+func (s *Service) Do(ctx context.Context, op Operation, in any) (any, error) {
+	if s.Authorize != nil {
+		resources := []string{"*"}
+		if op.resources != nil {
+			if rs := op.resources(in); len(rs) > 0 {
+				resources = rs
+			}
+		}
+		for _, r := range resources {
+			if err := s.Authorize(ctx, s.Name+":"+op.Name, r); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return op.call(ctx, in)
+}
+
+// Call runs an operation on JSON input (the members' names as in the API, in
+// any case of the first letter) and returns its output as JSON. This is how
+// services reach each other: the caller is in ctx.
+func (s *Service) Call(ctx context.Context, name string, input []byte) ([]byte, error) {
+	op, ok := s.Ops[name]
+	if !ok {
+		return nil, s.unsupported(name)
+	}
+	in := reflect.New(op.in).Interface()
+	if err := DecodeJSON(input, in); err != nil {
+		return nil, err
+	}
+	out, err := s.Do(ctx, op, in)
+	if err != nil {
+		return nil, err
+	}
+	return EncodeJSON(out, s.Lower)
+}
+
+// ServeHTTP answers a request in the service's protocol.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch s.Protocol {
+	case RESTJSON:
+		s.REST.ServeHTTP(w, r)
+	case Query:
+		s.serveQuery(w, r)
+	default:
+		s.serveJSON(w, r)
+	}
+}
+
+func (s *Service) serveJSON(w http.ResponseWriter, r *http.Request) {
+	_, name, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	body, err := ReadBody(w, r)
+	if err != nil {
+		WriteJSONError(w, err)
+		return
+	}
+	out, err := s.Call(r.Context(), name, body)
+	if err != nil {
+		WriteJSONError(w, err)
+		return
+	}
+	contentType := "application/x-amz-json-1.1"
+	if s.Protocol == JSON10 {
+		contentType = "application/x-amz-json-1.0"
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("X-Amzn-Requestid", RequestID(r.Context()))
+	_, _ = w.Write(out)
+}
+
+// ReadBody reads a bounded request body.
+func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	if err != nil {
+		return nil, &Error{Code: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge, Message: err.Error()}
+	}
+	return body, nil
+}
+
+// WriteJSONError answers an error as awsJson and restJson do.
+func WriteJSONError(w http.ResponseWriter, err error) {
+	e := AsError(err)
+	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	w.Header().Set("X-Amzn-Errortype", e.Code)
+	w.Header().Set("X-Amzn-Query-Error", e.Code+";Sender")
+	w.WriteHeader(e.HTTPStatus())
+	body, _ := EncodeJSON(map[string]string{"__type": e.Code, "message": e.Message, "Message": e.Message}, false)
+	_, _ = w.Write(body)
+}
+
+type requestIDKey struct{}
+
+// WithRequestID puts the request's id into the context.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, id)
+}
+
+// RequestID is the id of the request in ctx, as AWS sends it back.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}
