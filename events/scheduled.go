@@ -1,0 +1,34 @@
+package events
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Source and detail-type of EventBridge's scheduled rules.
+const (
+	SourceSchedule = "aws.events"
+	TypeScheduled  = "Scheduled Event"
+)
+
+// ScheduleRulePrefix begins the name of each pipeline's schedule rule; the
+// pipeline's name follows. The event itself carries nothing but the rule.
+const ScheduleRulePrefix = "millrace-schedule-"
+
+// Scheduled is a pipeline's schedule coming due.
+type Scheduled struct {
+	Pipeline string
+	Due      time.Time // the same on every retry
+}
+
+func decodeScheduled(e Envelope) (any, error) {
+	for _, arn := range e.Resources {
+		if _, rule, ok := strings.Cut(arn, ":rule/"); ok {
+			if name, ok := strings.CutPrefix(rule, ScheduleRulePrefix); ok && name != "" {
+				return Scheduled{Pipeline: name, Due: e.Time}, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("no resource is a rule named %s<pipeline>: %q", ScheduleRulePrefix, e.Resources)
+}
