@@ -1,0 +1,70 @@
+package gbdt_test
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/millrace-ml/millrace/worker/gbdt"
+)
+
+// sample is generated data: a nonlinear signal on some columns, noise on others,
+// missing values in column 1, few distinct values in column 2.
+type sample struct {
+	x     gbdt.Matrix
+	label []float32
+}
+
+func generate(rows, cols int, seed uint64, objective string) sample {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	x := gbdt.Matrix{Rows: rows, Cols: cols, Data: make([]float32, rows*cols)}
+	label := make([]float32, rows)
+	for r := range rows {
+		for c := range cols {
+			v := rng.Float64()*4 - 2
+			if c == 2 {
+				v = float64(rng.IntN(7))
+			}
+			x.Data[c*rows+r] = float32(v)
+		}
+		a, b, k := float64(x.Data[r]), float64(x.Data[rows+r]), x.Data[2*rows+r]
+		score := a*b - a + 0.5*b*b*b
+		if k == 3 || k == 5 {
+			score += 1.5
+		}
+		noise := rng.Float64() + rng.Float64() + rng.Float64() - 1.5
+		if rng.IntN(10) == 0 {
+			x.Data[rows+r] = float32(math.NaN())
+			score -= 0.5
+		}
+		label[r] = float32(score + noise)
+		if objective == gbdt.Logistic {
+			label[r] = 0
+			if score+2*noise > 0.5 {
+				label[r] = 1
+			}
+		}
+	}
+	return sample{x, label}
+}
+
+func params(objective string, set func(*gbdt.Params)) gbdt.Params {
+	p := gbdt.DefaultParams()
+	p.Objective = objective
+	p.Rounds = 30
+	p.Threads = 1
+	if set != nil {
+		set(&p)
+	}
+	return p
+}
+
+func train(t testing.TB, p gbdt.Params, s sample) *gbdt.Model {
+	t.Helper()
+	m, err := gbdt.Train(context.Background(), p, s.x, s.label, nil, nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}

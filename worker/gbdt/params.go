@@ -1,0 +1,304 @@
+package gbdt
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// Objectives.
+const (
+	Logistic     = "binary:logistic"
+	SquaredError = "reg:squarederror"
+)
+
+// Params are the training parameters, by XGBoost's meaning of them. Start from
+// DefaultParams: the zero value is refused by Train.
+type Params struct {
+	// Objective is Logistic or SquaredError.
+	Objective string
+	// Rounds is the number of trees (num_round).
+	Rounds int
+	// Eta shrinks every leaf, in (0, 1].
+	Eta float64
+	// Lambda is the L2 penalty on leaf weights.
+	Lambda float64
+	// Gamma is the least gain of a split.
+	Gamma float64
+	// MinChildWeight is the least sum of hessians in a child.
+	MinChildWeight float64
+	// Subsample is the share of rows that each tree sees, in (0, 1].
+	Subsample float64
+	// ColsampleByTree is the share of features that each tree sees, in (0, 1].
+	ColsampleByTree float64
+	// ScalePosWeight multiplies the weight of rows labelled 1; Logistic only.
+	ScalePosWeight float64
+	// MaxDepth is the depth of the trees, 1 to 24.
+	MaxDepth int
+	// MaxBin bounds the bins of a feature, that of missing values included; 2 to 65535.
+	MaxBin int
+	// Seed chooses the samples of rows and features.
+	Seed int64
+	// EarlyStoppingRounds, if not 0, ends training when the metric on the validation
+	// data has not improved for that many rounds; the model is cut at its best round.
+	EarlyStoppingRounds int
+	// Threads is the number of threads, 0 for one per CPU. It never changes the model.
+	Threads int
+	// BaseScore is the prediction before the first tree; nil for the mean label.
+	BaseScore *float64
+	// EvalMetric is "logloss" or "rmse", by the objective, or empty.
+	EvalMetric string
+}
+
+// DefaultParams has XGBoost's defaults, and 100 rounds.
+func DefaultParams() Params {
+	return Params{
+		Objective: SquaredError, Rounds: 100, Eta: 0.3, Lambda: 1, MinChildWeight: 1,
+		Subsample: 1, ColsampleByTree: 1, ScalePosWeight: 1, MaxDepth: 6, MaxBin: 256,
+	}
+}
+
+// ParamError lists every problem found in a set of parameters.
+type ParamError struct {
+	Problems []string
+}
+
+func (e *ParamError) Error() string {
+	return "invalid training parameters: " + strings.Join(e.Problems, "; ")
+}
+
+// setters parse one parameter each, by XGBoost's name.
+var setters = map[string]func(p *Params, text string) error{
+	"objective":             func(p *Params, s string) error { p.Objective = s; return nil },
+	"num_round":             func(p *Params, s string) error { return setInt(&p.Rounds, s) },
+	"eta":                   func(p *Params, s string) error { return setFloat(&p.Eta, s) },
+	"lambda":                func(p *Params, s string) error { return setFloat(&p.Lambda, s) },
+	"gamma":                 func(p *Params, s string) error { return setFloat(&p.Gamma, s) },
+	"max_depth":             func(p *Params, s string) error { return setInt(&p.MaxDepth, s) },
+	"min_child_weight":      func(p *Params, s string) error { return setFloat(&p.MinChildWeight, s) },
+	"subsample":             func(p *Params, s string) error { return setFloat(&p.Subsample, s) },
+	"colsample_bytree":      func(p *Params, s string) error { return setFloat(&p.ColsampleByTree, s) },
+	"scale_pos_weight":      func(p *Params, s string) error { return setFloat(&p.ScalePosWeight, s) },
+	"max_bin":               func(p *Params, s string) error { return setInt(&p.MaxBin, s) },
+	"early_stopping_rounds": func(p *Params, s string) error { return setInt(&p.EarlyStoppingRounds, s) },
+	"nthread":               func(p *Params, s string) error { return setInt(&p.Threads, s) },
+	"eval_metric":           func(p *Params, s string) error { p.EvalMetric = s; return nil },
+	"seed": func(p *Params, s string) error {
+		v, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return errors.New("must be a whole number")
+		}
+		p.Seed = v
+		return nil
+	},
+	"base_score": func(p *Params, s string) error {
+		p.BaseScore = new(float64)
+		return setFloat(p.BaseScore, s)
+	},
+}
+
+// aliases are XGBoost's other names.
+var aliases = map[string]string{
+	"learning_rate": "eta", "reg_lambda": "lambda", "min_split_loss": "gamma", "reg_alpha": "alpha",
+	"num_boost_round": "num_round", "n_estimators": "num_round", "random_state": "seed", "n_jobs": "nthread",
+}
+
+// fixed are parameters whose only supported values are those listed.
+var fixed = map[string][]string{
+	"tree_method":       {"hist", "auto"},
+	"booster":           {"gbtree"},
+	"grow_policy":       {"depthwise"},
+	"sampling_method":   {"uniform"},
+	"alpha":             {"0", "0.0"},
+	"max_leaves":        {"0"},
+	"max_delta_step":    {"0", "0.0"},
+	"colsample_bylevel": {"1", "1.0"},
+	"colsample_bynode":  {"1", "1.0"},
+	"num_parallel_tree": {"1"},
+	"device":            {"cpu"},
+}
+
+// ParseParams reads parameters by XGBoost's names; those left out have XGBoost's
+// defaults. The error is a *ParamError with all problems, each with its parameter.
+func ParseParams(in map[string]string) (Params, error) {
+	p := DefaultParams()
+	var problems []string
+	given := make(map[string]string, len(in)) // canonical name to the name used
+	names := make([]string, 0, len(in))
+	for name := range in {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	failed := make(map[string]bool)
+	for _, used := range names {
+		name, text := used, strings.TrimSpace(in[used])
+		if canonical, ok := aliases[name]; ok {
+			name = canonical
+		}
+		if other, twice := given[name]; twice {
+			problems = append(problems, fmt.Sprintf("%s and %s are the same parameter: give one", other, used))
+			continue
+		}
+		given[name] = used
+		if allowed, ok := fixed[name]; ok {
+			if !slices.Contains(allowed, text) {
+				problems = append(problems, fmt.Sprintf("%s=%q is not supported: only %s is", used, text, strings.Join(allowed, " or ")))
+			}
+			continue
+		}
+		set, ok := setters[name]
+		if !ok {
+			problems = append(problems, fmt.Sprintf("%s is unknown or not supported%s", used, hint(used)))
+			continue
+		}
+		if err := set(&p, text); err != nil {
+			problems = append(problems, fmt.Sprintf("%s=%q %v", used, text, err))
+			failed[name] = true
+		}
+	}
+	for _, pr := range p.problems() {
+		if !failed[pr.name] {
+			problems = append(problems, pr.text)
+		}
+	}
+	if len(problems) > 0 {
+		return Params{}, &ParamError{Problems: problems}
+	}
+	return p, nil
+}
+
+type problem struct{ name, text string }
+
+// problems says what is wrong with the values, apart from the data.
+func (p Params) problems() []problem {
+	var out []problem
+	need := func(ok bool, name, format string, args ...any) {
+		if !ok {
+			out = append(out, problem{name, name + " " + fmt.Sprintf(format, args...)})
+		}
+	}
+	atLeast0 := func(v float64, name string) {
+		need(v >= 0 && v <= math.MaxFloat32, name, "must be a number of at least 0, is %v", v)
+	}
+	share := func(v float64, name string) {
+		need(v > 0 && v <= 1, name, "must be above 0 and at most 1, is %v", v)
+	}
+	need(p.Objective == Logistic || p.Objective == SquaredError, "objective",
+		"must be %s or %s, is %q", Logistic, SquaredError, p.Objective)
+	need(p.Rounds >= 1 && p.Rounds <= 1_000_000, "num_round", "must be 1 to 1000000, is %d", p.Rounds)
+	share(p.Eta, "eta")
+	atLeast0(p.Lambda, "lambda")
+	atLeast0(p.Gamma, "gamma")
+	atLeast0(p.MinChildWeight, "min_child_weight")
+	share(p.Subsample, "subsample")
+	share(p.ColsampleByTree, "colsample_bytree")
+	need(p.ScalePosWeight > 0 && p.ScalePosWeight <= maxMagnitude, "scale_pos_weight", "must be above 0, is %v", p.ScalePosWeight)
+	need(p.MaxDepth >= 1 && p.MaxDepth <= 24, "max_depth", "must be 1 to 24, is %d", p.MaxDepth)
+	need(p.MaxBin >= 2 && p.MaxBin <= 65535, "max_bin", "must be 2 to 65535, is %d", p.MaxBin)
+	need(p.EarlyStoppingRounds >= 0, "early_stopping_rounds", "must be at least 0, is %d", p.EarlyStoppingRounds)
+	need(p.Threads >= 0 && p.Threads <= 1024, "nthread", "must be 0 (all) to 1024, is %d", p.Threads)
+	if p.Objective == SquaredError {
+		need(p.EvalMetric == "" || p.EvalMetric == "rmse", "eval_metric", "must be rmse with %s, is %q", p.Objective, p.EvalMetric)
+		need(p.ScalePosWeight == 1, "scale_pos_weight", "has no meaning with %s", p.Objective)
+	}
+	if p.Objective == Logistic {
+		need(p.EvalMetric == "" || p.EvalMetric == "logloss", "eval_metric", "must be logloss with %s, is %q", p.Objective, p.EvalMetric)
+	}
+	if p.BaseScore != nil {
+		v := float64(float32(*p.BaseScore))
+		if p.Objective == Logistic {
+			need(v > 0 && v < 1, "base_score", "must be between 0 and 1 with %s, is %v", p.Objective, *p.BaseScore)
+		} else {
+			need(math.Abs(v) <= maxMagnitude, "base_score", "must be a finite number, is %v", *p.BaseScore)
+		}
+	}
+	return out
+}
+
+// check is problems as one error.
+func (p Params) check() error {
+	var texts []string
+	for _, pr := range p.problems() {
+		texts = append(texts, pr.text)
+	}
+	if len(texts) > 0 {
+		return &ParamError{Problems: texts}
+	}
+	return nil
+}
+
+func (p Params) threads() int {
+	if p.Threads > 0 {
+		return p.Threads
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+func setInt(to *int, s string) error {
+	v, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		return errors.New("must be a whole number")
+	}
+	*to = int(v)
+	return nil
+}
+
+func setFloat(to *float64, s string) error {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+		return errors.New("must be a number")
+	}
+	*to = v
+	return nil
+}
+
+// hint names the known parameter nearest to an unknown one, if any is near.
+func hint(name string) string {
+	var known []string
+	for k := range setters {
+		known = append(known, k)
+	}
+	for k := range aliases {
+		known = append(known, k)
+	}
+	for k := range fixed {
+		known = append(known, k)
+	}
+	sort.Strings(known)
+	best, bestDistance := "", len(name)/3+2
+	for _, k := range known {
+		if d := editDistance(strings.ToLower(name), k); d < bestDistance {
+			best, bestDistance = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %s?)", best)
+}
+
+// editDistance is Levenshtein's, over bytes.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
