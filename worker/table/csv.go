@@ -1,0 +1,363 @@
+package table
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"unicode/utf8"
+)
+
+// reader yields the rows of one file.
+type reader struct {
+	in     *bufio.Reader
+	raw    io.Closer
+	gzip   bool
+	line   int // of the row last returned, from 1
+	next   int // line where the next row begins
+	read   int64
+	long   []byte   // a row that did not fit the buffer, or that spans lines
+	fields [][]byte // of the row last returned
+	quoted []byte   // unescaped text of quoted fields
+}
+
+var (
+	bomUTF8  = []byte{0xEF, 0xBB, 0xBF}
+	bomUTF16 = [][]byte{{0xFE, 0xFF}, {0xFF, 0xFE}}
+)
+
+// open opens a source and looks through gzip and a byte order mark.
+func open(src Source) (*reader, *Problem, error) {
+	raw, err := src.Open()
+	if err != nil {
+		return nil, nil, fmt.Errorf("open %s: %w", src.Key, err)
+	}
+	r := &reader{in: bufio.NewReaderSize(raw, 1<<18), raw: raw, next: 1}
+	fail := func(message, hint string) (*reader, *Problem, error) {
+		raw.Close()
+		return nil, &Problem{Key: src.Key, Message: message, Hint: hint}, nil
+	}
+	head, err := r.in.Peek(3)
+	if err != nil && !errors.Is(err, io.EOF) {
+		raw.Close()
+		return nil, nil, fmt.Errorf("read %s: %w", src.Key, err)
+	}
+	if len(head) >= 2 && head[0] == 0x1f && head[1] == 0x8b {
+		z, err := gzip.NewReader(r.in)
+		if err != nil {
+			return fail("the gzip stream is damaged at its beginning: "+gzipText(err), "upload the file again")
+		}
+		r.in, r.gzip = bufio.NewReaderSize(z, 1<<18), true
+		if head, err = r.in.Peek(3); err != nil && !errors.Is(err, io.EOF) {
+			return fail("the gzip stream is damaged at its beginning: "+gzipText(err), "upload the file again")
+		}
+	}
+	if len(head) == 0 {
+		return fail("the file is empty", "a header and at least one row are needed")
+	}
+	for _, bom := range bomUTF16 {
+		if bytes.HasPrefix(head, bom) {
+			return fail("the file is UTF-16, not UTF-8", "save it as UTF-8")
+		}
+	}
+	if bytes.HasPrefix(head, bomUTF8) {
+		if _, err := r.in.Discard(len(bomUTF8)); err != nil {
+			raw.Close()
+			return nil, nil, fmt.Errorf("read %s: %w", src.Key, err)
+		}
+	}
+	return r, nil, nil
+}
+
+func gzipText(err error) string {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return "it ends early"
+	}
+	return strings.TrimPrefix(err.Error(), "gzip: ")
+}
+
+func (r *reader) close() { r.raw.Close() }
+
+// fault is a problem of the row being read that ends the file.
+type fault struct{ message, hint string }
+
+func (f *fault) Error() string { return f.message }
+
+// row reads the next row that is not blank; io.EOF at the end. Its fields are
+// valid until the next call.
+func (r *reader) row() ([][]byte, error) {
+	for {
+		r.line = r.next
+		line, err := r.physical()
+		if err != nil {
+			return nil, err
+		}
+		if len(line) == 0 {
+			continue
+		}
+		if bytes.IndexByte(line, '"') < 0 {
+			if !utf8.Valid(line) {
+				return nil, &fault{"the text is not UTF-8", "save the file as UTF-8"}
+			}
+			r.split(line)
+			return r.fields, nil
+		}
+		return r.quotedRow(line)
+	}
+}
+
+// physical is the next line without its end; valid until the next call.
+func (r *reader) physical() ([]byte, error) {
+	line, err := r.in.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		r.long = append(r.long[:0], line...)
+		for errors.Is(err, bufio.ErrBufferFull) {
+			if len(r.long) > MaxLine {
+				return nil, &fault{fmt.Sprintf("the row is longer than %d bytes", MaxLine), "is a quote not closed, or are line ends missing?"}
+			}
+			line, err = r.in.ReadSlice('\n')
+			r.long = append(r.long, line...)
+		}
+		line = r.long
+	}
+	r.read += int64(len(line))
+	switch {
+	case r.read > MaxFile:
+		return nil, &fault{fmt.Sprintf("the uncompressed file is larger than %d bytes", int64(MaxFile)), "split it into several files"}
+	case len(line) > MaxLine:
+		return nil, &fault{fmt.Sprintf("the row is longer than %d bytes", MaxLine), "is a quote not closed, or are line ends missing?"}
+	case errors.Is(err, io.EOF):
+		if len(line) == 0 {
+			return nil, io.EOF
+		}
+	case err != nil:
+		if r.gzip {
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				return nil, &fault{"the gzip stream ends early, within or after this line", "the upload was cut short: upload the file again"}
+			}
+			return nil, &fault{"the gzip stream is damaged: " + gzipText(err), "upload the file again"}
+		}
+		return nil, err
+	}
+	r.next++
+	line = bytes.TrimSuffix(line, []byte{'\n'})
+	return bytes.TrimSuffix(line, []byte{'\r'}), nil
+}
+
+// split cuts a line without quotes at its commas.
+func (r *reader) split(line []byte) {
+	fields, from := r.fields[:0], 0
+	for i, c := range line {
+		if c == ',' {
+			fields = append(fields, line[from:i])
+			from = i + 1
+		}
+	}
+	r.fields = append(fields, line[from:])
+}
+
+// quotedRow cuts a row with quotes (RFC 4180), which may go on over more lines.
+func (r *reader) quotedRow(line []byte) ([][]byte, error) {
+	whole := append([]byte(nil), line...)
+	var state quoteState
+	for state.feed(line); state.open; state.feed(line) {
+		var err error
+		line, err = r.physical()
+		if errors.Is(err, io.EOF) {
+			return nil, &fault{"a quote is opened and never closed", `a quote within a quoted value is written ""`}
+		}
+		if err != nil {
+			return nil, err
+		}
+		whole = append(append(whole, '\n'), line...)
+		if len(whole) > MaxLine {
+			return nil, &fault{fmt.Sprintf("the row is longer than %d bytes", MaxLine), "is a quote not closed?"}
+		}
+	}
+	if !utf8.Valid(whole) {
+		return nil, &fault{"the text is not UTF-8", "save the file as UTF-8"}
+	}
+	// Fields point into quoted, which must not move while they are made.
+	if cap(r.quoted) < len(whole) {
+		r.quoted = make([]byte, 0, 2*len(whole))
+	}
+	r.fields, r.quoted = r.fields[:0], r.quoted[:0]
+	for i := 0; ; {
+		var from = len(r.quoted)
+		if i < len(whole) && whole[i] == '"' {
+			i++
+			for {
+				end := bytes.IndexByte(whole[i:], '"')
+				if end < 0 {
+					return nil, &fault{"a quote is opened and never closed", `a quote within a quoted value is written ""`}
+				}
+				r.quoted = append(r.quoted, whole[i:i+end]...)
+				i += end + 1
+				if i < len(whole) && whole[i] == '"' {
+					r.quoted = append(r.quoted, '"')
+					i++
+					continue
+				}
+				break
+			}
+			if i < len(whole) && whole[i] != ',' {
+				return nil, &fault{"text follows a closing quote", `a quote within a quoted value is written ""`}
+			}
+		} else {
+			end := bytes.IndexByte(whole[i:], ',')
+			if end < 0 {
+				end = len(whole) - i
+			}
+			if bytes.IndexByte(whole[i:i+end], '"') >= 0 {
+				return nil, &fault{"a quote stands within a value that is not quoted", `quote the whole value and write the quote ""`}
+			}
+			r.quoted = append(r.quoted, whole[i:i+end]...)
+			i += end
+		}
+		r.fields = append(r.fields, r.quoted[from:len(r.quoted):len(r.quoted)])
+		if i >= len(whole) {
+			return r.fields, nil
+		}
+		i++ // the comma
+	}
+}
+
+// quoteState follows whether a row so far ends inside a quoted field. Only a
+// quote at the beginning of a field opens one, so a stray quote elsewhere does
+// not swallow the lines after it.
+type quoteState struct{ open, inside bool }
+
+func (q *quoteState) feed(line []byte) {
+	for _, c := range line {
+		switch {
+		case c == '"' && (q.open || !q.inside):
+			q.open, q.inside = !q.open, !q.open // a quote right after a closing one opens again: ""
+		case q.open:
+		default:
+			q.inside = c != ','
+		}
+	}
+}
+
+// readHeader reads the first row's names.
+func readHeader(src Source) ([]string, Problems, error) {
+	r, problem, err := open(src)
+	if err != nil {
+		return nil, nil, err
+	}
+	if problem != nil {
+		return nil, Problems{*problem}, nil
+	}
+	defer r.close()
+	header, problems, err := r.header(src.Key)
+	return header, problems, err
+}
+
+func (r *reader) header(key string) ([]string, Problems, error) {
+	fields, err := r.row()
+	if errors.Is(err, io.EOF) {
+		return nil, Problems{{Key: key, Message: "the file is empty", Hint: "a header and at least one row are needed"}}, nil
+	}
+	if err != nil {
+		return r.faulty(key, err)
+	}
+	if len(fields) > MaxColumns {
+		return nil, Problems{{Key: key, Line: r.line, Message: fmt.Sprintf("the header has %d columns; at most %d are supported", len(fields), MaxColumns)}}, nil
+	}
+	var problems Problems
+	names, seen := make([]string, len(fields)), map[string]int{}
+	for i, f := range fields {
+		names[i] = strings.TrimSpace(string(f))
+		if names[i] == "" {
+			problems = append(problems, Problem{Key: key, Line: r.line, Message: fmt.Sprintf("column %d of the header has no name", i+1), Hint: "pandas writes such a column for its index: use to_csv(index=False)"})
+		} else if before, dup := seen[names[i]]; dup {
+			problems = append(problems, Problem{Key: key, Line: r.line, Column: names[i], Message: fmt.Sprintf("the header names this column twice, at %d and %d", before+1, i+1)})
+		}
+		seen[names[i]] = i
+	}
+	return names, problems, nil
+}
+
+func (r *reader) faulty(key string, err error) ([]string, Problems, error) {
+	var f *fault
+	if errors.As(err, &f) {
+		return nil, Problems{{Key: key, Line: r.line, Message: f.message, Hint: f.hint}}, nil
+	}
+	return nil, nil, fmt.Errorf("read %s: %w", key, err)
+}
+
+// readFile reads a whole file into a segment of the table's columns.
+func readFile(ctx context.Context, src Source, columns []string) (*segment, Problems, error) {
+	r, problem, err := open(src)
+	if err != nil {
+		return nil, nil, err
+	}
+	if problem != nil {
+		return nil, Problems{*problem}, nil
+	}
+	defer r.close()
+	header, problems, err := r.header(src.Key)
+	if err != nil || len(problems) > 0 {
+		return nil, problems, err
+	}
+	s := &segment{key: src.Key, header: header, cells: make([]cells, len(columns))}
+	from := make([]int, len(columns)) // the file's position of each column
+	at := map[string]int{}
+	for i, name := range header {
+		at[name] = i
+	}
+	for i, name := range columns {
+		from[i] = at[name]
+	}
+	wrong := 0
+	for n := 0; ; n++ {
+		if n&0xffff == 0 && ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		fields, err := r.row()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			_, more, err := r.faulty(src.Key, err)
+			return nil, append(problems, more...), err
+		}
+		if len(fields) != len(header) {
+			if wrong++; wrong <= MaxProblems {
+				problems = append(problems, Problem{Key: src.Key, Line: r.line, Message: fmt.Sprintf("the row has %d values, the header has %d", len(fields), len(header))})
+			}
+			continue
+		}
+		if err := s.add(r, fields, from); err != nil {
+			return nil, append(problems, *err), nil
+		}
+	}
+	if wrong > MaxProblems {
+		problems = append(problems, Problem{Key: src.Key, Message: fmt.Sprintf("%d more rows are of the wrong length", wrong-MaxProblems)})
+	}
+	if s.rows == 0 && len(problems) == 0 {
+		s.notes = append(s.notes, Problem{Key: src.Key, Message: "the file has a header and no rows"})
+	}
+	return s, problems, nil
+}
+
+// add keeps the row's cells and, where lines and rows part, the line.
+func (s *segment) add(r *reader, fields [][]byte, from []int) *Problem {
+	if n := len(s.jumps); n == 0 || s.rows+s.jumps[n-1].offset != r.line {
+		s.jumps = append(s.jumps, jump{row: s.rows, offset: r.line - s.rows})
+	}
+	for i := range s.cells {
+		c := &s.cells[i]
+		if len(c.text)+len(fields[from[i]]) > math.MaxUint32 {
+			return &Problem{Key: s.key, Line: r.line, Column: s.header[from[i]], Message: "the column holds more than 4 GiB of text", Hint: "split the file"}
+		}
+		c.add(fields[from[i]])
+	}
+	s.rows++
+	return nil
+}
