@@ -17,7 +17,7 @@ const (
 	Number       // a finite decimal number
 	Integer      // a number without a fraction, at most 2^53 away from 0
 	Text         // any UTF-8 text
-	Time         // RFC 3339, or "2006-01-02 15:04:05" or "2006-01-02" in UTC
+	Time         // RFC 3339; without a zone, "2006-01-02 15:04:05" (or T) and "2006-01-02" are UTC
 	Boolean      // true or false (also True, TRUE, t, 1, 0, …, as strconv.ParseBool reads)
 )
 
@@ -179,7 +179,7 @@ func parseNumberSlow(s string) (float64, bool) {
 // parseTime reads Unix seconds. The two usual forms are read by hand, which is
 // ten times faster than time.Parse; everything else goes through it.
 func parseTime(s string) (float64, bool) {
-	if len(s) == 20 && s[19] == 'Z' && s[10] == 'T' || len(s) == 19 && s[10] == ' ' {
+	if len(s) == 20 && s[19] == 'Z' && s[10] == 'T' || len(s) == 19 && (s[10] == ' ' || s[10] == 'T') {
 		if sec, ok := parseCivil(s[:19]); ok {
 			return float64(sec), true
 		}
