@@ -46,3 +46,14 @@ func BenchmarkPredict(b *testing.B) {
 		}
 	})
 }
+
+// 200k rows of 4 numbers and three one-hot encoded columns of 5, 120 and 220 values.
+func BenchmarkTrainOneHot(b *testing.B) {
+	p, s := benchmarkData()
+	p.Threads = 2
+	p.Rounds = 50
+	s = withOneHot(s, 4, 5, 120, 220)
+	for b.Loop() {
+		train(b, p, s)
+	}
+}

@@ -2,6 +2,7 @@ package gbdt
 
 import (
 	"math"
+	"slices"
 )
 
 const (
@@ -21,7 +22,8 @@ type featureBins struct {
 	missing bool
 	group   int // index in binned.groups
 	slot    int // position in a packed word
-	offset  int // first cell in a histogram
+	offset  int // first cell of its slot in a histogram
+	bundle  *bundlePlace
 }
 
 // values is the number of bins that hold values.
@@ -35,13 +37,23 @@ func (f *featureBins) count() int {
 	return f.values()
 }
 
-// binGroup is the unit of histogram work: consecutive features whose bins lie
-// together in memory, row by row.
+// bin is the bin of a value.
+func (f *featureBins) bin(v float32) int {
+	if v != v {
+		return f.values()
+	}
+	return upperBound(f.cuts, v)
+}
+
+// binGroup is the unit of histogram work: slots, each with a feature or a bundle of
+// features, whose bins lie together in memory, row by row.
 type binGroup struct {
-	first, n int      // features first to first+n-1
-	words    []uint32 // packed: one byte per feature
-	wide     []uint16 // or, for one feature of more than 256 bins
-	from, to int      // its cells in a histogram
+	features []int // ascending
+	slots    int
+	offsets  [packWidth]int // first cell of each slot
+	words    []uint32       // packed: one byte per slot
+	wide     []uint16       // or, for one feature of more than 256 bins
+	from, to int            // its cells in a histogram
 }
 
 // binned is a training matrix turned into bin numbers.
@@ -58,45 +70,56 @@ func newBinned(x Matrix, weight []float32, maxBin int, c *crew) *binned {
 	c.each(x.Cols, func(f int) {
 		b.features[f] = chooseCuts(x.Column(f), weight, maxBin)
 	})
-	for f := range b.features {
-		bf := &b.features[f]
-		wide := bf.count() > packBins
-		last := len(b.groups) - 1
-		if wide || last < 0 || b.groups[last].wide != nil || b.groups[last].n == packWidth {
-			g := binGroup{first: f, from: b.cells}
-			if wide {
-				g.wide = make([]uint16, x.Rows)
-			} else {
-				g.words = make([]uint32, x.Rows)
-			}
-			b.groups = append(b.groups, g)
-			last++
-		}
-		g := &b.groups[last]
-		bf.group, bf.slot, bf.offset = last, g.n, b.cells
-		g.n++
-		b.cells += bf.count()
-		g.to = b.cells
+	for _, slot := range planSlots(x, b.features, c) {
+		b.addSlot(slot)
 	}
 	c.each(len(b.groups), func(i int) {
 		g := &b.groups[i]
-		for f := g.first; f < g.first+g.n; f++ {
-			fillBins(g, &b.features[f], x.Column(f))
+		slices.Sort(g.features)
+		for _, f := range g.features {
+			g.fill(&b.features[f], x.Column(f))
 		}
 	})
 	return b
 }
 
-func fillBins(g *binGroup, f *featureBins, column []float32) {
+// addSlot gives a slot a place in the last group, or in a new one.
+func (b *binned) addSlot(s slotPlan) {
+	wide := s.bins > packBins
+	last := len(b.groups) - 1
+	if wide || last < 0 || b.groups[last].wide != nil || b.groups[last].slots == packWidth {
+		g := binGroup{from: b.cells}
+		if wide {
+			g.wide = make([]uint16, b.rows)
+		} else {
+			g.words = make([]uint32, b.rows)
+		}
+		b.groups = append(b.groups, g)
+		last++
+	}
+	g := &b.groups[last]
+	for _, f := range s.features {
+		bf := &b.features[f]
+		bf.group, bf.slot, bf.offset = last, g.slots, b.cells
+	}
+	g.features = append(g.features, s.features...)
+	g.offsets[g.slots] = b.cells
+	g.slots++
+	b.cells += s.bins
+	g.to = b.cells
+}
+
+// fill writes the bins of a feature into its slot, or its part of a shared one.
+func (g *binGroup) fill(f *featureBins, column []float32) {
 	shift := 8 * f.slot
 	for r, v := range column {
-		bin := f.values()
-		if v == v {
-			bin = upperBound(f.cuts, v)
-		}
-		if g.wide != nil {
+		bin := f.bin(v)
+		switch {
+		case g.wide != nil:
 			g.wide[r] = uint16(bin)
-		} else {
+		case f.bundle != nil:
+			g.words[r] |= uint32(f.bundle.toSlot(bin)) << shift
+		default:
 			g.words[r] |= uint32(bin) << shift
 		}
 	}
@@ -120,21 +143,62 @@ func upperBound(cuts []float32, v float32) int {
 // chooseCuts puts about the same weight into each of at most maxBin bins (the bin
 // of missing values counts), but never parts equal values. nil weights are ones.
 func chooseCuts(column, weight []float32, maxBin int) featureBins {
-	keys := make([]uint64, 0, len(column))
-	var out featureBins
+	values, mass, missing, few := countFew(column, weight)
+	if !few {
+		values, mass = countAll(column, weight)
+	}
+	if missing {
+		maxBin--
+	}
+	return featureBins{cuts: cutsBetween(values, mass, maxBin), missing: missing}
+}
+
+// fewValues is how many distinct values are looked for before sorting.
+const fewValues = 8
+
+// countFew finds the distinct values of a column and the weight of each, if they are
+// few. Weights are added in the order of rows, as countAll does.
+func countFew(column, weight []float32) (values []float32, mass []float64, missing, few bool) {
+	few = true
 	for r, v := range column {
 		if v != v {
-			out.missing = true
+			missing = true
 			continue
 		}
-		if weight != nil && weight[r] == 0 {
+		w := 1.0
+		if weight != nil {
+			w = float64(weight[r])
+		}
+		if !few || w == 0 {
 			continue
 		}
-		keys = append(keys, uint64(sortable(v))<<32|uint64(r))
+		at := 0
+		for at < len(values) && values[at] < v {
+			at++
+		}
+		if at < len(values) && values[at] == v {
+			mass[at] += w
+			continue
+		}
+		if len(values) == fewValues {
+			few = false
+			continue
+		}
+		values = slices.Insert(values, at, v)
+		mass = slices.Insert(mass, at, w)
+	}
+	return values, mass, missing, few
+}
+
+// countAll finds the distinct values of a column, ascending, and the weight of each.
+func countAll(column, weight []float32) (values []float32, mass []float64) {
+	keys := make([]uint64, 0, len(column))
+	for r, v := range column {
+		if v == v && (weight == nil || weight[r] != 0) {
+			keys = append(keys, uint64(sortable(v))<<32|uint64(r))
+		}
 	}
 	keys = radixSort(keys)
-	var values []float32
-	var mass []float64
 	for i, k := range keys {
 		w := 1.0
 		if weight != nil {
@@ -147,11 +211,7 @@ func chooseCuts(column, weight []float32, maxBin int) featureBins {
 		values = append(values, unsortable(uint32(k>>32)))
 		mass = append(mass, w)
 	}
-	if out.missing {
-		maxBin--
-	}
-	out.cuts = cutsBetween(values, mass, maxBin)
-	return out
+	return values, mass
 }
 
 // cutsBetween walks over the distinct values and closes a bin when it has its

@@ -22,14 +22,14 @@ func generate(rows, cols int, seed uint64, objective string) sample {
 	label := make([]float32, rows)
 	for r := range rows {
 		for c := range cols {
-			v := rng.Float64()*4 - 2
+			v := float64(rng.Float64()*4) - 2
 			if c == 2 {
 				v = float64(rng.IntN(7))
 			}
 			x.Data[c*rows+r] = float32(v)
 		}
 		a, b, k := float64(x.Data[r]), float64(x.Data[rows+r]), x.Data[2*rows+r]
-		score := a*b - a + 0.5*b*b*b
+		score := float64(a*b) - a + float64(0.5*b*b*b)
 		if k == 3 || k == 5 {
 			score += 1.5
 		}
@@ -41,7 +41,7 @@ func generate(rows, cols int, seed uint64, objective string) sample {
 		label[r] = float32(score + noise)
 		if objective == gbdt.Logistic {
 			label[r] = 0
-			if score+2*noise > 0.5 {
+			if score+float64(2*noise) > 0.5 {
 				label[r] = 1
 			}
 		}
@@ -67,4 +67,21 @@ func train(t testing.TB, p gbdt.Params, s sample) *gbdt.Model {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// withOneHot keeps numeric columns of s and adds one-hot columns for made-up
+// categories of the given sizes, skewed to the first ones.
+func withOneHot(s sample, numeric int, sizes ...int) sample {
+	rng := rand.New(rand.NewPCG(11, 1))
+	rows := s.x.Rows
+	out := sample{label: s.label, x: gbdt.Matrix{Rows: rows, Cols: numeric, Data: s.x.Data[: numeric*rows : numeric*rows]}}
+	for _, size := range sizes {
+		columns := make([]float32, size*rows)
+		for r := range rows {
+			columns[min(rng.IntN(size), rng.IntN(size))*rows+r] = 1
+		}
+		out.x.Data = append(out.x.Data, columns...)
+		out.x.Cols += size
+	}
+	return out
 }

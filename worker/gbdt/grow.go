@@ -1,5 +1,7 @@
 package gbdt
 
+import "slices"
+
 const (
 	// partitionBlock is the number of rows that one task parts.
 	partitionBlock = 8192
@@ -58,15 +60,16 @@ func newGrower(data *binned, depth int, c *crew) *grower {
 	return g
 }
 
-// sample fixes the features, in ascending order, that the next tree may use.
+// sample fixes the features that the next tree may use.
 func (g *grower) sample(features []int) {
 	clear(g.sampled)
-	g.activeGroups = g.activeGroups[:0]
 	for _, f := range features {
 		g.sampled[f] = true
-		group := g.data.features[f].group
-		if n := len(g.activeGroups); n == 0 || g.activeGroups[n-1] != group {
-			g.activeGroups = append(g.activeGroups, group)
+	}
+	g.activeGroups = g.activeGroups[:0]
+	for i := range g.data.groups {
+		if slices.ContainsFunc(g.data.groups[i].features, func(f int) bool { return g.sampled[f] }) {
+			g.activeGroups = append(g.activeGroups, i)
 		}
 	}
 }
@@ -192,12 +195,18 @@ func (g *grower) plan(s *splitter, pair *siblings) (pairPlan, bool) {
 // bestIn is the best split of a node on the sampled features of a group.
 func (g *grower) bestIn(s *splitter, group *binGroup, n *growing) split {
 	best := split{feature: -1}
-	for f := group.first; f < group.first+group.n; f++ {
+	var own [bundleBins]cell
+	for _, f := range group.features {
 		if !g.sampled[f] {
 			continue
 		}
 		bf := &g.data.features[f]
-		if found := s.best(bf, f, n.hist[bf.offset:bf.offset+bf.count()], n.sum); found.better(best) {
+		cells := n.hist[bf.offset:]
+		if bf.bundle != nil {
+			bf.bundle.cells(cells, n.sum, own[:bf.count()])
+			cells = own[:]
+		}
+		if found := s.best(bf, f, cells[:bf.count()], n.sum); found.better(best) {
 			best = found
 		}
 	}
@@ -318,7 +327,8 @@ func (g *grower) partBlock(task *partTask, s split) int {
 	toLeft, toRight = toLeft[:len(rows)], toRight[:len(rows)]
 	left := 0
 	if group.wide != nil {
-		side := f.sides(s, make([]uint8, 0, f.count()))
+		side := make([]uint8, f.count())
+		f.sides(s, side)
 		for i, r := range rows {
 			toLeft[left], toRight[i-left] = r, r
 			left += int(side[group.wide[r]])
@@ -326,7 +336,7 @@ func (g *grower) partBlock(task *partTask, s split) int {
 		return left
 	}
 	var side [packBins]uint8
-	f.sides(s, side[:0])
+	f.sides(s, side[:])
 	words, shift := group.words, uint(8*f.slot)&31
 	for i, r := range rows {
 		toLeft[left], toRight[i-left] = r, r

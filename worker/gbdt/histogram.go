@@ -7,7 +7,7 @@ type gradient struct{ g, h int32 }
 type cell struct{ g, h int64 }
 
 // histogramSize is the length of a histogram's buffer: the last packBins cells are
-// room for views of packBins cells, and for packed slots without a feature.
+// room for views of packBins cells, and for slots that a word does not use.
 func (b *binned) histogramSize() int { return b.cells + packBins }
 
 // sumGroup fills the cells of one group with the sums over rows.
@@ -17,18 +17,15 @@ func (b *binned) sumGroup(g *binGroup, hist []cell, rows []int32, grad []gradien
 		sumWide(hist[g.from:g.to], g.wide, rows, grad)
 		return
 	}
-	var slots [packWidth]int
-	for i := range slots {
+	slots := g.offsets
+	for i := g.slots; i < packWidth; i++ {
 		slots[i] = b.cells
-		if i < g.n {
-			slots[i] = b.features[g.first+i].offset
-		}
 	}
-	if g.n == 1 {
+	if g.slots == 1 {
 		sumPacked1(hist, slots[0], g.words, rows, grad)
 		return
 	}
-	if g.n == 2 {
+	if g.slots == 2 {
 		sumPacked2(hist, slots, g.words, rows, grad)
 		return
 	}

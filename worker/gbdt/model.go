@@ -2,6 +2,7 @@ package gbdt
 
 import (
 	"fmt"
+	"math"
 )
 
 // Model is a trained or loaded model. It does not change, and is safe for
@@ -14,7 +15,7 @@ type Model struct {
 	names          []string // empty or one per feature
 	trees          []*tree
 
-	stopped   bool // best and bestScore are known
+	stopped   bool // best is known; bestScore may be NaN
 	best      int
 	bestScore float64
 
@@ -45,8 +46,13 @@ func (m *Model) BestIteration() int {
 	return len(m.trees) - 1
 }
 
-// BestScore is the metric at BestIteration; false without early stopping.
-func (m *Model) BestScore() (float64, bool) { return m.bestScore, m.stopped }
+// BestScore is the metric at BestIteration; false if it is not known.
+func (m *Model) BestScore() (float64, bool) {
+	if !m.stopped || math.IsNaN(m.bestScore) {
+		return 0, false
+	}
+	return m.bestScore, true
+}
 
 // Fits tells whether the model can predict from x: the number of columns, and their
 // names and order where both have names.

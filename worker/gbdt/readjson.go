@@ -214,9 +214,11 @@ func (m *Model) readAttributes(attributes map[string]string) error {
 	if err != nil || best < 0 || best >= len(m.trees) {
 		return fmt.Errorf("best_iteration %.40q is not one of %d trees", text, len(m.trees))
 	}
-	score, err := strconv.ParseFloat(attributes["best_score"], 64)
-	if err != nil || math.IsNaN(score) || math.IsInf(score, 0) {
-		return fmt.Errorf("best_score %.40q is not a number", attributes["best_score"])
+	score := math.NaN() // XGBoost 1.7 writes best_iteration alone
+	if text, ok := attributes["best_score"]; ok {
+		if score, err = strconv.ParseFloat(text, 64); err != nil || math.IsNaN(score) || math.IsInf(score, 0) {
+			return fmt.Errorf("best_score %.40q is not a number", text)
+		}
 	}
 	m.stopped, m.best, m.bestScore = true, best, score
 	return nil

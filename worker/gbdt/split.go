@@ -122,16 +122,27 @@ func (f *featureBins) threshold(bin int) float32 {
 	return math.MaxFloat32
 }
 
-// sides tells for every bin of the feature whether it goes left (1) or right (0).
-func (f *featureBins) sides(s split, into []uint8) []uint8 {
-	into = into[:0]
-	for b := range f.values() {
-		into = append(into, oneIf(b <= s.bin))
+// sides tells for every bin of the feature's slot whether it goes left (1) or right
+// (0). into has room for them all.
+func (f *featureBins) sides(s split, into []uint8) {
+	side := func(bin int) uint8 {
+		if bin == f.values() {
+			return oneIf(s.defaultLeft)
+		}
+		return oneIf(bin <= s.bin)
 	}
-	if f.missing {
-		into = append(into, oneIf(s.defaultLeft))
+	if f.bundle != nil {
+		for i := range into { // other features' bins: this one is in its common bin
+			into[i] = side(f.bundle.common)
+		}
 	}
-	return into
+	for b := range f.count() {
+		slot := b
+		if f.bundle != nil {
+			slot = f.bundle.toSlot(b)
+		}
+		into[slot] = side(b)
+	}
 }
 
 func oneIf(b bool) uint8 {

@@ -25,7 +25,10 @@ func (m *Model) WriteJSON(w io.Writer) error {
 	out := &jsonWriter{w: bufio.NewWriterSize(w, 1<<16)}
 	out.text(`{"learner":{"attributes":{`)
 	if m.stopped {
-		out.text(`"best_iteration":"`, strconv.Itoa(m.best), `","best_score":"`, strconv.FormatFloat(m.bestScore, 'g', -1, 64), `"`)
+		out.text(`"best_iteration":"`, strconv.Itoa(m.best), `"`)
+		if score, ok := m.BestScore(); ok {
+			out.text(`,"best_score":"`, strconv.FormatFloat(score, 'g', -1, 64), `"`)
+		}
 	}
 	out.text(`},"feature_names":`, string(quoted), `,"feature_types":[],`)
 	trees := strconv.Itoa(len(m.trees))
