@@ -9,7 +9,7 @@ import (
 )
 
 // maxMagnitude bounds labels and weights so that no sum or float32 overflows.
-const maxMagnitude = 1 << 100
+const maxMagnitude float64 = 1 << 100
 
 // Progress is told the metric (logloss or rmse) after every round, from 0. train is
 // on the weighted training rows; valid is NaN without validation data.
