@@ -11,8 +11,13 @@ import (
 	"github.com/expr-lang/expr/parser"
 )
 
-// maxExpression bounds an expression's length in bytes, and with it the depth of the parser.
-const maxExpression = 2000
+// maxExpression bounds an expression's length in bytes, and with it the depth of
+// the parser. maxVisits bounds its size once shared parts (the b of a < b < c,
+// the a of a ?: b) are counted each time they are computed: nested, they double.
+const (
+	maxExpression = 2000
+	maxVisits     = 2000
+)
 
 // node is a compiled expression. num is set for numbers, booleans and times,
 // text for text. Neither is ever called when a type is Unknown.
@@ -31,6 +36,7 @@ type compiler struct {
 	columns  []string
 	problems []Problem
 	reads    map[string]int // columns of the expression being compiled → first offset
+	visits   int            // nodes of the expression being compiled, so far
 }
 
 func newCompiler(types map[string]Type, lenient bool) *compiler {
@@ -40,7 +46,7 @@ func newCompiler(types map[string]Type, lenient bool) *compiler {
 // expression compiles one expression. ok is false when it added problems.
 func (c *compiler) expression(source string) (n node, ok bool) {
 	before := len(c.problems)
-	c.reads = map[string]int{}
+	c.reads, c.visits = map[string]int{}, 0
 	if strings.TrimSpace(source) == "" {
 		c.problem(-1, "is empty", "write a column's name or an expression over columns")
 		return node{}, false
@@ -142,6 +148,12 @@ func (c *compiler) column(name string, at int) node {
 
 func (c *compiler) compile(tree ast.Node) node {
 	at := tree.Location().From
+	if c.visits++; c.visits > maxVisits {
+		if c.visits == maxVisits+1 {
+			c.problem(-1, "is too complicated", "split it into several features")
+		}
+		return node{typ: Unknown, at: at}
+	}
 	switch t := tree.(type) {
 	case *ast.IdentifierNode:
 		return c.column(t.Value, at)
@@ -179,7 +191,7 @@ func (c *compiler) compile(tree ast.Node) node {
 		return c.fail(at, "", "a column has no parts; . and [ ] are not supported")
 	}
 	return c.fail(at, "a feature is one expression over columns, with "+functionNames(),
-		"this construct is not supported: %s", clip(tree.String()))
+		"this construct is not supported")
 }
 
 func constant(t Type, v float64, at int) node {

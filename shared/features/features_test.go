@@ -204,6 +204,9 @@ func TestWrongExpressions(t *testing.T) {
 		"dist > 1 & cargo":     {9, "Unexpected"},
 		strings.Repeat("(", 2001) + "1" + strings.Repeat(")", 2001): {-1, "longer than"},
 		strings.Repeat("1+", 900) + "1":                             {-2, "maximum allowed nodes"},
+		// Each level doubles what must be computed: without a bound this never ends.
+		strings.Repeat("(", 60) + "cargo" + strings.Repeat("?:true)", 60):       {-1, "too complicated"},
+		strings.Repeat("(1 < ", 60) + "2" + strings.Repeat(" < 3 ? 1 : 2)", 60): {-1, "too complicated"},
 	} {
 		t.Run(expr[:min(len(expr), 30)], func(t *testing.T) {
 			e, problems := features.CompileExpression(expr, flightTypes)
