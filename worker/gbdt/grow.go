@@ -1,6 +1,9 @@
 package gbdt
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 const (
 	// partitionBlock is the number of rows that one task parts.
@@ -80,7 +83,7 @@ func (g *grower) grow(s *splitter, grad []gradient, total cell, eta float64) (*t
 		g.rows[i] = int32(i)
 	}
 	t := &tree{}
-	root := &growing{node: t.add(noParent, s.cover(total), float32(s.weight(total))), end: len(g.rows), sum: total}
+	root := &growing{node: t.add(noParent, s.cover(total), finite(s.weight(total))), end: len(g.rows), sum: total}
 	level := []siblings{{left: root}}
 	var leaves []leafRange
 	for depth := 0; len(level) > 0; depth++ {
@@ -92,7 +95,13 @@ func (g *grower) grow(s *splitter, grad []gradient, total cell, eta float64) (*t
 	return t, leaves
 }
 
-func (s *splitter) cover(c cell) float32 { return float32(float64(c.h) * s.hUnit) }
+// cover is a node's sum of hessians, for the record.
+func (s *splitter) cover(c cell) float32 { return finite(float64(c.h) * s.hUnit) }
+
+// finite keeps what is only recorded within float32: a file cannot hold infinity.
+func finite(v float64) float32 {
+	return float32(max(min(v, math.MaxFloat32), -math.MaxFloat32))
+}
 
 // worthSplitting rules out nodes too light to have two children.
 func (s *splitter) worthSplitting(n *growing) bool {
@@ -237,7 +246,7 @@ func (g *grower) split(s *splitter, t *tree, level []siblings, leaves []leafRang
 }
 
 func (g *grower) leaf(s *splitter, t *tree, n *growing, eta float64) leafRange {
-	value := float32(float64(s.weight(n.sum) * eta))
+	value := finite(s.weight(n.sum) * eta)
 	t.condition[n.node], t.weight[n.node] = value, value
 	return leafRange{n.begin, n.end, value}
 }
@@ -249,9 +258,9 @@ func (s *splitter) children(data *binned, t *tree, n *growing) siblings {
 	t.feature[n.node] = int32(b.feature)
 	t.condition[n.node] = data.features[b.feature].threshold(b.bin)
 	t.defaultLeft[n.node] = b.defaultLeft
-	t.gain[n.node] = float32(b.gain)
-	l := t.add(n.node, s.cover(b.left), float32(s.weight(b.left)))
-	r := t.add(n.node, s.cover(right), float32(s.weight(right)))
+	t.gain[n.node] = finite(b.gain)
+	l := t.add(n.node, s.cover(b.left), finite(s.weight(b.left)))
+	r := t.add(n.node, s.cover(right), finite(s.weight(right)))
 	t.left[n.node], t.right[n.node] = l, r
 	out := siblings{
 		left:  &growing{node: l, sum: b.left, best: split{feature: -1}},

@@ -1,0 +1,70 @@
+package gbdt_test
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/millrace-ml/millrace/worker/gbdt"
+)
+
+func TestParseParams(t *testing.T) {
+	got, err := gbdt.ParseParams(map[string]string{
+		"objective": "binary:logistic", "num_round": "200", "learning_rate": "0.1", "lambda": "2", "gamma": "0.5",
+		"alpha": "0", "max_depth": "8", "min_child_weight": "3", "subsample": "0.8", "colsample_bytree": "0.7",
+		"max_bin": "128", "seed": "7", "early_stopping_rounds": "10", "eval_metric": "logloss", "scale_pos_weight": "4",
+		"nthread": "2", "tree_method": "hist", "base_score": "0.25",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := 0.25
+	want := gbdt.Params{
+		Objective: gbdt.Logistic, Rounds: 200, Eta: 0.1, Lambda: 2, Gamma: 0.5, MaxDepth: 8, MinChildWeight: 3,
+		Subsample: 0.8, ColsampleByTree: 0.7, MaxBin: 128, Seed: 7, EarlyStoppingRounds: 10, EvalMetric: "logloss",
+		ScalePosWeight: 4, Threads: 2, BaseScore: &base,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got, err := gbdt.ParseParams(nil); err != nil || !reflect.DeepEqual(got, gbdt.DefaultParams()) {
+		t.Errorf("nothing given: %+v, %v", got, err)
+	}
+}
+
+func TestParseParamsRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		in   map[string]string
+		want []string
+	}{
+		"typing error": {map[string]string{"max_dept": "3"}, []string{"max_dept is unknown or not supported (did you mean max_depth?)"}},
+		"nothing near": {map[string]string{"monotone_constraints": "(1)"}, []string{"monotone_constraints is unknown or not supported"}},
+		"not a number": {map[string]string{"eta": "fast", "max_depth": "6.5"}, []string{
+			`eta="fast" must be a number`, `max_depth="6.5" must be a whole number`}},
+		"not finite": {map[string]string{"lambda": "NaN", "gamma": "inf"}, []string{
+			`gamma="inf" must be a number`, `lambda="NaN" must be a number`}},
+		"out of range": {map[string]string{"eta": "2", "subsample": "0", "max_bin": "1", "num_round": "0", "lambda": "-1"}, []string{
+			"num_round must be 1 to 1000000, is 0", "eta must be above 0 and at most 1, is 2", "lambda must be a number of at least 0, is -1",
+			"subsample must be above 0 and at most 1, is 0", "max_bin must be 2 to 65535, is 1"}},
+		"unsupported value": {map[string]string{"tree_method": "exact", "alpha": "1"}, []string{
+			`alpha="1" is not supported: only 0 or 0.0 is`, `tree_method="exact" is not supported: only hist or auto is`}},
+		"twice":             {map[string]string{"eta": "0.1", "learning_rate": "0.2"}, []string{"eta and learning_rate are the same parameter: give one"}},
+		"unknown objective": {map[string]string{"objective": "multi:softmax"}, []string{`objective must be binary:logistic or reg:squarederror, is "multi:softmax"`}},
+		"contradictions": {map[string]string{"objective": "reg:squarederror", "eval_metric": "logloss", "scale_pos_weight": "2"}, []string{
+			`eval_metric must be rmse with reg:squarederror, is "logloss"`, "scale_pos_weight has no meaning with reg:squarederror"}},
+		"base score": {map[string]string{"objective": "binary:logistic", "base_score": "1"}, []string{
+			"base_score must be between 0 and 1 with binary:logistic, is 1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := gbdt.ParseParams(c.in)
+			var pe *gbdt.ParamError
+			if !errors.As(err, &pe) {
+				t.Fatalf("error %v", err)
+			}
+			if !reflect.DeepEqual(pe.Problems, c.want) {
+				t.Errorf("problems\n%s\nwant\n%s", strings.Join(pe.Problems, "\n"), strings.Join(c.want, "\n"))
+			}
+		})
+	}
+}
