@@ -1,0 +1,283 @@
+package asl
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// rule is one Choice rule: a comparison, or And, Or, Not over rules.
+type rule struct {
+	next   string
+	assign *template
+
+	and, or  []rule
+	not      *rule
+	variable *Path
+	op       operator
+	value    any
+	valueAt  *Path
+}
+
+// operator compares; kind is what both sides must be.
+type operator struct {
+	kind  string // String, Numeric, Boolean, Timestamp, Matches, Is...
+	holds func(order int) bool
+}
+
+var comparisons = map[string]func(int) bool{
+	"Equals":            func(c int) bool { return c == 0 },
+	"LessThan":          func(c int) bool { return c < 0 },
+	"LessThanEquals":    func(c int) bool { return c <= 0 },
+	"GreaterThan":       func(c int) bool { return c > 0 },
+	"GreaterThanEquals": func(c int) bool { return c >= 0 },
+}
+
+var typeTests = map[string]func(v any) bool{
+	"IsNull":    func(v any) bool { return v == nil },
+	"IsString":  func(v any) bool { _, ok := v.(string); return ok },
+	"IsNumeric": func(v any) bool { _, ok := v.(json.Number); return ok },
+	"IsBoolean": func(v any) bool { _, ok := v.(bool); return ok },
+	"IsTimestamp": func(v any) bool {
+		s, ok := v.(string)
+		if !ok {
+			return false
+		}
+		_, err := parseTimestamp(s)
+		return err == nil
+	},
+	"IsPresent": func(any) bool { return true },
+}
+
+// findOperator splits "NumericLessThanPath" into its operator and whether it ends in Path.
+func findOperator(field string) (op operator, path, ok bool) {
+	if _, is := typeTests[field]; is {
+		return operator{kind: field}, false, true
+	}
+	if field == "StringMatches" {
+		return operator{kind: "Matches"}, false, true
+	}
+	name, path := strings.CutSuffix(field, "Path")
+	for _, kind := range []string{"String", "Numeric", "Boolean", "Timestamp"} {
+		comparison, is := strings.CutPrefix(name, kind)
+		holds, known := comparisons[comparison]
+		if is && known && (kind != "Boolean" || comparison == "Equals") {
+			return operator{kind: kind, holds: holds}, path, true
+		}
+	}
+	return operator{}, false, false
+}
+
+func (p *parser) choice(st *state, r *reader) {
+	list, ok := r.list("Choices")
+	if !r.has("Choices") || ok && len(list) == 0 {
+		r.bad("Choices", SchemaFailed, "The field 'Choices' is required and must not be empty")
+	}
+	for i, v := range list {
+		loc := fmt.Sprintf("%s/Choices[%d]", r.loc, i)
+		st.rules = append(st.rules, p.rule(loc, v, true, 0))
+	}
+	st.otherwise, _ = r.text("Default")
+}
+
+func (p *parser) rule(loc string, v any, top bool, depth int) rule {
+	obj, ok := v.(map[string]any)
+	if !ok || depth > 50 {
+		p.problem(loc, SchemaFailed, "Expected value of type Object, nested at most 50 deep")
+		return rule{}
+	}
+	r := p.reader(loc, obj)
+	ru := rule{}
+	_, _ = r.text("Comment")
+	if top {
+		ru.next, _ = r.text("Next")
+		if ru.next == "" {
+			r.bad("Next", SchemaFailed, "The field 'Next' is required")
+		}
+		ru.assign = r.assign()
+	}
+	var operators []string
+	for _, k := range sortedKeys(obj) {
+		if _, _, ok := findOperator(k); ok || k == "And" || k == "Or" || k == "Not" {
+			operators = append(operators, k)
+		}
+	}
+	if len(operators) != 1 {
+		p.problem(loc, SchemaFailed, "A choice rule has exactly one operator, not %d", len(operators))
+		for _, o := range operators {
+			r.used[o] = true
+		}
+		r.used["Variable"] = true
+		r.rest("a choice rule")
+		return ru
+	}
+	switch name := operators[0]; name {
+	case "And", "Or":
+		list, ok := r.list(name)
+		if ok && len(list) == 0 {
+			r.bad(name, SchemaFailed, "%s must not be empty", name)
+		}
+		var rules []rule
+		for i, v := range list {
+			rules = append(rules, p.rule(fmt.Sprintf("%s/%s[%d]", loc, name, i), v, false, depth+1))
+		}
+		if name == "And" {
+			ru.and = rules
+		} else {
+			ru.or = rules
+		}
+	case "Not":
+		v, _ := r.take("Not")
+		not := p.rule(loc+"/Not", v, false, depth+1)
+		ru.not = &not
+	default:
+		p.comparison(&ru, r, name)
+	}
+	r.rest("a choice rule")
+	return ru
+}
+
+func (p *parser) comparison(ru *rule, r *reader, field string) {
+	op, isPath, _ := findOperator(field)
+	ru.op = op
+	if ru.variable = r.path("Variable"); !r.has("Variable") {
+		r.bad("Variable", SchemaFailed, "The field 'Variable' is required")
+	}
+	if isPath {
+		ru.valueAt = r.path(field)
+		return
+	}
+	ru.value, _ = r.take(field)
+	want := ""
+	switch op.kind {
+	case "String", "Matches":
+		if _, ok := ru.value.(string); !ok {
+			want = "String"
+		}
+	case "Numeric":
+		if _, ok := ru.value.(json.Number); !ok {
+			want = "Number"
+		}
+	case "Timestamp":
+		if s, ok := ru.value.(string); !ok {
+			want = "Timestamp"
+		} else if _, err := parseTimestamp(s); err != nil {
+			want = "Timestamp"
+		}
+	default:
+		if _, ok := ru.value.(bool); !ok {
+			want = "Boolean"
+		}
+	}
+	if want != "" {
+		r.bad(field, SchemaFailed, "Expected value of type %s", want)
+	}
+}
+
+// choiceError is a path of a rule that selects nothing.
+type choiceError struct{ path *Path }
+
+func (e *choiceError) Error() string {
+	return "Invalid path '" + e.path.src + "': The choice state's condition path references an invalid value."
+}
+
+func (ru *rule) match(sc *scope) (bool, error) {
+	switch {
+	case ru.and != nil:
+		for i := range ru.and {
+			if ok, err := ru.and[i].match(sc); !ok || err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	case ru.or != nil:
+		for i := range ru.or {
+			if ok, err := ru.or[i].match(sc); ok || err != nil {
+				return ok, err
+			}
+		}
+		return false, nil
+	case ru.not != nil:
+		ok, err := ru.not.match(sc)
+		return !ok && err == nil, err
+	}
+	got, err := sc.path(ru.variable)
+	if ru.op.kind == "IsPresent" {
+		return (err == nil) == ru.value.(bool), nil
+	}
+	if err != nil {
+		return false, &choiceError{ru.variable}
+	}
+	if test, ok := typeTests[ru.op.kind]; ok {
+		return test(got) == ru.value.(bool), nil
+	}
+	want := ru.value
+	if ru.valueAt != nil {
+		if want, err = sc.path(ru.valueAt); err != nil {
+			return false, &choiceError{ru.valueAt}
+		}
+	}
+	return ru.op.compare(got, want), nil
+}
+
+// compare is false whenever a side is of another type.
+func (op operator) compare(got, want any) bool {
+	switch op.kind {
+	case "Numeric":
+		a, okA := got.(json.Number)
+		b, okB := want.(json.Number)
+		return okA && okB && op.holds(compareNumbers(a, b))
+	case "Boolean":
+		a, okA := got.(bool)
+		b, okB := want.(bool)
+		return okA && okB && a == b
+	}
+	a, okA := got.(string)
+	b, okB := want.(string)
+	if !okA || !okB {
+		return false
+	}
+	switch op.kind {
+	case "Matches":
+		return wildcard(b, a)
+	case "Timestamp":
+		t, errA := parseTimestamp(a)
+		u, errB := parseTimestamp(b)
+		return errA == nil && errB == nil && op.holds(t.Compare(u))
+	}
+	return op.holds(strings.Compare(a, b))
+}
+
+// wildcard matches s against a pattern in which * is any text and \* a star.
+func wildcard(pattern, s string) bool {
+	var parts []string
+	var cur strings.Builder
+	for i := 0; i < len(pattern); i++ {
+		switch {
+		case pattern[i] == '\\' && i+1 < len(pattern) && (pattern[i+1] == '*' || pattern[i+1] == '\\'):
+			i++
+			cur.WriteByte(pattern[i])
+		case pattern[i] == '*':
+			parts = append(parts, cur.String())
+			cur.Reset()
+		default:
+			cur.WriteByte(pattern[i])
+		}
+	}
+	last := cur.String()
+	if len(parts) == 0 {
+		return s == last
+	}
+	if !strings.HasPrefix(s, parts[0]) {
+		return false
+	}
+	s = s[len(parts[0]):]
+	for _, part := range parts[1:] {
+		i := strings.Index(s, part)
+		if i < 0 {
+			return false
+		}
+		s = s[i+len(part):]
+	}
+	return strings.HasSuffix(s, last)
+}

@@ -1,0 +1,314 @@
+package asl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/millrace-ml/millrace/localcloud/clock"
+)
+
+// TaskRunner makes the calls of Task states. Its error is a *TaskError when it
+// has a name in the language; any other becomes States.TaskFailed.
+//
+// A waiting task's Run returns when its request was accepted: the task then
+// goes on waiting for TaskSucceeded or TaskFailed under the call's ID.
+type TaskRunner interface {
+	Run(ctx context.Context, c Call) (output string, err error)
+}
+
+// TaskError is an error with the name that Retry and Catch see.
+type TaskError struct{ Name, Cause string }
+
+func (e *TaskError) Error() string { return e.Name + ": " + e.Cause }
+
+// Update is what an execution did up to its next wait.
+type Update struct {
+	Info     Info
+	Status   Status
+	Events   []Event
+	Snapshot []byte // for Resume; nil once the execution has ended
+	Output   string
+	Failure  *Failure
+	At       time.Time
+}
+
+// EngineOptions are an engine's surroundings; all but Log are required.
+type EngineOptions struct {
+	Clock   clock.Clock
+	Tasks   TaskRunner
+	Sources Sources
+	// Keep makes an update durable; calls are made only after it returned.
+	Keep func(Update) error
+	Log  *slog.Logger
+}
+
+// Engine runs executions: it keeps their updates, makes their calls and wakes
+// them in time. A waiting execution has no goroutine, only a timer at most.
+type Engine struct {
+	o      EngineOptions
+	ctx    context.Context
+	cancel context.CancelFunc
+	calls  sync.WaitGroup
+
+	mu      sync.Mutex
+	running map[string]*run
+	closed  bool
+}
+
+type run struct {
+	mu        sync.Mutex
+	x         *Execution
+	unsaved   []Event
+	calls     []Call
+	drops     []string
+	cancels   map[string]context.CancelFunc
+	stopTimer func() bool
+	gone      bool // ended, or the engine closed
+}
+
+// keepAgain is how long the engine waits after Keep failed.
+const keepAgain = time.Second
+
+// ErrNotRunning says that the execution is not running.
+var ErrNotRunning = errors.New("the execution is not running")
+
+// NewEngine makes an engine without executions.
+func NewEngine(o EngineOptions) *Engine {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Engine{o: o, ctx: ctx, cancel: cancel, running: map[string]*run{}}
+}
+
+// Start begins an execution. When it returns nil the execution has run to its
+// first wait or its end, and that is kept.
+func (e *Engine) Start(m *Machine, info Info, input string) error {
+	x, err := NewExecution(m, info, input, e.o.Sources)
+	if err != nil {
+		return err
+	}
+	r, err := e.add(x)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	x.Begin(e.o.Clock.Now())
+	if err := e.settle(r, false); err != nil {
+		e.forget(r)
+		return err
+	}
+	return nil
+}
+
+// Resume goes on with an execution from the snapshot of its last update.
+func (e *Engine) Resume(m *Machine, snapshot []byte) error {
+	x, err := Restore(m, snapshot, e.o.Sources)
+	if err != nil {
+		return err
+	}
+	r, err := e.add(x)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	x.Due(e.o.Clock.Now())
+	return e.settle(r, true)
+}
+
+func (e *Engine) add(x *Execution) (*run, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	arn := x.Info().ARN
+	if e.closed {
+		return nil, errors.New("the engine is closed")
+	}
+	if e.running[arn] != nil {
+		return nil, fmt.Errorf("execution %s is running already", arn)
+	}
+	r := &run{x: x, cancels: map[string]context.CancelFunc{}}
+	e.running[arn] = r
+	return r, nil
+}
+
+func (e *Engine) find(arn string) *run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.running[arn]
+}
+
+// forget takes a run out of the engine; its lock is held.
+func (e *Engine) forget(r *run) {
+	r.gone = true
+	if r.stopTimer != nil {
+		r.stopTimer()
+	}
+	for _, cancel := range r.cancels {
+		cancel()
+	}
+	e.mu.Lock()
+	delete(e.running, r.x.Info().ARN)
+	e.mu.Unlock()
+}
+
+// Close stops working on all executions, which Resume takes up again. Calls
+// in flight are cancelled and their outcomes forgotten.
+func (e *Engine) Close() {
+	e.mu.Lock()
+	e.closed = true
+	runs := make([]*run, 0, len(e.running))
+	for _, r := range e.running {
+		runs = append(runs, r)
+	}
+	e.mu.Unlock()
+	for _, r := range runs {
+		r.mu.Lock()
+		e.forget(r)
+		r.mu.Unlock()
+	}
+	e.cancel()
+	e.calls.Wait()
+}
+
+// Running lists the ARNs of the executions that run, sorted.
+func (e *Engine) Running() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return sortedKeys(e.running)
+}
+
+// feed changes an execution and keeps what came of it.
+func (e *Engine) feed(arn string, change func(x *Execution, now time.Time) error) error {
+	r := e.find(arn)
+	if r == nil {
+		return ErrNotRunning
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.gone {
+		return ErrNotRunning
+	}
+	if err := change(r.x, e.o.Clock.Now()); err != nil {
+		return err
+	}
+	return e.settle(r, true)
+}
+
+// Stop aborts an execution.
+func (e *Engine) Stop(arn, errorName, cause string) error {
+	return e.feed(arn, func(x *Execution, now time.Time) error {
+		x.Abort(now, errorName, cause)
+		return nil
+	})
+}
+
+// TaskSucceeded ends a task with its result; ErrNoSuchTask when it does not wait.
+func (e *Engine) TaskSucceeded(arn, id, output string) error {
+	return e.feed(arn, func(x *Execution, now time.Time) error { return x.Succeed(now, id, output) })
+}
+
+// TaskFailed ends a task with an error; ErrNoSuchTask when it does not wait.
+func (e *Engine) TaskFailed(arn, id string, f Failure) error {
+	return e.feed(arn, func(x *Execution, now time.Time) error { return x.Fail(now, id, f) })
+}
+
+// Heartbeat keeps a task waiting; ErrNoSuchTask when it does not wait.
+func (e *Engine) Heartbeat(arn, id string) error {
+	return e.feed(arn, func(x *Execution, now time.Time) error { return x.Heartbeat(now, id) })
+}
+
+// settle keeps what the execution produced, then makes its calls and sets its
+// timer. With again, a failed Keep is tried once more later: nothing is lost.
+func (e *Engine) settle(r *run, again bool) error {
+	p := r.x.Take()
+	r.unsaved, r.calls, r.drops = append(r.unsaved, p.Events...), append(r.calls, p.Calls...), append(r.drops, p.Drop...)
+	u := Update{Info: r.x.Info(), Status: r.x.Status(), Events: r.unsaved, Output: r.x.Output(), Failure: r.x.Failure(), At: e.o.Clock.Now()}
+	var err error
+	if u.Status == Running {
+		if u.Snapshot, err = r.x.Snapshot(); err != nil {
+			return fmt.Errorf("save execution %s: %w", u.Info.ARN, err)
+		}
+	}
+	if err := e.o.Keep(u); err != nil {
+		if again {
+			e.o.Log.Error("execution not saved; trying again", "execution_arn", u.Info.ARN, "error", err)
+			e.wake(r, keepAgain)
+			return nil
+		}
+		return fmt.Errorf("save execution %s: %w", u.Info.ARN, err)
+	}
+	r.unsaved = nil
+	for _, id := range r.drops {
+		if cancel := r.cancels[id]; cancel != nil {
+			cancel()
+			delete(r.cancels, id)
+		}
+	}
+	r.drops = nil
+	if u.Status != Running {
+		e.forget(r)
+		return nil
+	}
+	for _, c := range r.calls {
+		e.start(r, c)
+	}
+	r.calls = nil
+	if r.stopTimer != nil {
+		r.stopTimer()
+		r.stopTimer = nil
+	}
+	if at, ok := r.x.NextDue(); ok {
+		e.wake(r, at.Sub(u.At))
+	}
+	return nil
+}
+
+// wake has the execution looked at after d.
+func (e *Engine) wake(r *run, d time.Duration) {
+	if r.stopTimer != nil {
+		r.stopTimer()
+	}
+	r.stopTimer = e.o.Clock.AfterFunc(max(d, 0), func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.gone {
+			return
+		}
+		r.x.Due(e.o.Clock.Now())
+		_ = e.settle(r, true) // a failed save is logged and tried again
+	})
+}
+
+// start makes a call in a goroutine that feeds its outcome back.
+func (e *Engine) start(r *run, c Call) {
+	ctx, cancel := context.WithCancel(e.ctx)
+	r.cancels[c.ID] = cancel
+	e.calls.Add(1)
+	go func() {
+		defer e.calls.Done()
+		defer cancel()
+		output, err := e.o.Tasks.Run(ctx, c)
+		if ctx.Err() != nil {
+			return // timed out, aborted or closing: nobody awaits it
+		}
+		var named *TaskError
+		_ = e.feed(c.Execution.ARN, func(x *Execution, now time.Time) error {
+			delete(r.cancels, c.ID)
+			switch {
+			case errors.As(err, &named):
+				return x.Fail(now, c.ID, Failure{Error: named.Name, Cause: named.Cause})
+			case err != nil:
+				return x.Fail(now, c.ID, Failure{Error: errTaskFailed, Cause: err.Error()})
+			case c.Resource.WaitsForToken():
+				return x.Submitted(now, c.ID, output)
+			}
+			return x.Succeed(now, c.ID, output)
+		})
+	}()
+}

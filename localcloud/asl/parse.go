@@ -1,0 +1,385 @@
+package asl
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxDefinition is the longest definition, in characters.
+const MaxDefinition = 1 << 20
+
+// Problem is one thing wrong with a definition.
+type Problem struct {
+	Code     string // as AWS's diagnostics: SCHEMA_VALIDATION_FAILED, ...
+	Message  string
+	Location string // /States/Name/Field
+}
+
+func (p Problem) String() string {
+	if p.Location == "" {
+		return p.Code + ": " + p.Message
+	}
+	return p.Code + ": " + p.Message + " at " + p.Location
+}
+
+// DefinitionError holds everything that is wrong with a definition.
+type DefinitionError struct{ Problems []Problem }
+
+func (e *DefinitionError) Error() string {
+	parts := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		parts[i] = p.String()
+	}
+	return strings.Join(parts, ", ")
+}
+
+// The codes of problems.
+const (
+	InvalidJSON       = "INVALID_JSON_DESCRIPTION"
+	SchemaFailed      = "SCHEMA_VALIDATION_FAILED"
+	MissingTransition = "MISSING_TRANSITION_TARGET"
+	MissingEnd        = "MISSING_END_STATE"
+	InvalidPath       = "INVALID_JSON_PATH"
+	Unsupported       = "UNSUPPORTED_BY_LOCAL_CLOUD"
+)
+
+// Parse reads a definition in the Amazon States Language (JSONPath). Its error
+// is a *DefinitionError with every problem; what AWS knows and this
+// interpreter does not is a problem too, never ignored.
+func Parse(definition []byte) (*Machine, error) {
+	fail := func(code, format string, args ...any) (*Machine, error) {
+		return nil, &DefinitionError{[]Problem{{Code: code, Message: fmt.Sprintf(format, args...)}}}
+	}
+	if n := utf8.RuneCount(definition); n > MaxDefinition {
+		return fail(SchemaFailed, "The definition has %d characters; the most is %d", n, MaxDefinition)
+	}
+	v, err := decode(string(definition), true)
+	if err != nil {
+		return fail(InvalidJSON, "%v", err)
+	}
+	obj, ok := v.(map[string]any)
+	if !ok {
+		return fail(SchemaFailed, "The definition must be a JSON object")
+	}
+	p := &parser{machine: &Machine{}, names: map[string]bool{}}
+	r := p.reader("", obj)
+	p.machine.Comment, _ = r.text("Comment")
+	if version, ok := r.text("Version"); ok && version != "1.0" {
+		r.bad("Version", SchemaFailed, "The only version is \"1.0\"")
+	}
+	r.queryLanguage()
+	if n, ok := r.whole("TimeoutSeconds", 1, maxSeconds); ok {
+		p.machine.TimeoutSeconds = n
+	}
+	p.machine.top = p.program(r)
+	r.rest("a state machine")
+	if len(p.problems) > 0 {
+		sort.SliceStable(p.problems, func(i, j int) bool { return p.problems[i].Location < p.problems[j].Location })
+		return nil, &DefinitionError{p.problems}
+	}
+	return p.machine, nil
+}
+
+const maxSeconds = 99_999_999
+
+type parser struct {
+	machine  *Machine
+	problems []Problem
+	names    map[string]bool // state names are unique in a whole machine
+	depth    int
+}
+
+func (p *parser) problem(loc, code, format string, args ...any) {
+	p.problems = append(p.problems, Problem{Code: code, Message: fmt.Sprintf(format, args...), Location: loc})
+}
+
+// reader takes the fields of one object, and knows which were never taken.
+type reader struct {
+	p    *parser
+	loc  string
+	obj  map[string]any
+	used map[string]bool
+}
+
+func (p *parser) reader(loc string, obj map[string]any) *reader {
+	return &reader{p: p, loc: loc, obj: obj, used: map[string]bool{}}
+}
+
+func (r *reader) bad(field, code, format string, args ...any) {
+	r.p.problem(r.loc+"/"+field, code, format, args...)
+}
+
+func (r *reader) take(field string) (any, bool) {
+	v, ok := r.obj[field]
+	r.used[field] = true
+	return v, ok
+}
+
+func (r *reader) has(field string) bool { _, ok := r.obj[field]; return ok }
+
+func (r *reader) text(field string) (string, bool) {
+	v, ok := r.take(field)
+	if !ok {
+		return "", false
+	}
+	s, ok := v.(string)
+	if !ok {
+		r.bad(field, SchemaFailed, "Expected value of type String")
+	}
+	return s, ok
+}
+
+func (r *reader) whole(field string, least, most int64) (int64, bool) {
+	v, ok := r.take(field)
+	if !ok {
+		return 0, false
+	}
+	n, ok := integer(v)
+	if !ok {
+		r.bad(field, SchemaFailed, "Expected value of type Integer")
+		return 0, false
+	}
+	if n < least || n > most {
+		r.bad(field, SchemaFailed, "Value must be between %d and %d but was %d", least, most, n)
+		return 0, false
+	}
+	return n, true
+}
+
+func (r *reader) object(field string) (map[string]any, bool) {
+	v, ok := r.take(field)
+	if !ok {
+		return nil, false
+	}
+	o, ok := v.(map[string]any)
+	if !ok {
+		r.bad(field, SchemaFailed, "Expected value of type Object")
+	}
+	return o, ok
+}
+
+func (r *reader) list(field string) ([]any, bool) {
+	v, ok := r.take(field)
+	if !ok {
+		return nil, false
+	}
+	l, ok := v.([]any)
+	if !ok {
+		r.bad(field, SchemaFailed, "Expected value of type Array")
+	}
+	return l, ok
+}
+
+func (r *reader) path(field string) *Path {
+	src, ok := r.text(field)
+	if !ok {
+		return nil
+	}
+	path, err := ParsePath(src)
+	if err != nil {
+		r.bad(field, InvalidPath, "Value is not a valid JSONPath: %v", err)
+		return nil
+	}
+	return path
+}
+
+func (r *reader) ioPath(field string) ioPath {
+	if v, ok := r.obj[field]; ok && v == nil {
+		r.used[field] = true
+		return ioPath{none: true}
+	}
+	return ioPath{path: r.path(field)}
+}
+
+// resultPath reads ResultPath: nil, false is $; nil, true is null.
+func (r *reader) resultPath() (*Path, bool) {
+	v, ok := r.obj["ResultPath"]
+	if !ok {
+		return nil, false
+	}
+	if v == nil {
+		r.used["ResultPath"] = true
+		return nil, true
+	}
+	src, ok := r.text("ResultPath")
+	if !ok {
+		return nil, false
+	}
+	path, err := ParseReferencePath(src)
+	if err != nil {
+		r.bad("ResultPath", InvalidPath, "Value is not a Reference Path: %v", err)
+		return nil, false
+	}
+	return path, false
+}
+
+func (r *reader) template(field string) *template {
+	v, ok := r.take(field)
+	if !ok {
+		return nil
+	}
+	return compileTemplate(v, r.loc+"/"+field, func(loc, format string, args ...any) {
+		r.p.problem(loc, SchemaFailed, format, args...)
+	})
+}
+
+func (r *reader) assign() *template {
+	o, ok := r.object("Assign")
+	if !ok {
+		return nil
+	}
+	for _, k := range sortedKeys(o) {
+		name := strings.TrimSuffix(k, ".$")
+		valid := name != "" && name != "states" && utf8.RuneCountInString(name) <= 80
+		for i := range len(name) {
+			valid = valid && identifierByte(name[i], i == 0)
+		}
+		if !valid {
+			r.bad("Assign/"+k, SchemaFailed, "%q is no valid name of a variable", name)
+		}
+	}
+	return r.template("Assign")
+}
+
+func (r *reader) queryLanguage() {
+	if q, ok := r.text("QueryLanguage"); ok && q != "JSONPath" {
+		r.bad("QueryLanguage", Unsupported, "The query language %s is not supported; only JSONPath is", q)
+	}
+}
+
+// unsupported fields are known to AWS; the message says so, field by field.
+var unsupported = map[string]string{
+	"Arguments": "JSONata is not supported", "Output": "JSONata is not supported", "Items": "JSONata is not supported",
+	"Condition": "JSONata is not supported", "Credentials": "calling with another role is not supported",
+	"ItemReader": "distributed Map is not supported", "ItemBatcher": "distributed Map is not supported",
+	"ResultWriter": "distributed Map is not supported", "Label": "distributed Map is not supported",
+	"ToleratedFailureCount": "distributed Map is not supported", "ToleratedFailureCountPath": "distributed Map is not supported",
+	"ToleratedFailurePercentage": "distributed Map is not supported", "ToleratedFailurePercentagePath": "distributed Map is not supported",
+}
+
+// rest reports the fields that nothing took.
+func (r *reader) rest(what string) {
+	for _, k := range sortedKeys(r.obj) {
+		if r.used[k] {
+			continue
+		}
+		if why, known := unsupported[k]; known {
+			r.bad(k, Unsupported, "The field %q: %s", k, why)
+			continue
+		}
+		r.bad(k, SchemaFailed, "Field %q is not supported in %s", k, what)
+	}
+}
+
+// program reads StartAt and States.
+func (p *parser) program(r *reader) *program {
+	pr := &program{states: map[string]*state{}}
+	start, hasStart := r.text("StartAt")
+	pr.start = start
+	if !r.has("StartAt") {
+		r.bad("StartAt", SchemaFailed, "The field 'StartAt' is required")
+	}
+	states, ok := r.object("States")
+	if !r.has("States") || ok && len(states) == 0 {
+		r.bad("States", SchemaFailed, "The field 'States' is required and must not be empty")
+		return pr
+	}
+	if p.depth++; p.depth > 50 {
+		r.bad("States", Unsupported, "States are nested deeper than 50")
+		return pr
+	}
+	defer func() { p.depth-- }()
+	for _, name := range sortedKeys(states) {
+		loc := r.loc + "/States/" + name
+		if utf8.RuneCountInString(name) > 80 || name == "" {
+			p.problem(loc, SchemaFailed, "State names have 1 to 80 characters")
+		}
+		if p.names[name] {
+			p.problem(loc, "DUPLICATE_STATE_NAME", "Duplicate state name: %s", name)
+		}
+		p.names[name] = true
+		obj, ok := states[name].(map[string]any)
+		if !ok {
+			p.problem(loc, SchemaFailed, "Expected value of type Object")
+			continue
+		}
+		pr.states[name] = p.state(name, p.reader(loc, obj))
+	}
+	if hasStart && pr.states[start] == nil {
+		r.bad("StartAt", MissingTransition, "Missing 'Next' target: %s", start)
+	}
+	p.reachable(r.loc, pr)
+	return pr
+}
+
+// reachable checks that every target exists and every state has a way in.
+func (p *parser) reachable(loc string, pr *program) {
+	seen := map[string]bool{}
+	todo := []string{pr.start}
+	ends := false
+	for len(todo) > 0 {
+		name := todo[0]
+		todo = todo[1:]
+		st := pr.states[name]
+		if seen[name] || st == nil {
+			continue
+		}
+		seen[name] = true
+		ends = ends || st.end || st.kind == Succeed || st.kind == Fail
+		for _, t := range st.targets() {
+			if t.state != "" && pr.states[t.state] == nil {
+				p.problem(loc+"/States/"+name+"/"+t.field, MissingTransition, "Missing 'Next' target: %s", t.state)
+			}
+			todo = append(todo, t.state)
+		}
+	}
+	for _, name := range sortedKeys(pr.states) {
+		if !seen[name] && len(pr.states) > 0 && pr.states[pr.start] != nil {
+			p.problem(loc+"/States/"+name, MissingTransition, "State \"%s\" is not reachable.", name)
+		}
+	}
+	if !ends && len(p.problems) == 0 {
+		p.problem(loc+"/States", MissingEnd, "No state ends the states: give one \"End\": true, or a Succeed or Fail state")
+	}
+}
+
+type target struct{ field, state string }
+
+func (st *state) targets() []target {
+	var out []target
+	if st.next != "" {
+		out = append(out, target{"Next", st.next})
+	}
+	if st.otherwise != "" {
+		out = append(out, target{"Default", st.otherwise})
+	}
+	for i, r := range st.rules {
+		out = append(out, target{fmt.Sprintf("Choices[%d]/Next", i), r.next})
+	}
+	for i, c := range st.catch {
+		out = append(out, target{fmt.Sprintf("Catch[%d]/Next", i), c.next})
+	}
+	return out
+}
+
+// problems of a definition, when err is one.
+func Problems(err error) []Problem {
+	var d *DefinitionError
+	if errors.As(err, &d) {
+		return d.Problems
+	}
+	return nil
+}
+
+func floatOf(v any) (float64, bool) {
+	n, ok := v.(json.Number)
+	if !ok {
+		return 0, false
+	}
+	f, err := n.Float64()
+	return f, err == nil
+}

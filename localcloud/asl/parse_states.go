@@ -1,0 +1,288 @@
+package asl
+
+import (
+	"fmt"
+	"time"
+)
+
+func (p *parser) state(name string, r *reader) *state {
+	st := &state{name: name}
+	kind, _ := r.text("Type")
+	st.kind = StateType(kind)
+	_, _ = r.text("Comment")
+	r.queryLanguage()
+	if st.kind != Fail {
+		st.input, st.output = r.ioPath("InputPath"), r.ioPath("OutputPath")
+	}
+	switch st.kind {
+	case Pass:
+		if v, ok := r.take("Result"); ok {
+			st.result = &template{constant: true, value: v}
+		}
+		st.parameters = r.template("Parameters")
+		st.resultPath, st.discard = r.resultPath()
+	case Task:
+		p.task(st, r)
+	case Choice:
+		p.choice(st, r)
+	case Wait:
+		p.wait(st, r)
+	case Fail:
+		p.failState(st, r)
+	case Parallel:
+		p.parallel(st, r)
+	case Map:
+		p.mapState(st, r)
+	case Succeed:
+	case "":
+		r.bad("Type", SchemaFailed, "The field 'Type' is required")
+		return st
+	default:
+		r.bad("Type", SchemaFailed, "%q is no type of state", kind)
+		return st
+	}
+	if st.kind != Fail && st.kind != Succeed {
+		st.assign = r.assign()
+	}
+	if st.kind != Fail && st.kind != Succeed && st.kind != Choice {
+		p.transition(st, r)
+	}
+	r.rest("a " + kind + " state")
+	return st
+}
+
+func (p *parser) transition(st *state, r *reader) {
+	st.next, _ = r.text("Next")
+	if v, ok := r.take("End"); ok {
+		end, isBool := v.(bool)
+		if !isBool {
+			r.bad("End", SchemaFailed, "Expected value of type Boolean")
+		}
+		st.end = end
+	}
+	if st.end == (st.next != "") {
+		p.problem(r.loc, SchemaFailed, "Exactly one of 'Next' and 'End' is required")
+	}
+}
+
+// only says that at most (or exactly) one of the fields may be given.
+func (r *reader) only(required bool, fields ...string) {
+	n := 0
+	for _, f := range fields {
+		if r.has(f) {
+			n++
+		}
+	}
+	if n > 1 || required && n == 0 {
+		r.p.problem(r.loc, SchemaFailed, "Give one of %v", fields)
+	}
+}
+
+func (p *parser) task(st *state, r *reader) {
+	arn, ok := r.text("Resource")
+	switch res, err := ParseResource(arn); {
+	case !r.has("Resource"):
+		r.bad("Resource", SchemaFailed, "The field 'Resource' is required")
+	case !ok:
+	case err != nil:
+		r.bad("Resource", Unsupported, "%v", err)
+	default:
+		st.resource = &res
+		p.machine.tasks = append(p.machine.tasks, TaskState{Name: st.name, Location: r.loc, Resource: res})
+	}
+	st.parameters = r.template("Parameters")
+	p.resulting(st, r)
+	r.only(false, "TimeoutSeconds", "TimeoutSecondsPath")
+	r.only(false, "HeartbeatSeconds", "HeartbeatSecondsPath")
+	st.timeout, _ = r.whole("TimeoutSeconds", 1, maxSeconds)
+	st.heartbeat, _ = r.whole("HeartbeatSeconds", 1, maxSeconds)
+	st.timeoutPath, st.beatsAt = r.path("TimeoutSecondsPath"), r.path("HeartbeatSecondsPath")
+	if st.timeout > 0 && st.heartbeat >= st.timeout {
+		r.bad("HeartbeatSeconds", SchemaFailed, "HeartbeatSeconds must be smaller than TimeoutSeconds")
+	}
+}
+
+// resulting reads what Task, Parallel and Map share.
+func (p *parser) resulting(st *state, r *reader) {
+	st.resultSelector = r.template("ResultSelector")
+	st.resultPath, st.discard = r.resultPath()
+	if list, ok := r.list("Retry"); ok {
+		for i, v := range list {
+			st.retry = append(st.retry, p.retrier(r, i, len(list), v))
+		}
+	}
+	if list, ok := r.list("Catch"); ok {
+		for i, v := range list {
+			st.catch = append(st.catch, p.catcher(r, i, len(list), v))
+		}
+	}
+}
+
+func (p *parser) errorEquals(r *reader, last bool) []string {
+	list, ok := r.list("ErrorEquals")
+	if !r.has("ErrorEquals") || ok && len(list) == 0 {
+		r.bad("ErrorEquals", SchemaFailed, "The field 'ErrorEquals' is required and must not be empty")
+	}
+	var names []string
+	for _, v := range list {
+		name, ok := v.(string)
+		if !ok {
+			r.bad("ErrorEquals", SchemaFailed, "Expected values of type String")
+			continue
+		}
+		if name == errAll && (len(list) > 1 || !last) {
+			r.bad("ErrorEquals", SchemaFailed, "States.ALL must appear alone, and in the last one")
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+func (p *parser) retrier(outer *reader, i, n int, v any) retrier {
+	loc := fmt.Sprintf("%s/Retry[%d]", outer.loc, i)
+	obj, ok := v.(map[string]any)
+	if !ok {
+		p.problem(loc, SchemaFailed, "Expected value of type Object")
+		return retrier{}
+	}
+	r := p.reader(loc, obj)
+	_, _ = r.text("Comment")
+	rt := retrier{interval: 1, attempts: 3, backoff: 2, errors: p.errorEquals(r, i == n-1)}
+	if v, ok := r.whole("IntervalSeconds", 1, maxSeconds); ok {
+		rt.interval = v
+	}
+	if v, ok := r.whole("MaxAttempts", 0, maxSeconds); ok {
+		rt.attempts = v
+	}
+	if v, ok := r.whole("MaxDelaySeconds", 1, 31_622_399); ok {
+		rt.maxDelay = v
+		if v < rt.interval {
+			r.bad("MaxDelaySeconds", SchemaFailed, "MaxDelaySeconds must be greater than IntervalSeconds")
+		}
+	}
+	if v, ok := r.take("BackoffRate"); ok {
+		f, isNumber := floatOf(v)
+		if !isNumber || f < 1 {
+			r.bad("BackoffRate", SchemaFailed, "BackoffRate must be a number of at least 1.0")
+		}
+		rt.backoff = f
+	}
+	if v, ok := r.text("JitterStrategy"); ok {
+		if v != "FULL" && v != "NONE" {
+			r.bad("JitterStrategy", SchemaFailed, "JitterStrategy must be FULL or NONE")
+		}
+		rt.jitter = v == "FULL"
+	}
+	r.rest("a retrier")
+	return rt
+}
+
+func (p *parser) catcher(outer *reader, i, n int, v any) catcher {
+	loc := fmt.Sprintf("%s/Catch[%d]", outer.loc, i)
+	obj, ok := v.(map[string]any)
+	if !ok {
+		p.problem(loc, SchemaFailed, "Expected value of type Object")
+		return catcher{}
+	}
+	r := p.reader(loc, obj)
+	_, _ = r.text("Comment")
+	c := catcher{errors: p.errorEquals(r, i == n-1), assign: r.assign()}
+	c.next, _ = r.text("Next")
+	if c.next == "" {
+		r.bad("Next", SchemaFailed, "The field 'Next' is required")
+	}
+	c.resultPath, c.discard = r.resultPath()
+	r.rest("a catcher")
+	return c
+}
+
+func (p *parser) wait(st *state, r *reader) {
+	r.only(true, "Seconds", "SecondsPath", "Timestamp", "TimestampPath")
+	if n, ok := r.whole("Seconds", 0, maxSeconds); ok {
+		st.seconds = &n
+	}
+	if ts, ok := r.text("Timestamp"); ok {
+		if _, err := parseTimestamp(ts); err != nil {
+			r.bad("Timestamp", SchemaFailed, "Value is not a valid ISO-8601 timestamp: %s", ts)
+		}
+		st.timestamp = ts
+	}
+	st.secondsAt, st.timestampAt = r.path("SecondsPath"), r.path("TimestampPath")
+}
+
+// parseTimestamp reads AWS's timestamps: RFC 3339 with a T and a zone.
+func parseTimestamp(s string) (time.Time, error) { return time.Parse(time.RFC3339Nano, s) }
+
+func (p *parser) failState(st *state, r *reader) {
+	r.only(false, "Error", "ErrorPath")
+	r.only(false, "Cause", "CausePath")
+	st.errorName, st.hasError = r.text("Error")
+	st.cause, st.hasCause = r.text("Cause")
+	st.errorAt, st.causeAt = r.expr("ErrorPath"), r.expr("CausePath")
+}
+
+func (r *reader) expr(field string) *expr {
+	src, ok := r.text(field)
+	if !ok {
+		return nil
+	}
+	e, err := parseExpr(src)
+	if err != nil {
+		r.bad(field, InvalidPath, "Value is not a valid JSONPath or intrinsic function: %v", err)
+	}
+	return e
+}
+
+func (p *parser) parallel(st *state, r *reader) {
+	st.parameters = r.template("Parameters")
+	p.resulting(st, r)
+	list, ok := r.list("Branches")
+	if !r.has("Branches") || ok && len(list) == 0 {
+		r.bad("Branches", SchemaFailed, "The field 'Branches' is required and must not be empty")
+	}
+	for i, v := range list {
+		loc := fmt.Sprintf("%s/Branches[%d]", r.loc, i)
+		obj, ok := v.(map[string]any)
+		if !ok {
+			p.problem(loc, SchemaFailed, "Expected value of type Object")
+			continue
+		}
+		b := p.reader(loc, obj)
+		_, _ = b.text("Comment")
+		st.branches = append(st.branches, p.program(b))
+		b.rest("a branch")
+	}
+}
+
+func (p *parser) mapState(st *state, r *reader) {
+	r.only(true, "ItemProcessor", "Iterator")
+	r.only(false, "ItemSelector", "Parameters")
+	r.only(false, "MaxConcurrency", "MaxConcurrencyPath")
+	if st.parameters = r.template("ItemSelector"); st.parameters == nil {
+		st.parameters = r.template("Parameters")
+	}
+	st.items = r.path("ItemsPath")
+	st.concurrency, _ = r.whole("MaxConcurrency", 0, maxSeconds)
+	st.concurrencyAt = r.path("MaxConcurrencyPath")
+	p.resulting(st, r)
+	for _, field := range []string{"ItemProcessor", "Iterator"} {
+		obj, ok := r.object(field)
+		if !ok {
+			continue
+		}
+		b := p.reader(r.loc+"/"+field, obj)
+		_, _ = b.text("Comment")
+		if cfg, ok := b.object("ProcessorConfig"); ok {
+			c := p.reader(b.loc+"/ProcessorConfig", cfg)
+			if mode, ok := c.text("Mode"); ok && mode != "INLINE" {
+				c.bad("Mode", Unsupported, "The mode %s is not supported; only INLINE is", mode)
+			}
+			if kind, ok := c.text("ExecutionType"); ok {
+				c.bad("ExecutionType", Unsupported, "The execution type %s belongs to a distributed Map, which is not supported", kind)
+			}
+			c.rest("a processor configuration")
+		}
+		st.branches = append(st.branches, p.program(b))
+		b.rest("an item processor")
+	}
+}

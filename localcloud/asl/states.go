@@ -1,0 +1,460 @@
+package asl
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// enter begins a state.
+func (x *Execution) enter(t *thread) {
+	t.st = t.program.states[t.State]
+	t.EnteredAt, t.Attempt, t.Retries, t.Waited = x.now, 0, nil, false
+	x.emit(&t.Prev, Event{Type: string(t.st.kind) + "StateEntered", Name: t.State, Input: ptr(t.Input.Text())})
+	t.Entered = t.Prev
+	t.Phase = phaseRun
+	x.ready = append(x.ready, t)
+}
+
+// execute does the work of an entered state, up to its end or its first wait.
+func (x *Execution) execute(t *thread) {
+	var err error
+	switch t.st.kind {
+	case Pass:
+		err = x.pass(t)
+	case Succeed:
+		err = x.succeed(t)
+	case Fail:
+		err = x.failHere(t)
+	case Choice:
+		err = x.choose(t)
+	case Wait:
+		err = x.wait(t)
+	case Task:
+		err = x.startTask(t)
+	default:
+		err = x.startChildren(t)
+	}
+	if err != nil {
+		x.failed(t, x.failure(t, err))
+	}
+}
+
+// stateError is a failure that the language names.
+type stateError struct{ Failure }
+
+func (e *stateError) Error() string { return e.Failure.Error + ": " + e.Cause }
+
+// runtimeError is a States.Runtime failure; its text follows AWS's preamble.
+type runtimeError struct{ text string }
+
+func (e *runtimeError) Error() string { return e.text }
+
+// placeError is a ResultPath that does not fit the input.
+type placeError struct{ text string }
+
+func (e *placeError) Error() string { return e.text }
+
+func runtimef(format string, args ...any) error {
+	return &runtimeError{fmt.Sprintf(format, args...)}
+}
+
+// failure gives an error its name and AWS's words.
+func (x *Execution) failure(t *thread, err error) Failure {
+	var named *stateError
+	if errors.As(err, &named) {
+		return named.Failure
+	}
+	text := fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). %v", t.State, t.Entered, err)
+	var call *callError
+	if errors.As(err, &call) {
+		return Failure{Error: errIntrinsic, Cause: text}
+	}
+	var place *placeError
+	if errors.As(err, &place) {
+		return Failure{Error: errResultPath, Cause: text}
+	}
+	return Failure{Error: errRuntime, Cause: text, uncaught: true}
+}
+
+// inputOf applies InputPath.
+func (x *Execution) inputOf(t *thread) (*doc, error) {
+	return x.ioPath(t, t.st.input, t.Input)
+}
+
+func (x *Execution) ioPath(t *thread, p ioPath, d *doc) (*doc, error) {
+	switch {
+	case p.none:
+		return emptyObject, nil
+	case p.path == nil || p.path.root == rootValue && len(p.path.steps) == 0:
+		return d, nil
+	}
+	v, err := x.at(t, p.path, d)
+	if err != nil {
+		return nil, err
+	}
+	return newDoc(v), nil
+}
+
+// at evaluates a path field.
+func (x *Execution) at(t *thread, p *Path, d *doc) (any, error) {
+	v, err := x.scope(t, d.Value()).path(p)
+	if err != nil {
+		return nil, runtimef("Invalid path '%s' : %v", p.src, err)
+	}
+	return v, nil
+}
+
+// fill evaluates a payload template; without one the value stays.
+func (x *Execution) fill(t *thread, tpl *template, d *doc) (*doc, error) {
+	if tpl == nil {
+		return d, nil
+	}
+	if tpl.constant {
+		return newDoc(tpl.value), nil
+	}
+	return x.fillIn(x.scope(t, d.Value()), tpl, d)
+}
+
+func (x *Execution) fillIn(sc *scope, tpl *template, d *doc) (*doc, error) {
+	v, err := tpl.eval(sc)
+	var missing *templateError
+	if errors.As(err, &missing) {
+		return nil, runtimef("The JSONPath '%s' specified for the field '%s' could not be found in the input '%s'",
+			missing.err.path.src, missing.field, d.Text())
+	}
+	var path *pathError
+	if errors.As(err, &path) {
+		return nil, runtimef("Invalid path '%s' : %v", path.path.src, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newDoc(v), nil
+}
+
+// complete puts a result in its place, and leaves the state.
+func (x *Execution) complete(t *thread, result *doc) error {
+	selected, err := x.fill(t, t.st.resultSelector, result)
+	if err != nil {
+		return err
+	}
+	combined, err := combine(t.Input, selected, t.st.resultPath, t.st.discard)
+	if err != nil {
+		return err
+	}
+	return x.leave(t, selected, combined, t.st.assign, t.st.next)
+}
+
+// combine applies ResultPath to the state's raw input.
+func combine(input, result *doc, at *Path, discard bool) (*doc, error) {
+	switch {
+	case discard:
+		return input, nil
+	case at == nil || len(at.steps) == 0:
+		return result, nil
+	}
+	if _, ok := input.Value().(map[string]any); !ok && at.steps[0].kind == stepName {
+		return nil, &placeError{fmt.Sprintf("Unable to apply step \"%s\" to input %s", at.steps[0].name, input.Text())}
+	}
+	v, err := at.put(input.Value(), result.Value())
+	if err != nil {
+		return nil, &placeError{fmt.Sprintf("Unable to apply ReferencePath \"%s\" to input %s", at.src, input.Text())}
+	}
+	return newDoc(v), nil
+}
+
+// leave applies OutputPath and Assign, and goes on to the next state.
+func (x *Execution) leave(t *thread, value, combined *doc, assign *template, next string) error {
+	output, err := x.ioPath(t, t.st.output, combined)
+	if err != nil {
+		return err
+	}
+	return x.exit(t, value, output, assign, next)
+}
+
+// exit writes the exit of a state and moves the thread on.
+func (x *Execution) exit(t *thread, value, output *doc, assign *template, next string) error {
+	if len(output.Text()) > MaxPayload {
+		return &stateError{Failure{Error: errDataLimit, Cause: fmt.Sprintf(errExceedsTheSize, t.State), uncaught: true}}
+	}
+	e := Event{Type: string(t.st.kind) + "StateExited", Name: t.State, Output: ptr(output.Text())}
+	if assign != nil {
+		set, err := x.fill(t, assign, value)
+		if err != nil {
+			return err
+		}
+		if err := t.assign(set, &e); err != nil {
+			return err
+		}
+	}
+	x.emit(&t.Prev, e)
+	t.Task, t.Children, t.Items, t.Values = nil, nil, nil, nil
+	if next == "" {
+		x.end(t, output)
+		return nil
+	}
+	t.State, t.Input, t.Phase = next, output, phaseEnter
+	x.ready = append(x.ready, t)
+	return nil
+}
+
+func (t *thread) assign(set *doc, e *Event) error {
+	values, _ := set.Value().(map[string]any)
+	if len(values) == 0 {
+		return nil
+	}
+	vars := make(map[string]*doc, len(t.Vars)+len(values))
+	for k, v := range t.Vars {
+		vars[k] = v
+	}
+	e.Assigned = map[string]string{}
+	total := 0
+	for k, v := range values {
+		d := newDoc(v)
+		vars[k] = d
+		e.Assigned[k] = d.Text()
+		total += len(d.Text())
+	}
+	if total > MaxPayload {
+		return runtimef("The variables assigned have %d bytes; the most is %d", total, MaxPayload)
+	}
+	t.Vars = vars
+	return nil
+}
+
+// end finishes a thread: the execution, or a branch or iteration.
+func (x *Execution) end(t *thread, output *doc) {
+	if t.parent != nil {
+		x.childEnded(t, output)
+		return
+	}
+	x.finish(Succeeded, ExecutionSucceeded, t.Prev, output, nil)
+}
+
+func (x *Execution) pass(t *thread) error {
+	in, err := x.inputOf(t)
+	if err != nil {
+		return err
+	}
+	result, err := x.fill(t, t.st.parameters, in)
+	if err != nil {
+		return err
+	}
+	if t.st.result != nil {
+		result = newDoc(t.st.result.value)
+	}
+	return x.complete(t, result)
+}
+
+func (x *Execution) succeed(t *thread) error {
+	in, err := x.inputOf(t)
+	if err != nil {
+		return err
+	}
+	return x.leave(t, in, in, nil, "")
+}
+
+func (x *Execution) failHere(t *thread) error {
+	st := t.st
+	f := Failure{Error: st.errorName, Cause: st.cause}
+	for _, field := range []struct {
+		name string
+		e    *expr
+		to   *string
+	}{{"ErrorPath", st.errorAt, &f.Error}, {"CausePath", st.causeAt, &f.Cause}} {
+		if field.e == nil {
+			continue
+		}
+		v, err := x.scope(t, t.Input.Value()).eval(field.e)
+		var missing *pathError
+		if errors.As(err, &missing) {
+			return runtimef("Invalid path '%s' : %v", missing.path.src, err)
+		}
+		if err != nil {
+			return err
+		}
+		text, ok := v.(string)
+		if !ok {
+			return runtimef("The %s field refers to a value which is not a string: %s", field.name, field.e.src)
+		}
+		*field.to = text
+	}
+	x.failed(t, f)
+	return nil
+}
+
+func (x *Execution) choose(t *thread) error {
+	in, err := x.inputOf(t)
+	if err != nil {
+		return err
+	}
+	sc := x.scope(t, in.Value())
+	for i := range t.st.rules {
+		ok, err := t.st.rules[i].match(sc)
+		if err != nil {
+			return err
+		}
+		if ok {
+			assign := t.st.rules[i].assign
+			return x.leave(t, in, in, assign, t.st.rules[i].next)
+		}
+	}
+	if t.st.otherwise == "" {
+		return &stateError{Failure{Error: errNoChoice, Cause: fmt.Sprintf(
+			"An error occurred while executing the state '%s' (entered at the event id #%d). Failed to transition out of the state. The state does not point to a next state.", t.State, t.Entered)}}
+	}
+	return x.leave(t, in, in, t.st.assign, t.st.otherwise)
+}
+
+func (x *Execution) wait(t *thread) error {
+	in, err := x.inputOf(t)
+	if err != nil {
+		return err
+	}
+	if !t.Waited {
+		until, err := x.waitUntil(t, in)
+		if err != nil {
+			return err
+		}
+		t.Waited = true
+		if until.After(x.now) {
+			t.Until, t.Phase = until, phaseWait
+			return nil
+		}
+	}
+	return x.leave(t, in, in, t.st.assign, t.st.next)
+}
+
+func (x *Execution) waitUntil(t *thread, in *doc) (time.Time, error) {
+	st := t.st
+	switch {
+	case st.seconds != nil:
+		return x.now.Add(time.Duration(*st.seconds) * time.Second), nil
+	case st.secondsAt != nil:
+		v, err := x.at(t, st.secondsAt, in)
+		if err != nil {
+			return time.Time{}, err
+		}
+		n, ok := integer(v)
+		if !ok {
+			return time.Time{}, runtimef("The SecondsPath parameter does not reference an integer value: %s == %s", st.secondsAt.src, display(v))
+		}
+		if n < 0 || n > maxSeconds {
+			return time.Time{}, runtimef("The SecondsPath parameter references a value that is not between 0 and %d: %s == %d", maxSeconds, st.secondsAt.src, n)
+		}
+		return x.now.Add(time.Duration(n) * time.Second), nil
+	case st.timestampAt != nil:
+		v, err := x.at(t, st.timestampAt, in)
+		if err != nil {
+			return time.Time{}, err
+		}
+		text, _ := v.(string)
+		at, err := parseTimestamp(text)
+		if err != nil {
+			return time.Time{}, runtimef("The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time format string: %s == %s", st.timestampAt.src, display(v))
+		}
+		return at, nil
+	}
+	return parseTimestamp(st.timestamp)
+}
+
+// failed routes a failure: a retry, a catcher, or the end of the thread.
+func (x *Execution) failed(t *thread, f Failure) {
+	t.Task = nil
+	if !f.uncaught {
+		if x.retry(t, f) {
+			return
+		}
+	}
+	x.closeChildren(t)
+	if !f.uncaught && x.caught(t, f) {
+		return
+	}
+	if t.parent != nil {
+		x.childFailed(t, f)
+		return
+	}
+	x.finish(Failed, ExecutionFailed, t.Prev, nil, &f)
+}
+
+func matches(names []string, f Failure) bool {
+	for _, n := range names {
+		switch {
+		case n == errAll, n == f.Error,
+			n == errTaskFailed && f.Error != errTimeout && f.Error != errHeartbeat,
+			n == errTimeout && f.Error == errHeartbeat:
+			return true
+		}
+	}
+	return false
+}
+
+func (x *Execution) retry(t *thread, f Failure) bool {
+	for i, r := range t.st.retry {
+		if !matches(r.errors, f) {
+			continue
+		}
+		if t.Retries == nil {
+			t.Retries = make([]int64, len(t.st.retry))
+		}
+		if t.Retries[i] >= r.attempts {
+			return false
+		}
+		seconds := float64(r.interval) * math.Pow(r.backoff, float64(t.Retries[i]))
+		if r.maxDelay > 0 {
+			seconds = min(seconds, float64(r.maxDelay))
+		}
+		seconds = min(seconds, maxSeconds)
+		if r.jitter {
+			seconds *= x.src.Rand()
+		}
+		t.Retries[i]++
+		t.Attempt++
+		t.Children, t.Items, t.Values = nil, nil, nil
+		t.Until, t.Phase = x.now.Add(time.Duration(seconds*float64(time.Second))), phaseWait
+		return true
+	}
+	return false
+}
+
+func (x *Execution) caught(t *thread, f Failure) bool {
+	for _, c := range t.st.catch {
+		if !matches(c.errors, f) {
+			continue
+		}
+		info := map[string]any{}
+		if f.Error != "" {
+			info["Error"] = f.Error
+		}
+		if f.Cause != "" {
+			info["Cause"] = f.Cause
+		}
+		result := newDoc(info)
+		output, err := combine(t.Input, result, c.resultPath, c.discard)
+		if err == nil {
+			err = x.exit(t, result, output, c.assign, c.next)
+		}
+		if err != nil {
+			next := x.failure(t, err)
+			next.uncaught = true
+			x.failed(t, next)
+		}
+		return true
+	}
+	return false
+}
+
+// positive reads a whole number from a path field, such as TimeoutSecondsPath.
+func (x *Execution) positive(t *thread, field string, p *Path, in *doc) (int64, error) {
+	v, err := x.at(t, p, in)
+	if err != nil {
+		return 0, err
+	}
+	n, ok := integer(v)
+	if !ok || n < 1 || n > maxSeconds {
+		return 0, runtimef("The %s parameter does not reference a positive integer: %s == %s", field, p.src, display(v))
+	}
+	return n, nil
+}
