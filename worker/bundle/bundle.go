@@ -1,0 +1,168 @@
+// Package bundle is a trained model with everything needed to ask it: the files
+// of SageMaker's model folder, or of the model.tar.gz made of it.
+package bundle
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/millrace-ml/millrace/shared/features"
+	"github.com/millrace-ml/millrace/worker/gbdt"
+)
+
+// Names of the files.
+const (
+	ModelFile     = "xgboost-model" // as AWS's XGBoost container calls it
+	SpecFile      = "serving.json"
+	BaselineFile  = "baseline.json"
+	ThresholdFile = "threshold.json"
+	RecipeFile    = "recipe.txt"
+)
+
+// Limits of what is read: a model.tar.gz comes from a bucket, and may be anything.
+const (
+	maxEntry = 1 << 30 // bytes
+	maxTotal = 4 << 30
+)
+
+// ErrNoModel means that there is no model file.
+var ErrNoModel = errors.New("there is no model in it")
+
+// Threshold is the score from which a binary model says yes.
+type Threshold struct {
+	Value  float64 `json:"threshold"`
+	Chosen string  `json:"chosen"` // how, for a person
+}
+
+// Bundle is a model that can be asked.
+type Bundle struct {
+	Spec      features.Spec
+	Program   *features.Program
+	Model     *gbdt.Model
+	Baseline  []byte // baseline.json; nil without one
+	Threshold *Threshold
+}
+
+// FromDir reads a model folder.
+func FromDir(dir string) (*Bundle, error) {
+	files := map[string][]byte{}
+	for _, name := range []string{ModelFile, SpecFile, BaselineFile, ThresholdFile} {
+		raw, err := os.ReadFile(filepath.Join(dir, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read model folder: %w", err)
+		}
+		files[name] = raw
+	}
+	b, err := from(files)
+	if err != nil {
+		return nil, fmt.Errorf("read model folder %s: %w", dir, err)
+	}
+	return b, nil
+}
+
+// FromTar reads a model.tar.gz.
+func FromTar(in io.Reader) (*Bundle, error) {
+	files, err := untar(in)
+	if err == nil {
+		var b *Bundle
+		if b, err = from(files); err == nil {
+			return b, nil
+		}
+	}
+	return nil, fmt.Errorf("read model.tar.gz: %w", err)
+}
+
+// OpenTar is FromTar of a file, or of the only .tar.gz in a folder.
+func OpenTar(at string) (*Bundle, error) {
+	f, err := os.Open(at)
+	if err != nil {
+		return nil, fmt.Errorf("open model: %w", err)
+	}
+	defer f.Close()
+	return FromTar(f)
+}
+
+func untar(in io.Reader) (map[string][]byte, error) {
+	z, err := gzip.NewReader(in)
+	if err != nil {
+		return nil, err
+	}
+	files, total := map[string][]byte{}, int64(0)
+	for t := tar.NewReader(z); ; {
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			return files, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		name := path.Clean(h.Name)
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		switch name {
+		case ModelFile, SpecFile, BaselineFile, ThresholdFile:
+		default:
+			continue // never written anywhere, so a path that leads out does no harm
+		}
+		if total += h.Size; h.Size > maxEntry || total > maxTotal {
+			return nil, fmt.Errorf("%s has %d bytes, which is too large", name, h.Size)
+		}
+		raw, err := io.ReadAll(io.LimitReader(t, maxEntry))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		files[name] = raw
+	}
+}
+
+func from(files map[string][]byte) (*Bundle, error) {
+	if files[ModelFile] == nil {
+		return nil, fmt.Errorf("%w: no file %s", ErrNoModel, ModelFile)
+	}
+	if files[SpecFile] == nil {
+		return nil, fmt.Errorf("%w: no file %s", ErrNoModel, SpecFile)
+	}
+	b := &Bundle{Baseline: files[BaselineFile]}
+	var err error
+	if b.Spec, b.Program, err = features.Load(files[SpecFile]); err != nil {
+		return nil, fmt.Errorf("%s: %w", SpecFile, err)
+	}
+	if b.Model, err = gbdt.ReadJSON(bytes.NewReader(files[ModelFile])); err != nil {
+		return nil, fmt.Errorf("%s: %w", ModelFile, err)
+	}
+	if got, want := b.Model.NumFeatures(), len(b.Program.Names()); got != want {
+		return nil, fmt.Errorf("%s wants %d features, %s makes %d", ModelFile, got, SpecFile, want)
+	}
+	if b.Spec.Objective == "binary" != (b.Model.Objective() == gbdt.Logistic) {
+		return nil, fmt.Errorf("%s is %s, %s says %s", ModelFile, b.Model.Objective(), SpecFile, b.Spec.Objective)
+	}
+	if raw := files[ThresholdFile]; raw != nil {
+		b.Threshold = &Threshold{}
+		if err := json.Unmarshal(raw, b.Threshold); err != nil {
+			return nil, fmt.Errorf("%s: %w", ThresholdFile, err)
+		}
+		if math.IsNaN(b.Threshold.Value) || b.Threshold.Value < 0 || b.Threshold.Value > 2 {
+			return nil, fmt.Errorf("%s: threshold %v is no probability", ThresholdFile, b.Threshold.Value)
+		}
+	}
+	return b, nil
+}
+
+// Columns are the raw columns of a row that is asked about, without the key.
+func (b *Bundle) Columns() []string { return b.Program.Columns() }
+
+// Binary tells a model that gives probabilities from one that gives values.
+func (b *Bundle) Binary() bool { return b.Spec.Objective == "binary" }

@@ -1,0 +1,325 @@
+// Package metrics judges scores against labels: the metrics, and by a seeded
+// bootstrap how far chance alone may move them. Two models judged on the same
+// sample are compared replicate by replicate, so what both find hard cancels out.
+package metrics
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Metric is one number that judges scores.
+type Metric struct {
+	Name   string
+	More   bool // is better
+	Title  string
+	Binary bool // of probabilities; else of values
+}
+
+// All metrics, in the order of reports.
+var All = []Metric{
+	{"auc", true, "Area under ROC", true},
+	{"pr_auc", true, "Average precision", true},
+	{"logloss", false, "Log loss", true},
+	{"brier", false, "Brier score", true},
+	{"calibration_error", false, "Calibration error", true},
+	{"accuracy", true, "Accuracy", true},
+	{"precision", true, "Precision", true},
+	{"recall", true, "Recall", true},
+	{"f1", true, "F1", true},
+	{"value", true, "Value per row", true},
+	{"rmse", false, "Root mean squared error", false},
+	{"mae", false, "Mean absolute error", false},
+	{"r2", true, "R²", false},
+}
+
+// Of lists the metrics of probabilities or of values.
+func Of(binary bool) []Metric {
+	var out []Metric
+	for _, m := range All {
+		if m.Binary == binary {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// Find is the metric of that name.
+func Find(name string) (Metric, error) {
+	for _, m := range All {
+		if m.Name == name {
+			return m, nil
+		}
+	}
+	return Metric{}, fmt.Errorf("find metric: there is none called %q", name)
+}
+
+// Value is what each outcome of a decision is worth. The zero Value has no metric "value".
+type Value struct{ TP, FP, TN, FN float64 }
+
+// ValueOf reads a definition's value table; ok is false when it has none.
+func ValueOf(table map[string]float64) (v Value, ok bool) {
+	return Value{table["tp"], table["fp"], table["tn"], table["fn"]}, len(table) > 0
+}
+
+// Sample is the rows on which models are judged. Rows of one block stand or fall
+// together in a bootstrap.
+type Sample struct {
+	Binary bool
+	Label  []float32
+	Block  []int32 // of each row, from 0
+	Blocks int
+}
+
+// Subset is the sample of some of its rows, with the same blocks.
+func (s *Sample) Subset(rows []int32) *Sample {
+	out := &Sample{Binary: s.Binary, Blocks: s.Blocks, Label: make([]float32, len(rows)), Block: make([]int32, len(rows))}
+	for i, row := range rows {
+		out.Label[i], out.Block[i] = s.Label[row], s.Block[row]
+	}
+	return out
+}
+
+// calibrationBins are of equal width over [0, 1].
+const calibrationBins = 10
+
+// Positions in a block's sums.
+const (
+	sumN = iota
+	sumY
+	sumLoss // log loss; absolute error of values
+	sumSquare
+	sumTP
+	sumFP
+	sumYY
+	sumBins // n, labels and scores of each bin
+	sums    = sumBins + 3*calibrationBins
+)
+
+// Judged is one model's scores on a sample, ready for any weighting of its blocks.
+type Judged struct {
+	sample   *Sample
+	value    *Value
+	perBlock []float64 // sums of each block
+	ranked   []uint32  // by falling score: block<<2 | positive<<1 | last of equal scores
+	centre   float64   // subtracted from labels, so that r2 does not lose digits
+}
+
+// Judge prepares scores (probabilities or values) of the sample's rows. From
+// threshold on a probability means yes; value may be nil.
+func Judge(s *Sample, scores []float32, threshold float64, value *Value) (*Judged, error) {
+	if len(scores) != len(s.Label) || len(s.Block) != len(s.Label) {
+		return nil, fmt.Errorf("judge scores: %d scores and %d blocks for %d labels", len(scores), len(s.Block), len(s.Label))
+	}
+	if len(scores) == 0 {
+		return nil, fmt.Errorf("judge scores: there is no row")
+	}
+	if s.Blocks >= 1<<30 {
+		return nil, fmt.Errorf("judge scores: %d blocks are too many", s.Blocks)
+	}
+	j := &Judged{sample: s, value: value, perBlock: make([]float64, s.Blocks*sums)}
+	for i, score := range scores {
+		if p := float64(score); p != p || math.IsInf(p, 0) || s.Binary && (p < 0 || p > 1) {
+			return nil, fmt.Errorf("judge scores: the score of row %d is %v", i, score)
+		}
+		j.centre += float64(s.Label[i])
+	}
+	j.centre /= float64(len(scores))
+	for i, score := range scores {
+		b := j.perBlock[int(s.Block[i])*sums:][:sums]
+		b[sumN]++
+		if s.Binary {
+			addBinary(b, float64(score), float64(s.Label[i]), threshold)
+		} else {
+			y, e := float64(s.Label[i])-j.centre, float64(score)-float64(s.Label[i])
+			b[sumY] += y
+			b[sumYY] += y * y
+			b[sumLoss] += math.Abs(e)
+			b[sumSquare] += e * e
+		}
+	}
+	if s.Binary {
+		j.rank(scores)
+	}
+	return j, nil
+}
+
+func addBinary(b []float64, p, y, threshold float64) {
+	const tiny = 1e-15
+	b[sumY] += y
+	q := min(max(p, tiny), 1-tiny)
+	if y == 1 {
+		b[sumLoss] -= math.Log(q)
+	} else {
+		b[sumLoss] -= math.Log1p(-q)
+	}
+	b[sumSquare] += (p - y) * (p - y)
+	if p >= threshold {
+		b[sumTP] += y
+		b[sumFP] += 1 - y
+	}
+	bin := sumBins + 3*min(int(p*calibrationBins), calibrationBins-1)
+	b[bin]++
+	b[bin+1] += y
+	b[bin+2] += p
+}
+
+// rank orders the rows by falling score.
+func (j *Judged) rank(scores []float32) {
+	order := Falling(scores)
+	j.ranked = make([]uint32, len(order))
+	for i, row := range order {
+		r := uint32(j.sample.Block[row]) << 2
+		if j.sample.Label[row] == 1 {
+			r |= 2
+		}
+		if i+1 == len(order) || scores[order[i+1]] != scores[row] {
+			r |= 1
+		}
+		j.ranked[i] = r
+	}
+}
+
+// Falling is the order of scores from the highest to the lowest, ties by position.
+func Falling(scores []float32) []int32 {
+	type item struct {
+		score float32
+		row   int32
+	}
+	items := make([]item, len(scores))
+	for i, s := range scores {
+		items[i] = item{s, int32(i)}
+	}
+	slices.SortFunc(items, func(a, b item) int {
+		switch {
+		case a.score > b.score:
+			return -1
+		case a.score < b.score:
+			return 1
+		}
+		return int(a.row - b.row)
+	})
+	order := make([]int32, len(items))
+	for i, it := range items {
+		order[i] = it.row
+	}
+	return order
+}
+
+// Compute gives every metric of Of(sample.Binary), in that order. weights has one
+// weight per block; nil means 1 for each. A metric that is not defined is NaN:
+// there is only one class, nothing was called positive, or no value table is given.
+func (j *Judged) Compute(weights []float64) []float64 {
+	var total [sums]float64
+	for b := range j.sample.Blocks {
+		w := 1.0
+		if weights != nil {
+			if w = weights[b]; w == 0 {
+				continue
+			}
+		}
+		for k, v := range j.perBlock[b*sums : (b+1)*sums] {
+			total[k] += w * v
+		}
+	}
+	if !j.sample.Binary {
+		return valueMetrics(&total)
+	}
+	auc, ap := j.areas(weights)
+	return append([]float64{auc, ap}, j.countMetrics(&total)...)
+}
+
+func valueMetrics(t *[sums]float64) []float64 {
+	n := t[sumN]
+	spread := t[sumYY] - t[sumY]*t[sumY]/n
+	r2 := math.NaN()
+	if spread > 0 {
+		r2 = 1 - t[sumSquare]/spread
+	}
+	return []float64{math.Sqrt(t[sumSquare] / n), t[sumLoss] / n, r2}
+}
+
+// countMetrics are the metrics from "logloss" to "value".
+func (j *Judged) countMetrics(t *[sums]float64) []float64 {
+	n, tp, fp := t[sumN], t[sumTP], t[sumFP]
+	fn := t[sumY] - tp
+	tn := n - tp - fp - fn
+	calibration := 0.0
+	for bin := sumBins; bin < sums; bin += 3 {
+		calibration += math.Abs(t[bin+1] - t[bin+2])
+	}
+	value := math.NaN()
+	if v := j.value; v != nil {
+		value = (v.TP*tp + v.FP*fp + v.TN*tn + v.FN*fn) / n
+	}
+	return []float64{
+		t[sumLoss] / n, t[sumSquare] / n, calibration / n,
+		(tp + tn) / n, ratio(tp, tp+fp), ratio(tp, tp+fn), ratio(2*tp, 2*tp+fp+fn), value,
+	}
+}
+
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return math.NaN()
+	}
+	return a / b
+}
+
+// areas are the area under the ROC curve (ties count half) and the average
+// precision (the sum over thresholds of precision times the gain in recall).
+func (j *Judged) areas(weights []float64) (auc, ap float64) {
+	var positives, negatives float64 // above the scores looked at
+	var area, precision float64
+	var pos, neg float64 // of equal score
+	for _, r := range j.ranked {
+		w := 1.0
+		if weights != nil {
+			w = weights[r>>2]
+		}
+		if r&2 != 0 {
+			pos += w
+		} else {
+			neg += w
+		}
+		if r&1 == 0 {
+			continue
+		}
+		area += neg * (positives + pos/2)
+		positives, negatives = positives+pos, negatives+neg
+		if pos > 0 {
+			precision += pos * positives / (positives + negatives)
+		}
+		pos, neg = 0, 0
+	}
+	if positives == 0 || negatives == 0 {
+		return math.NaN(), math.NaN()
+	}
+	return area / (positives * negatives), precision / positives
+}
+
+// BestThreshold is the score from which saying yes is worth most over the rows;
+// without gain from saying yes at all it is above every score. It lies halfway
+// between two scores, so that rounding does not move a row across it.
+func BestThreshold(label, scores []float32, v Value) float64 {
+	order := Falling(scores)
+	best, at := 0.0, -1
+	gain := 0.0 // over saying no to all
+	for i, row := range order {
+		y := float64(label[row])
+		gain += y*(v.TP-v.FN) + (1-y)*(v.FP-v.TN)
+		last := i+1 == len(order) || scores[order[i+1]] != scores[row]
+		if last && gain > best {
+			best, at = gain, i
+		}
+	}
+	switch {
+	case at < 0 && len(order) == 0:
+		return 0.5
+	case at < 0:
+		return math.Nextafter(float64(scores[order[0]]), 2)
+	case at+1 == len(order):
+		return 0
+	}
+	return (float64(scores[order[at]]) + float64(scores[order[at+1]])) / 2
+}

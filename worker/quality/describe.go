@@ -1,0 +1,162 @@
+package quality
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace-ml/millrace/shared/drift"
+	"github.com/millrace-ml/millrace/shared/features"
+	"github.com/millrace-ml/millrace/worker/table"
+)
+
+// Report is quality/report.json: what a preparation found in the data.
+type Report struct {
+	Pipeline string     `json:"pipeline"`
+	Run      int        `json:"run"`
+	Step     string     `json:"step"`
+	OK       bool       `json:"ok"`
+	Verdict  string     `json:"verdict"` // one sentence
+	Files    []FileNote `json:"files"`
+	Rows     int        `json:"rows"` // in the files
+	Parts    []Part     `json:"parts,omitempty"`
+	Findings []Finding  `json:"findings"`
+	Columns  []Summary  `json:"columns,omitempty"`
+}
+
+// FileNote is one uploaded file.
+type FileNote struct {
+	Key       string `json:"key"`
+	VersionID string `json:"version_id,omitempty"`
+	SHA256    string `json:"sha256,omitempty"`
+	Bytes     int64  `json:"bytes"`
+	Rows      int    `json:"rows,omitempty"`
+}
+
+// Part is the rows that one use of the data got.
+type Part struct {
+	Name  string  `json:"name"` // train | validation | test | batch
+	Rows  int     `json:"rows"`
+	Label float64 `json:"label"` // mean of the label
+	From  string  `json:"from,omitempty"`
+	To    string  `json:"to,omitempty"`
+}
+
+// Summary describes one column over all rows.
+type Summary struct {
+	Name      string             `json:"name"`
+	Type      string             `json:"type"`
+	Role      string             `json:"role,omitempty"` // key | time | label
+	Present   int64              `json:"present"`
+	Missing   int64              `json:"missing"`
+	Distinct  *float64           `json:"distinct,omitempty"` // text
+	Top       []drift.TextBucket `json:"top,omitempty"`      // text: the most frequent values
+	Min       *float64           `json:"min,omitempty"`      // a time: Unix seconds
+	Quartiles *[3]float64        `json:"quartiles,omitempty"`
+	Max       *float64           `json:"max,omitempty"`
+	Mean      *float64           `json:"mean,omitempty"`
+	StdDev    *float64           `json:"std_dev,omitempty"`
+	Buckets   []drift.Bucket     `json:"buckets,omitempty"` // ten of equal width
+}
+
+// top is how many values of a text column are shown.
+const top = 10
+
+// Stops tells whether a finding stops the run.
+func Stops(findings []Finding) bool {
+	for _, f := range findings {
+		if f.Severity == Stop {
+			return true
+		}
+	}
+	return false
+}
+
+// Conclude sets the verdict by the findings.
+func (r *Report) Conclude() {
+	stops, warnings, first := 0, 0, ""
+	for _, f := range r.Findings {
+		if f.Severity != Stop {
+			warnings++
+			continue
+		}
+		if stops++; first == "" {
+			first = f.Text()
+		}
+	}
+	r.OK = stops == 0
+	switch {
+	case stops == 1:
+		r.Verdict = first
+	case stops > 1:
+		r.Verdict = fmt.Sprintf("%s (and %d more)", first, stops-1)
+	case warnings == 1:
+		r.Verdict = "The data passed every check that stops a run; there is 1 warning."
+	case warnings > 1:
+		r.Verdict = fmt.Sprintf("The data passed every check that stops a run; there are %d warnings.", warnings)
+	default:
+		r.Verdict = "The data passed every check."
+	}
+}
+
+// Describe summarises the named columns.
+func Describe(ctx context.Context, tab *table.Table, typed map[string]*table.Typed, names []string, roles map[string]string) ([]Summary, error) {
+	out := make([]Summary, len(names))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, runtime.GOMAXPROCS(0)))
+	for i, name := range names {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			out[i] = summarise(tab, typed[name])
+			out[i].Role = roles[name]
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("describe columns: %w", err)
+	}
+	return out, nil
+}
+
+func summarise(tab *table.Table, col *table.Typed) Summary {
+	s := Summary{Name: col.Name, Type: col.Type.String()}
+	if col.Type == features.Text {
+		p := drift.NewTextProfile()
+		col.Each(0, tab.Rows(), func(_ int, cell string) { p.Add(cell) })
+		distinct, counts := p.Distinct(), p.Counts()
+		s.Present, s.Missing, s.Distinct = p.Present, p.Missing, &distinct
+		if float64(p.Present) > distinct { // a column of names has no values worth showing
+			s.Top = counts[:min(len(counts), top)]
+		}
+		return s
+	}
+	p := drift.NewNumericProfile()
+	for _, v := range col.Numbers {
+		p.Add(v)
+	}
+	s.Present, s.Missing = p.Present, p.Missing
+	if p.Present == 0 {
+		return s
+	}
+	ranks := p.Sketch.Ranks()
+	mean, sd := p.Mean(), p.StdDev()
+	s.Min, s.Max, s.Mean, s.StdDev = &p.Min, &p.Max, &mean, &sd
+	s.Quartiles = &[3]float64{ranks.Quantile(0.25), ranks.Quantile(0.5), ranks.Quantile(0.75)}
+	s.Buckets = p.Statistics(col.Name).Numerical.Distribution.KLL.Buckets
+	return s
+}
+
+// Instant writes Unix seconds as a time in UTC; "" for NaN.
+func Instant(seconds float64) string {
+	if math.IsNaN(seconds) {
+		return ""
+	}
+	whole, fraction := math.Modf(seconds)
+	return time.Unix(int64(whole), int64(fraction*1e9)).UTC().Format(time.RFC3339)
+}
