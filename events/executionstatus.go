@@ -18,13 +18,13 @@ const (
 // ExecutionStatusChange tells that an execution began or ended. Input and
 // output may be left out when they are large: readers go by the name.
 type ExecutionStatusChange struct {
-	ExecutionARN    string   `json:"executionArn"`
-	StateMachineARN string   `json:"stateMachineArn"`
-	Name            string   `json:"name"`
-	Status          string   `json:"status"`
-	Stopped         flexTime `json:"stopDate"`
-	Error           string   `json:"error"`
-	Cause           string   `json:"cause"`
+	ExecutionARN    string `json:"executionArn"`
+	StateMachineARN string `json:"stateMachineArn"`
+	Name            string `json:"name"`
+	Status          string `json:"status"`
+	Stopped         Time   `json:"stopDate"`
+	Error           string `json:"error"`
+	Cause           string `json:"cause"`
 }
 
 // Ended reports whether the execution is over.

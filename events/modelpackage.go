@@ -26,7 +26,7 @@ type ModelPackageStateChange struct {
 	Approval      string   `json:"ModelApprovalStatus"`
 	Description   string   `json:"ApprovalDescription"`
 	UpdatedFields []string `json:"UpdatedModelPackageFields"`
-	LastModified  flexTime `json:"LastModifiedTime"`
+	LastModified  Time     `json:"LastModifiedTime"`
 }
 
 // Decided is when the package was last changed; zero when the event does not say.
@@ -57,11 +57,11 @@ func ModelPackagePattern(groups ...any) Pattern {
 	}
 }
 
-// flexTime reads the ways in which AWS writes a time: RFC 3339, or epoch
+// Time reads the ways in which AWS writes a time: RFC 3339, or epoch
 // milliseconds as a number or a string; null and "" are the zero time.
-type flexTime struct{ time.Time }
+type Time struct{ time.Time }
 
-func (t *flexTime) UnmarshalJSON(raw []byte) error {
+func (t *Time) UnmarshalJSON(raw []byte) error {
 	s := strings.Trim(string(raw), `"`)
 	if s == "" || s == "null" {
 		return nil
@@ -79,7 +79,7 @@ func (t *flexTime) UnmarshalJSON(raw []byte) error {
 }
 
 // MarshalJSON writes RFC 3339.
-func (t flexTime) MarshalJSON() ([]byte, error) {
+func (t Time) MarshalJSON() ([]byte, error) {
 	if t.IsZero() {
 		return []byte("null"), nil
 	}

@@ -19,15 +19,15 @@ import (
 	"github.com/millrace-ml/millrace/statemachine"
 )
 
-// starter is what starting jobs needs of SageMaker.
-type starter interface {
+// Starter is what starting jobs needs of SageMaker.
+type Starter interface {
 	CreateProcessingJob(context.Context, *sagemaker.CreateProcessingJobInput, ...func(*sagemaker.Options)) (*sagemaker.CreateProcessingJobOutput, error)
 	CreateTrainingJob(context.Context, *sagemaker.CreateTrainingJobInput, ...func(*sagemaker.Options)) (*sagemaker.CreateTrainingJobOutput, error)
 	CreateTransformJob(context.Context, *sagemaker.CreateTransformJobInput, ...func(*sagemaker.Options)) (*sagemaker.CreateTransformJobOutput, error)
 }
 
-// describer is what asking after jobs needs of SageMaker.
-type describer interface {
+// Describer is what asking after jobs needs of SageMaker.
+type Describer interface {
 	DescribeProcessingJob(context.Context, *sagemaker.DescribeProcessingJobInput, ...func(*sagemaker.Options)) (*sagemaker.DescribeProcessingJobOutput, error)
 	DescribeTrainingJob(context.Context, *sagemaker.DescribeTrainingJobInput, ...func(*sagemaker.Options)) (*sagemaker.DescribeTrainingJobOutput, error)
 	DescribeTransformJob(context.Context, *sagemaker.DescribeTransformJobInput, ...func(*sagemaker.Options)) (*sagemaker.DescribeTransformJobOutput, error)
@@ -53,7 +53,7 @@ func (r Request) Kind() events.JobKind {
 
 // Start starts a job. One of that name that is there already is what an earlier
 // try made: no error.
-func Start(ctx context.Context, client starter, r Request) error {
+func Start(ctx context.Context, client Starter, r Request) error {
 	var err error
 	var name *string
 	switch r.Kind() {
@@ -85,7 +85,7 @@ type Outcome struct {
 var ErrNoJob = errors.New("no such job")
 
 // Describe asks SageMaker what became of a job; ErrNoJob when there is none.
-func Describe(ctx context.Context, client describer, kind events.JobKind, name string) (Outcome, error) {
+func Describe(ctx context.Context, client Describer, kind events.JobKind, name string) (Outcome, error) {
 	var o Outcome
 	var err error
 	switch kind {

@@ -40,6 +40,9 @@ func (l *Ledger) PutInService(ctx context.Context, pipeline string, s InService)
 			return cur, nil
 		}
 		s.Previous = cur.Version
+		if cur.Version == s.Version {
+			s.Previous = cur.Previous
+		}
 		if err := l.replace(ctx, pipeline+"/in-service.json", etag, s); !errors.Is(err, ErrConflict) {
 			return s, err
 		}

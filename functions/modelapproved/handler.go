@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/millrace-ml/millrace/events"
+	"github.com/millrace-ml/millrace/shared/registry"
+	"github.com/millrace-ml/millrace/shared/runs"
+	"github.com/millrace-ml/millrace/statemachine"
+)
+
+type handler struct {
+	versions *runs.Versions
+	starter  *runs.Starter
+	registry *registry.Registry
+	log      *slog.Logger
+}
+
+// handle takes an EventBridge event. An error means that the event should come again.
+func (h *handler) handle(ctx context.Context, raw json.RawMessage) (any, error) {
+	e, detail, err := events.Decode(raw)
+	if errors.Is(err, events.ErrUnknown) {
+		h.log.InfoContext(ctx, "unknown event", "event_id", e.ID, "source", e.Source, "detail_type", e.DetailType)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch d := detail.(type) {
+	case events.ModelPackageStateChange:
+		return nil, h.changed(ctx, e, d)
+	case events.ApprovalDecided:
+		return nil, h.decided(ctx, d)
+	}
+	h.log.InfoContext(ctx, "event is not a decision", "event_id", e.ID, "detail_type", e.DetailType)
+	return nil, nil
+}
+
+func (h *handler) changed(ctx context.Context, e events.Envelope, d events.ModelPackageStateChange) error {
+	if !d.ApprovalChanged() {
+		h.log.InfoContext(ctx, "model package changed in something else", "event_id", e.ID, "model_package", d.ARN)
+		return nil
+	}
+	if def, err := h.starter.Definitions(d.Group); err != nil || def == nil {
+		h.log.InfoContext(ctx, "model package is of no pipeline", "event_id", e.ID, "model_package", d.ARN)
+		return err
+	}
+	at := d.Decided()
+	if at.IsZero() { // the event does not say when: the registry does
+		v, err := h.registry.Version(ctx, d.ARN)
+		if err != nil {
+			return err
+		}
+		at = v.Changed
+	}
+	cause, err := h.versions.Decided(ctx, runs.Decision{Pipeline: d.Group, Version: d.Version, Approval: d.Approval, Comment: d.Description, At: at, EventID: e.ID})
+	if err != nil || cause == nil {
+		return err
+	}
+	return h.starter.Add(ctx, *cause)
+}
+
+// decided puts a decision that came by the approvals bus into the registry, whose
+// own event then resumes the run.
+func (h *handler) decided(ctx context.Context, d events.ApprovalDecided) error {
+	arn, found, err := h.registry.ARN(ctx, d.Pipeline, d.Version)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return statemachine.Failf(statemachine.ErrInvalid, "%s has no version %d to decide on", d.Pipeline, d.Version)
+	}
+	v, err := h.registry.Version(ctx, arn)
+	if err != nil {
+		return err
+	}
+	comment := fmt.Sprintf("%s by %s: %s", d.Decision, d.By, d.Comment)
+	if v.Approval == d.Decision && v.Comment == comment {
+		h.log.InfoContext(ctx, "decision is in the registry already", "pipeline", d.Pipeline, "version", d.Version)
+		return nil
+	}
+	return h.registry.Decide(ctx, arn, d.Decision, comment)
+}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+
+	"github.com/millrace-ml/millrace/events"
+	"github.com/millrace-ml/millrace/shared/runs"
+)
+
+type handler struct {
+	ender *runs.Ender
+	log   *slog.Logger
+}
+
+// handle takes an EventBridge event. An error means that the event should come again.
+func (h *handler) handle(ctx context.Context, raw json.RawMessage) (any, error) {
+	e, detail, err := events.Decode(raw)
+	if errors.Is(err, events.ErrUnknown) {
+		h.log.InfoContext(ctx, "unknown event", "event_id", e.ID, "source", e.Source, "detail_type", e.DetailType)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	d, ok := detail.(events.ExecutionStatusChange)
+	if !ok {
+		h.log.InfoContext(ctx, "event is not about an execution", "event_id", e.ID, "detail_type", e.DetailType)
+		return nil, nil
+	}
+	return nil, h.ender.Ended(ctx, d)
+}

@@ -1,0 +1,194 @@
+package runs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"path"
+	"sort"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/millrace-ml/millrace/shared/awserr"
+	"github.com/millrace-ml/millrace/shared/jobs/jobfile"
+	"github.com/millrace-ml/millrace/shared/ledger"
+)
+
+// objects is what pinning a dataset needs of S3.
+type objects interface {
+	ListObjectVersions(context.Context, *s3.ListObjectVersionsInput, ...func(*s3.Options)) (*s3.ListObjectVersionsOutput, error)
+	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	HeadObject(context.Context, *s3.HeadObjectInput, ...func(*s3.Options)) (*s3.HeadObjectOutput, error)
+	CopyObject(context.Context, *s3.CopyObjectInput, ...func(*s3.Options)) (*s3.CopyObjectOutput, error)
+}
+
+// Dataset reads the uploads and pins them: each object version is copied once,
+// under the SHA-256 of its content, to where the runs' jobs read it. A file that
+// is replaced or deleted later changes nothing for a run.
+type Dataset struct {
+	Ledger  *ledger.Ledger
+	Objects objects
+	Bucket  string // of the uploads
+}
+
+// maxCopy is S3's limit for one CopyObject, in bytes.
+const maxCopy = 5 << 30
+
+// Files lists the newest version of each object in a pipeline's folder, sorted
+// by key, without what an earlier run refused (left).
+func (d *Dataset) Files(ctx context.Context, pipeline, folder string) (files []jobfile.DataFile, left []ledger.LeftOut, err error) {
+	in := &s3.ListObjectVersionsInput{Bucket: &d.Bucket, Prefix: aws.String(pipeline + "/" + folder + "/")}
+	for {
+		out, err := d.Objects.ListObjectVersions(ctx, in)
+		if err != nil {
+			return nil, nil, fmt.Errorf("list uploads of %s: %w", pipeline, err)
+		}
+		for _, v := range out.Versions {
+			key, version := aws.ToString(v.Key), aws.ToString(v.VersionId)
+			if !aws.ToBool(v.IsLatest) || key[len(key)-1] == '/' {
+				continue
+			}
+			refused, found, err := d.Ledger.Refused(ctx, pipeline, key, version)
+			if err != nil {
+				return nil, nil, err
+			}
+			if found {
+				left = append(left, refused)
+				continue
+			}
+			files = append(files, jobfile.DataFile{Key: key, VersionID: version, Size: aws.ToInt64(v.Size)})
+		}
+		if !aws.ToBool(out.IsTruncated) {
+			break
+		}
+		in.KeyMarker, in.VersionIdMarker = out.NextKeyMarker, out.NextVersionIdMarker
+	}
+	sort.Slice(files, func(i, j int) bool { return files[i].Key < files[j].Key })
+	return files, left, nil
+}
+
+// Pin makes sure of the content of each file and fills in its SHA-256 and path.
+func (d *Dataset) Pin(ctx context.Context, pipeline string, files []jobfile.DataFile) error {
+	for i := range files {
+		if err := d.pin(ctx, pipeline, &files[i]); err != nil {
+			return fmt.Errorf("pin %s (version %s): %w", files[i].Key, files[i].VersionID, err)
+		}
+	}
+	return nil
+}
+
+func (d *Dataset) pin(ctx context.Context, pipeline string, f *jobfile.DataFile) error {
+	digest, found, err := d.Ledger.DigestOf(ctx, pipeline, f.Key, f.VersionID)
+	if err != nil {
+		return err
+	}
+	if !found {
+		if digest, err = d.digest(ctx, f); err != nil {
+			return err
+		}
+	}
+	f.SHA256, f.Size = digest.SHA256, digest.Size
+	f.Path = digest.SHA256 + "/" + path.Base(f.Key)
+	if found {
+		return nil // the digest is kept only once the copy is there
+	}
+	if err := d.copy(ctx, pipeline, f); err != nil {
+		return err
+	}
+	return d.Ledger.KeepDigest(ctx, pipeline, f.Key, f.VersionID, digest)
+}
+
+func (d *Dataset) digest(ctx context.Context, f *jobfile.DataFile) (ledger.Digest, error) {
+	out, err := d.Objects.GetObject(ctx, &s3.GetObjectInput{Bucket: &d.Bucket, Key: &f.Key, VersionId: &f.VersionID})
+	if err != nil {
+		return ledger.Digest{}, fmt.Errorf("read object: %w", err)
+	}
+	defer out.Body.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, out.Body)
+	if err != nil {
+		return ledger.Digest{}, fmt.Errorf("read object: %w", err)
+	}
+	return ledger.Digest{SHA256: hex.EncodeToString(h.Sum(nil)), Size: n}, nil
+}
+
+func (d *Dataset) copy(ctx context.Context, pipeline string, f *jobfile.DataFile) error {
+	if f.Size > maxCopy {
+		return fmt.Errorf("it has %d bytes, and S3 copies at most %d in one piece: split the upload", f.Size, int64(maxCopy))
+	}
+	bucket, key := d.Ledger.Bucket(), ObjectsPrefix(pipeline)+f.Path
+	head, err := d.Objects.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key})
+	if err == nil && aws.ToInt64(head.ContentLength) == f.Size {
+		return nil
+	}
+	if awserr.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("look for copy: %w", err)
+	}
+	source := url.PathEscape(d.Bucket) + "/" + (&url.URL{Path: f.Key}).EscapedPath() + "?versionId=" + url.QueryEscape(f.VersionID)
+	if _, err := d.Objects.CopyObject(ctx, &s3.CopyObjectInput{Bucket: &bucket, Key: &key, CopySource: &source}); err != nil {
+		return fmt.Errorf("copy object: %w", err)
+	}
+	return nil
+}
+
+// ObjectsPrefix is where a pipeline's pinned files are, in the ledger's bucket.
+func ObjectsPrefix(pipeline string) string { return pipeline + "/objects/" }
+
+// maxScoreTries is how often a file whose run failed is scored anew before it is
+// left to a person.
+const maxScoreTries = 3
+
+// ClaimScores gives the files to score to a run: those that no run has scored or
+// is scoring. Doing it again for the same run gives the same files.
+func (d *Dataset) ClaimScores(ctx context.Context, pipeline string, run int) (jobfile.Dataset, error) {
+	if set, found, err := d.Ledger.Scores(ctx, pipeline, run); err != nil || found {
+		return set, err
+	}
+	files, _, err := d.Files(ctx, pipeline, ScoreFolder)
+	if err != nil {
+		return jobfile.Dataset{}, err
+	}
+	set := jobfile.Dataset{Files: []jobfile.DataFile{}}
+	for _, f := range files {
+		mine, err := d.claimScore(ctx, pipeline, run, f)
+		if err != nil {
+			return set, err
+		}
+		if mine {
+			set.Files = append(set.Files, f)
+		}
+	}
+	if err := d.Pin(ctx, pipeline, set.Files); err != nil {
+		return set, err
+	}
+	return set, d.Ledger.CreateScores(ctx, pipeline, run, &set)
+}
+
+func (d *Dataset) claimScore(ctx context.Context, pipeline string, run int, f jobfile.DataFile) (bool, error) {
+	s, etag, found, err := d.Ledger.ScoredBy(ctx, pipeline, f.Key, f.VersionID)
+	if err != nil {
+		return false, err
+	}
+	if found && s.Run == run {
+		return true, nil
+	}
+	if found {
+		end, ended, err := d.Ledger.Ended(ctx, pipeline, s.Run)
+		if err != nil {
+			return false, err
+		}
+		if !ended || end.Error == "" || s.Try >= maxScoreTries {
+			return false, nil
+		}
+	}
+	err = d.Ledger.ClaimScores(ctx, pipeline, ledger.Scored{Run: run, Try: s.Try + 1, File: f}, etag)
+	if errors.Is(err, ledger.ErrConflict) {
+		return false, nil
+	}
+	return err == nil, err
+}

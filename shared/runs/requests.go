@@ -1,0 +1,189 @@
+package runs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/millrace-ml/millrace/shared/jobs"
+	"github.com/millrace-ml/millrace/shared/jobs/jobfile"
+	"github.com/millrace-ml/millrace/shared/ledger"
+	"github.com/millrace-ml/millrace/statemachine"
+)
+
+// stepPlan is a step's job, and what it reads that must be written first.
+type stepPlan struct {
+	job      jobs.Job
+	request  jobs.Request
+	digest   string            // "" when the result is the run's own
+	outputs  map[string]string // S3 URIs by name
+	file     jobfile.File
+	manifest []jobfile.DataFile // files that the job reads through a manifest
+}
+
+func (s *Steps) plan(ctx context.Context, run ledger.Run, step ledger.Step) (stepPlan, error) {
+	prefix := s.Ledger.URI(ledger.RunKey(run.Pipeline, run.Run, step.Step)) + "/"
+	p := stepPlan{
+		job: jobs.Job{Pipeline: run.Pipeline, Run: run.Run, Step: step.Step, Attempt: step.Attempt, Image: s.Image, Role: s.Role,
+			Config: prefix + "config/", Output: prefix},
+		file: jobfile.File{Pipeline: run.Pipeline, Run: run.Run, Step: step.Step, Attempt: step.Attempt, Definition: run.Definition, Recipe: run.Digest},
+	}
+	var err error
+	switch step.Step {
+	case statemachine.StepPrepare:
+		err = s.planPrepare(run, &p)
+	case statemachine.StepTrain:
+		err = s.planTrain(ctx, run, &p)
+	case statemachine.StepEvaluate:
+		err = s.planEvaluate(ctx, run, &p)
+	case statemachine.StepPrepareScores:
+		err = s.planPrepareScores(ctx, run, &p)
+	case statemachine.StepScore:
+		err = s.planScore(ctx, run, &p)
+	default:
+		err = statemachine.Failf(statemachine.ErrInvalid, "no step is named %q", step.Step)
+	}
+	if p.outputs == nil {
+		p.outputs = p.job.OutputURIs()
+	}
+	return p, err
+}
+
+func (s *Steps) manifestInput(p *stepPlan, files []jobfile.DataFile) jobs.Input {
+	p.file.Dataset, p.manifest = &jobfile.Dataset{Files: files}, files
+	return jobs.Input{Name: "data", URI: p.job.Output + "data.manifest", Manifest: true}
+}
+
+func (s *Steps) planPrepare(run ledger.Run, p *stepPlan) (err error) {
+	if run.Recipe == nil {
+		return statemachine.Failf(statemachine.ErrInvalid, "run %s/%d has no recipe to prepare", run.Pipeline, run.Run)
+	}
+	p.digest, err = run.Recipe.PrepareDigest()
+	p.request = p.job.Process(run.Definition.Prepare, s.manifestInput(p, run.Recipe.Dataset))
+	return err
+}
+
+func (s *Steps) planTrain(ctx context.Context, run ledger.Run, p *stepPlan) error {
+	prepared, err := s.outputs(ctx, run, statemachine.StepPrepare)
+	if err != nil {
+		return err
+	}
+	p.digest, err = run.Recipe.TrainDigest()
+	p.request = p.job.Train(run.Definition.Train, prepared)
+	p.outputs = map[string]string{} // SageMaker chooses the model's place
+	return err
+}
+
+func (s *Steps) planEvaluate(ctx context.Context, run ledger.Run, p *stepPlan) error {
+	prepared, err := s.outputs(ctx, run, statemachine.StepPrepare)
+	if err != nil {
+		return err
+	}
+	trained, err := s.outputs(ctx, run, statemachine.StepTrain)
+	if err != nil {
+		return err
+	}
+	inputs := []jobs.Input{{Name: "model", URI: trained["model"]}, {Name: "test", URI: prepared["test"]}, {Name: "rows", URI: prepared["rows"]}}
+	champion, found, err := s.Ledger.InService(ctx, run.Pipeline)
+	if err != nil {
+		return err
+	}
+	if found {
+		p.file.Champion = &jobfile.Champion{Version: champion.Version, Metrics: champion.Metrics}
+		inputs = append(inputs, jobs.Input{Name: "champion", URI: champion.ModelData})
+	}
+	p.digest, err = run.Recipe.EvaluateDigest(run.Definition.Evaluate, championDigest(champion, found))
+	p.request = p.job.Process(run.Definition.Evaluate.Resources, inputs...)
+	return err
+}
+
+// championDigest names the version to beat; versions that were not trained by
+// Millrace are named by their ARN.
+func championDigest(c ledger.InService, found bool) string {
+	switch {
+	case !found:
+		return ""
+	case c.TrainDigest != "":
+		return c.TrainDigest
+	}
+	return c.Package
+}
+
+func (s *Steps) serving(ctx context.Context, run ledger.Run) (ledger.InService, error) {
+	serving, found, err := s.Ledger.InService(ctx, run.Pipeline)
+	if err == nil && !found {
+		err = statemachine.Failf(statemachine.ErrInvalid, "no version of %s is in service", run.Pipeline)
+	}
+	return serving, err
+}
+
+func (s *Steps) planPrepareScores(ctx context.Context, run ledger.Run, p *stepPlan) error {
+	serving, err := s.serving(ctx, run)
+	if err != nil {
+		return err
+	}
+	set, found, err := s.Ledger.Scores(ctx, run.Pipeline, run.Run)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return statemachine.Failf(statemachine.ErrInvalid, "run %s/%d has no files to score", run.Pipeline, run.Run)
+	}
+	p.request = p.job.Process(run.Definition.Prepare, s.manifestInput(p, set.Files), jobs.Input{Name: "model", URI: serving.ModelData})
+	return nil
+}
+
+func (s *Steps) planScore(ctx context.Context, run ledger.Run, p *stepPlan) error {
+	serving, err := s.serving(ctx, run)
+	if err != nil {
+		return err
+	}
+	rows, err := s.outputs(ctx, run, statemachine.StepPrepareScores)
+	if err != nil {
+		return err
+	}
+	p.job.Output = s.Ledger.URI(ledger.RunKey(run.Pipeline, run.Run, "scores")) + "/"
+	p.outputs = map[string]string{"scores": p.job.Output}
+	p.request = p.job.Transform(serving.Model, rows["batch"], run.Definition.Release.Resources)
+	return nil
+}
+
+// outputs are what an earlier step of the run wrote.
+func (s *Steps) outputs(ctx context.Context, run ledger.Run, step string) (map[string]string, error) {
+	done, _, found, err := s.Ledger.Step(ctx, run.Pipeline, run.Run, step)
+	if err != nil {
+		return nil, err
+	}
+	if !found || done.Status != ledger.StepDone {
+		return nil, statemachine.Failf(statemachine.ErrInvalid, "run %s/%d has no result of step %s", run.Pipeline, run.Run, step)
+	}
+	return done.Outputs, nil
+}
+
+// writeInputs writes job.json and the data manifest of a step.
+func (s *Steps) writeInputs(ctx context.Context, p stepPlan) error {
+	if p.request.Transform != nil {
+		return nil
+	}
+	raw, err := p.file.Marshal()
+	if err != nil {
+		return err
+	}
+	key, _ := s.Ledger.Key(p.job.Config + jobfile.Name)
+	if err := s.Ledger.PutBytes(ctx, key, raw, "application/json"); err != nil {
+		return err
+	}
+	if p.manifest == nil {
+		return nil
+	}
+	entries := []any{map[string]string{"prefix": s.Ledger.URI(ObjectsPrefix(p.job.Pipeline))}}
+	for _, f := range p.manifest {
+		entries = append(entries, f.Path)
+	}
+	manifest, err := json.Marshal(entries)
+	if err != nil {
+		return fmt.Errorf("encode manifest of %s: %w", p.job.Name(), err)
+	}
+	key, _ = s.Ledger.Key(p.job.Output + "data.manifest")
+	return s.Ledger.PutBytes(ctx, key, manifest, "application/json")
+}
