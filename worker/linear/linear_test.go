@@ -1,0 +1,295 @@
+package linear_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/millrace-ml/millrace/worker/gbdt"
+	"github.com/millrace-ml/millrace/worker/linear"
+)
+
+var ctx = context.Background()
+
+// generate makes y = 3 + 2a - 500b + noise, with a around 100, b around 0.01, c
+// missing in a tenth of the rows (which adds 4 to y), d rarely 1 (which adds 5), and e constant.
+func generate(rows int, seed uint64) (gbdt.Matrix, []float32) {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	x := gbdt.Matrix{Rows: rows, Cols: 5, Data: make([]float32, 5*rows), Names: []string{"a", "b", "c", "d", "e"}}
+	y := make([]float32, rows)
+	for r := range rows {
+		a, b, c, d := 100+rng.NormFloat64(), 0.01+0.001*rng.NormFloat64(), rng.NormFloat64(), 0.0
+		v := 3 + 2*a - 500*b + 0.1*rng.NormFloat64()
+		if rng.IntN(10) == 0 {
+			c = math.NaN()
+			v += 4
+		}
+		if rng.IntN(20) == 0 {
+			d = 1
+			v += 5
+		}
+		for i, value := range []float64{a, b, c, d, 7} {
+			x.Data[i*rows+r] = float32(value)
+		}
+		y[r] = float32(v)
+	}
+	return x, y
+}
+
+// above makes classes of values.
+func above(y []float32, limit, noise float64, seed uint64) []float32 {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	out := make([]float32, len(y))
+	for r, v := range y {
+		if float64(v)+noise*rng.NormFloat64() > limit {
+			out[r] = 1
+		}
+	}
+	return out
+}
+
+func near(t *testing.T, what string, got, want, by float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= by) {
+		t.Errorf("%s is %v, want %v", what, got, want)
+	}
+}
+
+func TestTrainLinearFindsTheWeights(t *testing.T) {
+	x, y := generate(20_000, 1)
+	m, err := linear.TrainLinear(ctx, x, y, nil, linear.DefaultParams())
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "weight of a", m.Features[0].Weight, 2, 0.01)
+	near(t, "weight of b", m.Features[1].Weight, -500, 3)
+	near(t, "weight of c", m.Features[2].Weight, 0, 0.01)
+	near(t, "missing c", m.Features[2].Missing, 4, 0.02)
+	near(t, "missing a", m.Features[0].Missing, 200, 1)
+	near(t, "weight of d", m.Features[3].Weight, 5, 0.02)
+	near(t, "weight of e", m.Features[4].Weight, 0, 0)
+	near(t, "intercept", m.Intercept, 3, 1)
+	near(t, "a row", float64(m.PredictRow([]float32{101, 0.02, float32(math.NaN()), 1, 7})), 3+202-10+4+5, 0.1)
+}
+
+// At the optimum of a logistic model with an intercept the mean prediction is the
+// mean label, and so is the mean over the rows of any column of zeros and ones.
+func TestTrainLogisticIsCalibrated(t *testing.T) {
+	x, raw := generate(20_000, 1)
+	y := above(raw, 199, 2, 1)
+	p := linear.DefaultParams()
+	p.L2 = 1e-3
+	m, err := linear.TrainLogistic(ctx, x, y, nil, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]float32, x.Rows)
+	m.Predict(x, out)
+	var all, ones, allY, onesY, n, right float64
+	for r := range out {
+		all, allY = all+float64(out[r]), allY+float64(y[r])
+		if x.Data[3*x.Rows+r] == 1 {
+			ones, onesY, n = ones+float64(out[r]), onesY+float64(y[r]), n+1
+		}
+		if (out[r] > 0.5) == (y[r] == 1) {
+			right++
+		}
+		if one := m.PredictRow([]float32{x.Data[r], x.Data[x.Rows+r], x.Data[2*x.Rows+r], x.Data[3*x.Rows+r], 7}); one != out[r] {
+			t.Fatalf("row %d: %v alone, %v in a matrix", r, one, out[r])
+		}
+	}
+	near(t, "mean prediction", all/float64(x.Rows), allY/float64(x.Rows), 1e-5)
+	near(t, "mean prediction where d is 1", ones/n, onesY/n, 1e-4)
+	if right/float64(x.Rows) < 0.75 {
+		t.Errorf("only %v are right", right/float64(x.Rows))
+	}
+}
+
+func TestWeightsAreCopies(t *testing.T) {
+	x, raw := generate(2000, 3)
+	y, weight := above(raw, 199, 2, 1), make([]float32, x.Rows)
+	two := gbdt.Matrix{Cols: x.Cols}
+	var twoY []float32
+	for r := range weight {
+		weight[r] = float32(r % 3)
+	}
+	for c := range x.Cols {
+		for r, w := range weight {
+			for range int(w) {
+				two.Data = append(two.Data, x.Data[c*x.Rows+r])
+				if c == 0 {
+					twoY = append(twoY, y[r])
+				}
+			}
+		}
+	}
+	two.Rows = len(twoY)
+	a, err := linear.TrainLogistic(ctx, x, y, weight, linear.DefaultParams())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := linear.TrainLogistic(ctx, two, twoY, nil, linear.DefaultParams())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range a.Features {
+		near(t, "weight of "+a.Features[i].Name, a.Features[i].Weight, b.Features[i].Weight, 1e-3*(1+math.Abs(b.Features[i].Weight)))
+	}
+}
+
+func TestSameBytesAndRoundTrip(t *testing.T) {
+	x, raw := generate(30_000, 1)
+	y := above(raw, 199, 2, 1)
+	var first []byte
+	for _, threads := range []int{1, 2, 4, 4} {
+		before := runtime.GOMAXPROCS(threads)
+		m, err := linear.TrainLogistic(ctx, x, y, nil, linear.DefaultParams())
+		runtime.GOMAXPROCS(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := m.WriteJSON(&b); err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = b.Bytes()
+		}
+		if !bytes.Equal(first, b.Bytes()) {
+			t.Fatalf("%d threads give another model", threads)
+		}
+	}
+	m, err := linear.ReadJSON(bytes.NewReader(first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again bytes.Buffer
+	if err := m.WriteJSON(&again); err != nil || !bytes.Equal(first, again.Bytes()) {
+		t.Errorf("written again the model differs (%v)", err)
+	}
+	if m.Objective() != gbdt.Logistic || m.Fits(x) != nil {
+		t.Errorf("read %s, fits: %v", m.Objective(), m.Fits(x))
+	}
+}
+
+func TestSeparableAndDullData(t *testing.T) {
+	x := gbdt.Matrix{Rows: 4, Cols: 2, Data: []float32{1, 2, 3, 4, 5, 5, 5, 5}}
+	m, err := linear.TrainLogistic(ctx, x, []float32{0, 0, 1, 1}, nil, linear.DefaultParams())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if low, high := m.PredictRow([]float32{1, 5}), m.PredictRow([]float32{4, 5}); !(low < 0.3 && high > 0.7 && low > 0 && high < 1) {
+		t.Errorf("predicts %v and %v", low, high)
+	}
+	m, err = linear.TrainLinear(ctx, gbdt.Matrix{Rows: 2, Cols: 1, Data: []float32{1, 1}}, []float32{4, 4}, nil, linear.DefaultParams())
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "constant", float64(m.PredictRow([]float32{9})), 4, 1e-6)
+}
+
+func TestTrainRefuses(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	type args struct {
+		x    gbdt.Matrix
+		y, w []float32
+		p    linear.Params
+	}
+	for name, c := range map[string]struct {
+		change func(a *args)
+		want   string
+	}{
+		"no rows":          {func(a *args) { a.x, a.y = gbdt.Matrix{Cols: 1}, nil }, "0 rows"},
+		"short data":       {func(a *args) { a.x.Data = a.x.Data[:3] }, "holds 3 values"},
+		"names":            {func(a *args) { a.x.Names = []string{"a", "b"} }, "2 names"},
+		"labels":           {func(a *args) { a.y = a.y[:3] }, "3 labels for 4 rows"},
+		"NaN label":        {func(a *args) { a.y[1] = nan }, "label of row 1 is NaN"},
+		"label 2":          {func(a *args) { a.y[1] = 2 }, "must be 0 or 1"},
+		"one class":        {func(a *args) { a.y = make([]float32, 4) }, "two classes"},
+		"weights":          {func(a *args) { a.w = []float32{1} }, "1 weights for 4 rows"},
+		"negative weight":  {func(a *args) { a.w = []float32{1, -1, 1, 1} }, "weight of row 1 is -1"},
+		"no weight":        {func(a *args) { a.w = make([]float32, 4) }, "all weights are 0"},
+		"infinite feature": {func(a *args) { a.x.Data[2] = inf }, "infinite in row 2"},
+		"penalty":          {func(a *args) { a.p.L2 = 0 }, "penalty L2 is 0"},
+		"iterations":       {func(a *args) { a.p.Iterations = 0 }, "iterations is 0"},
+		"too few steps":    {func(a *args) { a.p.Iterations = 1; a.p.L2 = 1e-9 }, "no optimum after 1 iterations"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := args{gbdt.Matrix{Rows: 4, Cols: 1, Data: []float32{1, 2, 3, 4}}, []float32{0, 1, 0, 1}, nil, linear.DefaultParams()}
+			c.change(&a)
+			_, err := linear.TrainLogistic(ctx, a.x, a.y, a.w, a.p)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	x, y := generate(100, 1)
+	if _, err := linear.TrainLinear(cancelled, x, y, nil, linear.DefaultParams()); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func FuzzReadJSON(f *testing.F) {
+	f.Add([]byte(`{"format":"millrace-linear-1","objective":"binary:logistic","intercept":1,"features":[{"name":"a","weight":1,"missing":2,"scale":1}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := linear.ReadJSON(bytes.NewReader(data))
+		if err == nil {
+			m.PredictRow(make([]float32, len(m.Features)))
+		}
+	})
+}
+
+func TestReadJSONRefuses(t *testing.T) {
+	const good = `{"format":"millrace-linear-1","objective":"reg:squarederror","intercept":1,"features":[{"name":"a","weight":1,"missing":2,"scale":1}]}`
+	for name, c := range map[string]struct{ old, new, want string }{
+		"empty":     {good, "", "EOF"},
+		"more":      {`]}`, `]} 1`, "more after the model"},
+		"format":    {"linear-1", "linear-9", "format is"},
+		"objective": {"reg:squarederror", "rank", "objective"},
+		"unknown":   {`"weight"`, `"wait"`, "unknown field"},
+		"features":  {`{"name":"a","weight":1,"missing":2,"scale":1}`, "", "no features"},
+		"number":    {`"intercept":1`, `"intercept":1e999`, "cannot unmarshal"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := linear.ReadJSON(strings.NewReader(strings.Replace(good, c.old, c.new, 1)))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+	m, err := linear.ReadJSON(strings.NewReader(good))
+	if err != nil || m.PredictRow([]float32{3}) != 4 {
+		t.Errorf("the good one: %v, %v", m, err)
+	}
+}
+
+// 200k rows of 5 numbers and 345 one-hot columns.
+func BenchmarkTrainLogistic(b *testing.B) {
+	x, raw := generate(200_000, 1)
+	y := above(raw, 199, 2, 1)
+	rng := rand.New(rand.NewPCG(1, 3))
+	for _, size := range []int{5, 120, 220} {
+		columns := make([]float32, size*x.Rows)
+		for r := range x.Rows {
+			columns[rng.IntN(size)*x.Rows+r] = 1
+		}
+		x.Data = append(x.Data, columns...)
+		for range size {
+			x.Names = append(x.Names, fmt.Sprint(len(x.Names)))
+		}
+		x.Cols += size
+	}
+	for b.Loop() {
+		if _, err := linear.TrainLogistic(ctx, x, y, nil, linear.DefaultParams()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
