@@ -1,0 +1,306 @@
+package s3
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/s3err"
+	"github.com/versity/versitygw/s3response"
+	"go.etcd.io/bbolt"
+
+	"github.com/millrace-ml/millrace/localcloud/clock"
+)
+
+// keeper keeps buckets and objects: it is the storage behind the gateway, which
+// speaks S3's protocol. What it does not override is answered NotImplemented.
+type keeper struct {
+	backend.BackendUnsupported
+	index   *index
+	blobs   *blobs
+	clock   clock.Clock
+	account string
+	region  string
+	newID   func() string
+	events  *events
+}
+
+var _ backend.Backend = (*keeper)(nil)
+
+func errNoSuchBucket(name string) error { return s3err.GetBucketErr(s3err.ErrNoSuchBucket, name) }
+
+// text copies a string out of the gateway's request buffer, which is reused.
+func text(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return strings.Clone(*p)
+}
+
+func (k *keeper) String() string                          { return "millrace" }
+func (k *keeper) Shutdown()                               {}
+func (k *keeper) NormalizeObjectKey(_, key string) string { return key }
+
+// bucket reads a bucket's record.
+func (k *keeper) bucket(name string) (b *bucket, err error) {
+	err = k.index.view(func(tx *bbolt.Tx) error {
+		b, err = getBucket(tx, name)
+		return err
+	})
+	return b, err
+}
+
+// change rewrites a bucket's record.
+func (k *keeper) change(name string, f func(b *bucket)) error {
+	name = strings.Clone(name)
+	return k.index.update(func(tx *bbolt.Tx) error {
+		b, err := getBucket(tx, name)
+		if err != nil {
+			return err
+		}
+		f(b)
+		return putJSON(tx.Bucket(tableBuckets), []byte(name), b)
+	})
+}
+
+func (k *keeper) create(b *bucket) error {
+	return k.index.update(func(tx *bbolt.Tx) error {
+		if tx.Bucket(tableBuckets).Get([]byte(b.Name)) != nil {
+			return s3err.GetBucketErr(s3err.ErrBucketAlreadyOwnedByYou, b.Name)
+		}
+		for _, t := range [][]byte{tableObjects, tableUploads} {
+			if _, err := tx.Bucket(t).CreateBucketIfNotExists([]byte(b.Name)); err != nil {
+				return err
+			}
+		}
+		return putJSON(tx.Bucket(tableBuckets), []byte(b.Name), b)
+	})
+}
+
+// CreateBucket makes a bucket. As on AWS, one's own bucket may be made again in
+// us-east-1, and nowhere else.
+func (k *keeper) CreateBucket(_ context.Context, in *s3.CreateBucketInput, acl []byte) error {
+	if in.ObjectLockEnabledForBucket != nil && *in.ObjectLockEnabledForBucket {
+		return unsupported("object lock")
+	}
+	b := &bucket{Name: text(in.Bucket), Created: k.now(), ACL: acl, Ownership: strings.Clone(string(in.ObjectOwnership))}
+	if in.CreateBucketConfiguration != nil {
+		tags, err := backend.ParseCreateBucketTags(in.CreateBucketConfiguration.Tags)
+		if err != nil {
+			return err
+		}
+		b.Tags = tags
+	}
+	err := k.create(b)
+	if k.region == "us-east-1" && errors.Is(err, s3err.GetBucketErr(s3err.ErrBucketAlreadyOwnedByYou, b.Name)) {
+		return nil
+	}
+	return err
+}
+
+// DeleteBucket removes a bucket that holds no version, marker or upload.
+func (k *keeper) DeleteBucket(_ context.Context, name string) error {
+	name = strings.Clone(name)
+	return k.index.update(func(tx *bbolt.Tx) error {
+		b, err := getBucket(tx, name)
+		if err != nil {
+			return err
+		}
+		if first, _ := tx.Bucket(tableObjects).Bucket([]byte(name)).Cursor().First(); first != nil {
+			if b.Versioning != "" {
+				return s3err.GetBucketErr(s3err.ErrVersionedBucketNotEmpty, name)
+			}
+			return s3err.GetBucketErr(s3err.ErrBucketNotEmpty, name)
+		}
+		if first, _ := tx.Bucket(tableUploads).Bucket([]byte(name)).Cursor().First(); first != nil {
+			return s3err.GetBucketErr(s3err.ErrBucketNotEmpty, name)
+		}
+		for _, t := range [][]byte{tableObjects, tableUploads} {
+			if err := tx.Bucket(t).DeleteBucket([]byte(name)); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket(tableBuckets).Delete([]byte(name))
+	})
+}
+
+func (k *keeper) HeadBucket(_ context.Context, in *s3.HeadBucketInput) (*s3.HeadBucketOutput, error) {
+	if _, err := k.bucket(*in.Bucket); err != nil {
+		return nil, err
+	}
+	return &s3.HeadBucketOutput{}, nil
+}
+
+func (k *keeper) ListBuckets(_ context.Context, in s3response.ListBucketsInput) (s3response.ListAllMyBucketsResult, error) {
+	out := s3response.ListAllMyBucketsResult{Owner: s3response.CanonicalUser{ID: k.account}, Prefix: in.Prefix}
+	err := k.index.view(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(tableBuckets).Cursor()
+		for name, raw := c.Seek([]byte(in.Prefix)); name != nil && strings.HasPrefix(string(name), in.Prefix); name, raw = c.Next() {
+			if in.ContinuationToken != "" && string(name) <= in.ContinuationToken {
+				continue
+			}
+			if n := len(out.Buckets.Bucket); in.MaxBuckets > 0 && n == int(in.MaxBuckets) {
+				out.ContinuationToken = out.Buckets.Bucket[n-1].Name
+				return nil
+			}
+			var b bucket
+			if err := json.Unmarshal(raw, &b); err != nil {
+				return err
+			}
+			out.Buckets.Bucket = append(out.Buckets.Bucket, s3response.ListAllMyBucketsEntry{Name: b.Name, CreationDate: b.Created})
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (k *keeper) GetBucketAcl(_ context.Context, in *s3.GetBucketAclInput) ([]byte, error) {
+	b, err := k.bucket(*in.Bucket)
+	if err != nil {
+		return nil, err
+	}
+	return b.ACL, nil
+}
+
+func (k *keeper) PutBucketAcl(_ context.Context, name string, acl []byte) error {
+	return k.change(name, func(b *bucket) { b.ACL = acl })
+}
+
+func (k *keeper) PutBucketVersioning(_ context.Context, name string, status types.BucketVersioningStatus) error {
+	s := strings.Clone(string(status))
+	return k.change(name, func(b *bucket) { b.Versioning = s })
+}
+
+func (k *keeper) GetBucketVersioning(_ context.Context, name string) (s3response.GetBucketVersioningOutput, error) {
+	b, err := k.bucket(name)
+	if err != nil || b.Versioning == "" {
+		return s3response.GetBucketVersioningOutput{}, err
+	}
+	status := types.BucketVersioningStatus(b.Versioning)
+	return s3response.GetBucketVersioningOutput{Status: &status}, nil
+}
+
+// PutBucketPolicy keeps a bucket's policy; nil removes it.
+func (k *keeper) PutBucketPolicy(_ context.Context, name string, policy []byte) error {
+	policy = cloneOrNil(policy)
+	return k.change(name, func(b *bucket) { b.Policy = policy })
+}
+
+func (k *keeper) DeleteBucketPolicy(ctx context.Context, name string) error {
+	return k.PutBucketPolicy(ctx, name, nil)
+}
+
+// GetBucketPolicy answers the policy as it was put to who asks for it, and to
+// who decides by it the part that can apply here.
+func (k *keeper) GetBucketPolicy(ctx context.Context, name string) ([]byte, error) {
+	b, err := k.bucket(name)
+	if err != nil {
+		return nil, err
+	}
+	policy := b.Policy
+	if policy != nil && !asksForPolicy(ctx) {
+		if policy, err = applicablePolicy(policy); err != nil {
+			return nil, err
+		}
+	}
+	if policy == nil {
+		return nil, s3err.GetBucketErr(s3err.ErrNoSuchBucketPolicy, name)
+	}
+	return policy, nil
+}
+
+func (k *keeper) PutBucketOwnershipControls(_ context.Context, name string, ownership types.ObjectOwnership) error {
+	o := strings.Clone(string(ownership))
+	return k.change(name, func(b *bucket) { b.Ownership = o })
+}
+
+func (k *keeper) GetBucketOwnershipControls(_ context.Context, name string) (types.ObjectOwnership, error) {
+	b, err := k.bucket(name)
+	if err != nil {
+		return "", err
+	}
+	if b.Ownership == "" {
+		return "", s3err.GetBucketErr(s3err.ErrOwnershipControlsNotFound, name)
+	}
+	return types.ObjectOwnership(b.Ownership), nil
+}
+
+func (k *keeper) DeleteBucketOwnershipControls(ctx context.Context, name string) error {
+	return k.PutBucketOwnershipControls(ctx, name, "")
+}
+
+func (k *keeper) PutBucketCors(_ context.Context, name string, cors []byte) error {
+	cors = cloneOrNil(cors)
+	return k.change(name, func(b *bucket) { b.CORS = cors })
+}
+
+func (k *keeper) GetBucketCors(_ context.Context, name string) ([]byte, error) {
+	b, err := k.bucket(name)
+	if err != nil {
+		return nil, err
+	}
+	if b.CORS == nil {
+		return nil, s3err.GetBucketErr(s3err.ErrNoSuchCORSConfiguration, name)
+	}
+	return b.CORS, nil
+}
+
+func (k *keeper) DeleteBucketCors(ctx context.Context, name string) error {
+	return k.PutBucketCors(ctx, name, nil)
+}
+
+func (k *keeper) PutBucketTagging(_ context.Context, name string, tags map[string]string) error {
+	tags = cloneMap(tags)
+	return k.change(name, func(b *bucket) { b.Tags = tags })
+}
+
+func (k *keeper) GetBucketTagging(_ context.Context, name string) (map[string]string, error) {
+	b, err := k.bucket(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(b.Tags) == 0 {
+		return nil, s3err.GetBucketErr(s3err.ErrBucketTaggingNotFound, name)
+	}
+	return b.Tags, nil
+}
+
+func (k *keeper) DeleteBucketTagging(ctx context.Context, name string) error {
+	return k.PutBucketTagging(ctx, name, nil)
+}
+
+// GetObjectLockConfiguration says that no bucket here has object lock.
+func (k *keeper) GetObjectLockConfiguration(_ context.Context, name string) ([]byte, error) {
+	if _, err := k.bucket(name); err != nil {
+		return nil, err
+	}
+	return nil, s3err.GetAPIError(s3err.ErrObjectLockConfigurationNotFound)
+}
+
+// unsupported refuses what S3 can do and the local cloud cannot.
+func unsupported(what string) error {
+	return s3err.APIError{Code: "NotImplemented", HTTPStatusCode: 501, Description: "The local cloud does not support " + what + "."}
+}
+
+func cloneOrNil(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	return append([]byte{}, b...)
+}
+
+// cloneMap copies a map's strings out of the gateway's request buffer; empty becomes nil.
+func cloneMap(m map[string]string) map[string]string {
+	if len(m) == 0 {
+		return nil
+	}
+	out := make(map[string]string, len(m))
+	for k, v := range m {
+		out[strings.Clone(k)] = strings.Clone(v)
+	}
+	return out
+}

@@ -1,0 +1,135 @@
+package s3
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/versity/versitygw/s3api/middlewares"
+	"github.com/versity/versitygw/s3api/utils"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+func quote(etag string) string { return `"` + etag + `"` }
+
+// shownVersion is the id that a write answers with: none for the null version.
+func shownVersion(id string) string {
+	if id == nullVersion {
+		return ""
+	}
+	return id
+}
+
+// count is a tag count, nil for none.
+func count(m map[string]string) *int32 {
+	if len(m) == 0 {
+		return nil
+	}
+	return ptr(int32(len(m)))
+}
+
+// headerFields are an object's system headers, in the order of headerNames.
+type headerFields [7]*string
+
+var headerNames = [7]string{"content-type", "content-encoding", "content-disposition", "content-language", "cache-control", "expires", "website-redirect-location"}
+
+func headers(fields headerFields) map[string]string {
+	out := map[string]string{}
+	for i, f := range fields {
+		value := text(f)
+		if headerNames[i] == "content-encoding" {
+			value = withoutChunked(value)
+		}
+		if value != "" {
+			out[headerNames[i]] = value
+		}
+	}
+	return out
+}
+
+// withoutChunked drops the transfer's own encoding, which AWS does not keep either.
+func withoutChunked(encoding string) string {
+	kept := []string{}
+	for e := range strings.SplitSeq(encoding, ",") {
+		if e = strings.TrimSpace(e); e != "" && e != "aws-chunked" {
+			kept = append(kept, e)
+		}
+	}
+	return strings.Join(kept, ",")
+}
+
+func header(v *version, name string) *string {
+	value, ok := v.Headers[name]
+	if !ok {
+		return nil
+	}
+	return &value
+}
+
+// checksumAlgorithms are S3's, as they end the names of SDK members.
+var checksumAlgorithms = []string{"CRC32", "CRC32C", "SHA1", "SHA256", "CRC64NVME", "SHA512", "MD5", "XXHASH64", "XXHASH3", "XXHASH128"}
+
+// givenChecksum finds the checksum that an SDK struct carries, if any.
+func givenChecksum(in any) (algorithm, sum string) {
+	v := reflect.ValueOf(in)
+	for _, a := range checksumAlgorithms {
+		f := v.FieldByName("Checksum" + a)
+		if f.IsValid() && !f.IsNil() {
+			return a, strings.Clone(f.Elem().String())
+		}
+	}
+	return "", ""
+}
+
+// setChecksum writes a checksum and its type into the members of an SDK struct.
+func setChecksum(out any, c checksum) {
+	if c.Value == "" {
+		return
+	}
+	v := reflect.ValueOf(out).Elem()
+	if f := v.FieldByName("Checksum" + c.Algorithm); f.IsValid() {
+		value := c.Value
+		f.Set(reflect.ValueOf(&value))
+	}
+	f := v.FieldByName("ChecksumType")
+	switch {
+	case !f.IsValid():
+	case f.Kind() == reflect.Pointer:
+		p := reflect.New(f.Type().Elem())
+		p.Elem().SetString(c.Type)
+		f.Set(p)
+	default:
+		f.SetString(c.Type)
+	}
+}
+
+const crc64 = "CRC64NVME"
+
+func hashType(algorithm string) utils.HashType { return utils.HashType(strings.ToLower(algorithm)) }
+
+// stage receives a body, verifying the checksum that came with it (in a header,
+// or at the end of a chunked body); without one it is CRC64NVME, as on AWS.
+func (k *keeper) stage(body io.Reader, algorithm, sum string) (*staged, checksum, error) {
+	if trailing, ok := body.(middlewares.ChecksumReader); ok && trailing.Algorithm() != "" {
+		st, err := k.blobs.receive(body)
+		if err != nil {
+			return nil, checksum{}, err
+		}
+		return st, checksum{Algorithm: strings.ToUpper(trailing.Algorithm()), Value: strings.Clone(trailing.Checksum())}, nil
+	}
+	if algorithm == "" {
+		algorithm = crc64
+	}
+	algorithm = strings.ToUpper(algorithm)
+	hashed, err := utils.NewHashReader(body, sum, hashType(algorithm))
+	if err != nil {
+		return nil, checksum{}, fmt.Errorf("verify body with %s: %w", algorithm, err)
+	}
+	st, err := k.blobs.receive(hashed)
+	if err != nil {
+		return nil, checksum{}, err
+	}
+	return st, checksum{Algorithm: algorithm, Value: hashed.Sum()}, nil
+}

@@ -1,0 +1,260 @@
+package s3
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// The index is one bbolt file. Its tables:
+//
+//	buckets   name → bucket
+//	objects   one table a bucket: key, 0x00, inverted sequence → version; so a key's newest version comes first
+//	uploads   one table a bucket: key, 0x00, upload id → upload
+//	small     segment id → bytes of segments that are too small for a file of their own
+var (
+	tableBuckets = []byte("buckets")
+	tableObjects = []byte("objects")
+	tableUploads = []byte("uploads")
+	tableSmall   = []byte("small")
+)
+
+// nullVersion is the version id of what was written while versioning was off.
+const nullVersion = "null"
+
+// bucket is what is kept about a bucket.
+type bucket struct {
+	Name       string
+	Created    time.Time
+	Versioning string            // "", "Enabled" or "Suspended"
+	Ownership  string            // object ownership
+	ACL        []byte            // as the gateway encodes it
+	Policy     []byte            // JSON, as it was put
+	CORS       []byte            // XML, as it was put
+	Tags       map[string]string // nil: never put
+	Config     map[string][]byte // sub-resource ("notification", …) → XML, as it was put
+}
+
+// version is one version of an object, or a delete marker.
+type version struct {
+	ID           string
+	Seq          uint64
+	DeleteMarker bool              `json:",omitempty"`
+	Size         int64             `json:",omitempty"`
+	ETag         string            `json:",omitempty"` // without quotes
+	Modified     time.Time         // to the second, as HTTP dates go
+	Segments     []segment         `json:",omitempty"`
+	UploadID     string            `json:",omitempty"` // of a multipart upload: its segments are the parts
+	Headers      map[string]string `json:",omitempty"` // content-type and its kind
+	Metadata     map[string]string `json:",omitempty"`
+	Tags         map[string]string `json:",omitempty"`
+	Checksum     checksum
+}
+
+// checksum is an object's checksum as the client gave it, or CRC64NVME.
+type checksum struct {
+	Algorithm string `json:",omitempty"` // upper case
+	Type      string `json:",omitempty"` // FULL_OBJECT or COMPOSITE
+	Value     string `json:",omitempty"` // base64
+}
+
+// upload is a multipart upload under way.
+type upload struct {
+	ID       string
+	Key      string
+	Started  time.Time
+	Headers  map[string]string
+	Metadata map[string]string
+	Tags     map[string]string
+	Checksum checksum // what was asked for; Value is empty
+	Parts    map[int32]part
+}
+
+type part struct {
+	Segment  segment
+	ETag     string
+	Checksum checksum
+	CRC64    string // always there, so that a full-object checksum can be composed
+	Modified time.Time
+}
+
+// index serves reads from snapshots and runs writes one after the other; writes
+// that wait at the same time share one disk flush.
+type index struct {
+	db     *bbolt.DB
+	queue  chan *write
+	closed chan struct{}
+	done   chan struct{}
+}
+
+type write struct {
+	f     func(tx *bbolt.Tx) error
+	err   error
+	ready chan struct{}
+}
+
+var errClosed = errors.New("the object index is closed")
+
+func openIndex(path string, noSync bool) (*index, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoSync: noSync, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return nil, fmt.Errorf("open object index %s: %w", path, err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, t := range [][]byte{tableBuckets, tableObjects, tableUploads, tableSmall} {
+			if _, err := tx.CreateBucketIfNotExists(t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("create object index %s: %w", path, err), db.Close())
+	}
+	x := &index{db: db, queue: make(chan *write, 256), closed: make(chan struct{}), done: make(chan struct{})}
+	go x.run()
+	return x, nil
+}
+
+func (x *index) close() error {
+	close(x.closed)
+	<-x.done
+	return x.db.Close()
+}
+
+// update runs f in a write transaction. f must check before it writes: an error
+// of f means it wrote nothing, and does not undo the others of the same flush.
+func (x *index) update(f func(tx *bbolt.Tx) error) error {
+	w := &write{f: f, ready: make(chan struct{})}
+	select {
+	case x.queue <- w:
+	case <-x.closed:
+		return errClosed
+	}
+	select {
+	case <-w.ready:
+		return w.err
+	case <-x.done:
+		select {
+		case <-w.ready:
+			return w.err
+		default:
+			return errClosed
+		}
+	}
+}
+
+func (x *index) view(f func(tx *bbolt.Tx) error) error { return x.db.View(f) }
+
+func (x *index) run() {
+	defer close(x.done)
+	for {
+		select {
+		case w := <-x.queue:
+			x.flush(x.waiting(w))
+		case <-x.closed:
+			return
+		}
+	}
+}
+
+// waiting collects the writes that wait now, so that they share a flush.
+func (x *index) waiting(first *write) []*write {
+	ws := []*write{first}
+	for len(ws) < 256 {
+		select {
+		case w := <-x.queue:
+			ws = append(ws, w)
+		default:
+			return ws
+		}
+	}
+	return ws
+}
+
+func (x *index) flush(ws []*write) {
+	err := x.db.Update(func(tx *bbolt.Tx) error {
+		for _, w := range ws {
+			w.err = w.f(tx)
+		}
+		return nil
+	})
+	for _, w := range ws {
+		if err != nil {
+			w.err = fmt.Errorf("write object index: %w", err)
+		}
+		close(w.ready)
+	}
+}
+
+func getBucket(tx *bbolt.Tx, name string) (*bucket, error) {
+	raw := tx.Bucket(tableBuckets).Get([]byte(name))
+	if raw == nil {
+		return nil, errNoSuchBucket(name)
+	}
+	var b bucket
+	if err := json.Unmarshal(raw, &b); err != nil {
+		return nil, fmt.Errorf("read bucket %s: %w", name, err)
+	}
+	return &b, nil
+}
+
+func putJSON(t *bbolt.Bucket, key []byte, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode record: %w", err)
+	}
+	return t.Put(key, raw)
+}
+
+// versionKey orders a key's versions newest first, and keys as S3 does: by bytes.
+func versionKey(key string, seq uint64) []byte {
+	k := make([]byte, 0, len(key)+9)
+	k = append(k, key...)
+	k = append(k, 0)
+	return binary.BigEndian.AppendUint64(k, ^seq)
+}
+
+func splitVersionKey(k []byte) (key string, ok bool) {
+	if len(k) < 9 {
+		return "", false
+	}
+	return string(k[:len(k)-9]), true
+}
+
+// versions calls f for each version of key, newest first, until it returns false.
+func versions(objects *bbolt.Bucket, key string, f func(k []byte, v *version) bool) error {
+	prefix := append([]byte(key), 0)
+	c := objects.Cursor()
+	for k, raw := c.Seek(prefix); len(k) == len(prefix)+8 && string(k[:len(prefix)]) == string(prefix); k, raw = c.Next() {
+		var v version
+		if err := json.Unmarshal(raw, &v); err != nil {
+			return fmt.Errorf("read object %q: %w", key, err)
+		}
+		if !f(k, &v) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// newest is the newest version of key, delete markers included; nil when there is none.
+func newest(objects *bbolt.Bucket, key string) (found *version, err error) {
+	err = versions(objects, key, func(_ []byte, v *version) bool { found = v; return false })
+	return found, err
+}
+
+// withID finds one version of key by its id; nil when there is none.
+func withID(objects *bbolt.Bucket, key, id string) (found *version, err error) {
+	err = versions(objects, key, func(_ []byte, v *version) bool {
+		if v.ID == id {
+			found = v
+		}
+		return found == nil
+	})
+	return found, err
+}

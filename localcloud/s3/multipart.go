@@ -1,0 +1,486 @@
+package s3
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	crc64hash "hash/crc64"
+	"io"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/s3api/middlewares"
+	"github.com/versity/versitygw/s3api/utils"
+	"github.com/versity/versitygw/s3err"
+	"github.com/versity/versitygw/s3response"
+	"go.etcd.io/bbolt"
+)
+
+func uploadKey(key, id string) []byte { return []byte(key + "\x00" + id) }
+
+// uploadIn reads an upload and the table that holds it.
+func uploadIn(tx *bbolt.Tx, bucketName, key, id string) (*upload, *bbolt.Bucket, error) {
+	if _, err := getBucket(tx, bucketName); err != nil {
+		return nil, nil, err
+	}
+	t := tx.Bucket(tableUploads).Bucket([]byte(bucketName))
+	raw := t.Get(uploadKey(key, id))
+	if raw == nil {
+		return nil, t, s3err.GetNoSuchUploadErr(id)
+	}
+	var u upload
+	if err := json.Unmarshal(raw, &u); err != nil {
+		return nil, t, fmt.Errorf("read upload %s: %w", id, err)
+	}
+	return &u, t, nil
+}
+
+func (k *keeper) upload(bucketName, key, id string) (u *upload, err error) {
+	err = k.index.view(func(tx *bbolt.Tx) error {
+		u, _, err = uploadIn(tx, bucketName, key, id)
+		return err
+	})
+	return u, err
+}
+
+func (k *keeper) CreateMultipartUpload(_ context.Context, in s3response.CreateMultipartUploadInput) (s3response.InitiateMultipartUploadResult, error) {
+	var none s3response.InitiateMultipartUploadResult
+	name, key := text(in.Bucket), text(in.Key)
+	if err := checkKey(key); err != nil {
+		return none, err
+	}
+	if in.ObjectLockMode != "" || in.ObjectLockLegalHoldStatus != "" {
+		return none, s3err.GetAPIError(s3err.ErrMissingObjectLockConfigurationNoSpaces)
+	}
+	tags, err := backend.ParseObjectTags(text(in.Tagging))
+	if err != nil {
+		return none, err
+	}
+	u := &upload{ID: k.newID(), Key: key, Started: k.now(), Metadata: cloneMap(in.Metadata), Tags: cloneMap(tags),
+		Headers:  headers(headerFields{in.ContentType, in.ContentEncoding, in.ContentDisposition, in.ContentLanguage, in.CacheControl, in.Expires, in.WebsiteRedirectLocation}),
+		Checksum: checksum{Algorithm: strings.Clone(string(in.ChecksumAlgorithm)), Type: strings.Clone(string(in.ChecksumType))}}
+	err = k.index.update(func(tx *bbolt.Tx) error {
+		if _, err := getBucket(tx, name); err != nil {
+			return err
+		}
+		return putJSON(tx.Bucket(tableUploads).Bucket([]byte(name)), uploadKey(key, u.ID), u)
+	})
+	return s3response.InitiateMultipartUploadResult{Bucket: name, Key: key, UploadId: u.ID}, err
+}
+
+// savePart puts a staged part into its upload, in place of one of the same number.
+func (k *keeper) savePart(bucketName, key, id string, number int32, st *staged, p part) error {
+	if err := k.blobs.publish(st); err != nil {
+		k.blobs.discard(st)
+		return err
+	}
+	var replaced []segment
+	err := k.index.update(func(tx *bbolt.Tx) error {
+		u, t, err := uploadIn(tx, bucketName, key, id)
+		if err != nil {
+			return err
+		}
+		if old, ok := u.Parts[number]; ok {
+			replaced = []segment{old.Segment}
+		}
+		if err := removeSmall(tx, replaced); err != nil {
+			return err
+		}
+		if u.Parts == nil {
+			u.Parts = map[int32]part{}
+		}
+		u.Parts[number] = p
+		if err := putJSON(t, uploadKey(key, id), u); err != nil {
+			return err
+		}
+		return k.blobs.commit(tx, st)
+	})
+	if err != nil {
+		k.blobs.discard(st)
+		return err
+	}
+	k.blobs.removeFiles(replaced)
+	return nil
+}
+
+// UploadPart receives one part.
+func (k *keeper) UploadPart(_ context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
+	name, key, id := text(in.Bucket), text(in.Key), text(in.UploadId)
+	u, err := k.upload(name, key, id)
+	if err != nil {
+		return nil, err
+	}
+	algorithm, sum := givenChecksum(*in)
+	if c, ok := in.Body.(middlewares.ChecksumReader); ok && c.Algorithm() != "" {
+		algorithm = strings.ToUpper(c.Algorithm())
+	}
+	if algorithm == "" && u.Checksum.Type == string(types.ChecksumTypeComposite) {
+		return nil, s3err.GetChecksumTypeMismatchErr(types.ChecksumAlgorithm(u.Checksum.Algorithm), "null")
+	}
+	if algorithm != "" && u.Checksum.Type != "" && algorithm != u.Checksum.Algorithm {
+		return nil, s3err.GetChecksumTypeMismatchErr(types.ChecksumAlgorithm(u.Checksum.Algorithm), types.ChecksumAlgorithm(algorithm))
+	}
+	shown := algorithm != ""
+	if algorithm == "" {
+		algorithm = u.Checksum.Algorithm
+	}
+	whole := crc64hash.New(nvme)
+	body := io.TeeReader(in.Body, whole)
+	if c, ok := in.Body.(middlewares.ChecksumReader); ok && c.Algorithm() != "" {
+		body = trailing{body, c}
+	}
+	st, cs, err := k.stage(body, algorithm, sum)
+	if err != nil {
+		return nil, err
+	}
+	if in.ContentLength != nil && *in.ContentLength != st.segment.Size {
+		k.blobs.discard(st)
+		return nil, s3err.GetAPIError(s3err.ErrIncompleteBody)
+	}
+	p := part{Segment: st.segment, ETag: st.md5, Checksum: cs, CRC64: utils.Base64SumString(whole.Sum(nil)), Modified: k.now()}
+	if err := k.savePart(name, key, id, *in.PartNumber, st, p); err != nil {
+		return nil, err
+	}
+	out := &s3.UploadPartOutput{ETag: ptr(quote(p.ETag))}
+	if shown {
+		setChecksum(out, cs)
+	}
+	return out, nil
+}
+
+// nvme is the table of CRC64NVME.
+var nvme = crc64hash.MakeTable(0x9a6c9329ac4bc9b5)
+
+// trailing reads through r and knows what the chunked body c knows of its trailing checksum.
+type trailing struct {
+	io.Reader
+	c middlewares.ChecksumReader
+}
+
+func (t trailing) Algorithm() string { return t.c.Algorithm() }
+func (t trailing) Checksum() string  { return t.c.Checksum() }
+
+// UploadPartCopy makes a part of an object, or of a range of it.
+func (k *keeper) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) (s3response.CopyPartResult, error) {
+	var none s3response.CopyPartResult
+	if err := k.ownedBy(in.ExpectedSourceBucketOwner); err != nil {
+		return none, err
+	}
+	name, key, id := text(in.Bucket), text(in.Key), text(in.UploadId)
+	u, err := k.upload(name, key, id)
+	if err != nil {
+		return none, err
+	}
+	var length int64
+	src, err := k.openSource(text(in.CopySource), func(v *version) error {
+		return readIf(v, in.CopySourceIfMatch, in.CopySourceIfNoneMatch, in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince)
+	}, func(size int64) (offset, n int64, err error) {
+		offset, length, err = backend.ParseCopySourceRange(size, text(in.CopySourceRange))
+		if err == nil && length > maxCopy {
+			err = s3err.GetCopySourceObjectTooLargeErr(maxCopy)
+		}
+		return offset, length, err
+	})
+	if err != nil {
+		return none, err
+	}
+	defer func() { _ = src.body.Close() }()
+	out, err := k.UploadPart(ctx, copiedPart(name, key, id, *in.PartNumber, src.body, u))
+	if err != nil {
+		return none, err
+	}
+	result := s3response.CopyPartResult{ETag: out.ETag, LastModified: k.now(), CopySourceVersionId: src.version.ID}
+	algorithm, sum := givenChecksum(*out)
+	setChecksum(&result, checksum{Algorithm: algorithm, Value: sum})
+	return result, nil
+}
+
+// computed is a body whose checksum is computed here instead of given by a client.
+type computed struct {
+	*utils.HashReader
+	algorithm string
+}
+
+func (c computed) Algorithm() string { return c.algorithm }
+func (c computed) Checksum() string  { return c.Sum() }
+
+func copiedPart(name, key, id string, number int32, body io.Reader, u *upload) *s3.UploadPartInput {
+	if u.Checksum.Algorithm != "" {
+		if h, err := utils.NewHashReader(body, "", hashType(u.Checksum.Algorithm)); err == nil {
+			body = computed{h, u.Checksum.Algorithm}
+		}
+	}
+	return &s3.UploadPartInput{Bucket: &name, Key: &key, UploadId: &id, PartNumber: &number, Body: body}
+}
+
+// CompleteMultipartUpload makes the parts that are named one object: nothing is
+// copied, the object's segments are the parts.
+func (k *keeper) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
+	var none s3response.CompleteMultipartUploadResult
+	name, key, id := text(in.Bucket), text(in.Key), text(in.UploadId)
+	if in.MultipartUpload == nil {
+		return none, "", s3err.GetAPIError(s3err.ErrInvalidRequest)
+	}
+	etag, err := backend.ComputeMultipartETagFromPartETags(in.MultipartUpload.Parts)
+	if err != nil {
+		return none, "", err
+	}
+	var v *version
+	var unused []segment
+	again := false
+	err = k.index.update(func(tx *bbolt.Tx) error {
+		u, t, err := uploadIn(tx, name, key, id)
+		if err != nil {
+			// A client that did not hear the answer completes again.
+			if t != nil {
+				if cur, _ := newest(tx.Bucket(tableObjects).Bucket([]byte(name)), key); live(cur) != nil && cur.UploadID == id {
+					v, again = cur, true
+					return nil
+				}
+			}
+			return err
+		}
+		if v, err = u.assemble(in); err != nil {
+			return err
+		}
+		v.ETag, v.Modified = strings.Trim(etag, `"`), k.now()
+		replaced, err := k.add(tx, name, key, v, writeIf(in.IfMatch, in.IfNoneMatch))
+		if err != nil {
+			return err
+		}
+		left := u.unused(v)
+		if err := removeSmall(tx, left); err != nil {
+			return err
+		}
+		unused = append(replaced, left...)
+		return t.Delete(uploadKey(key, id))
+	})
+	if err != nil {
+		return none, "", err
+	}
+	k.blobs.removeFiles(unused)
+	if !again {
+		k.events.created(ctx, name, key, v, "CompleteMultipartUpload")
+	}
+	out := s3response.CompleteMultipartUploadResult{Bucket: &name, Key: &key, ETag: ptr(quote(v.ETag))}
+	setChecksum(&out, v.Checksum)
+	return out, shownVersion(v.ID), nil
+}
+
+// assemble verifies the named parts and makes the version that they form.
+func (u *upload) assemble(in *s3.CompleteMultipartUploadInput) (*version, error) {
+	if in.ChecksumType != "" && u.Checksum.Type != string(in.ChecksumType) {
+		t := types.ChecksumType(u.Checksum.Type)
+		if t == "" {
+			t = "null"
+		}
+		return nil, s3err.GetChecksumTypeMismatchOnMpErr(t)
+	}
+	v := &version{UploadID: u.ID, Headers: u.Headers, Metadata: u.Metadata, Tags: u.Tags}
+	parts := in.MultipartUpload.Parts
+	chosen := make([]part, 0, len(parts))
+	previous := int32(0)
+	for i, asked := range parts {
+		if asked.PartNumber == nil || asked.ETag == nil {
+			return nil, s3err.GetAPIError(s3err.ErrMalformedXML)
+		}
+		if *asked.PartNumber < 1 {
+			return nil, s3err.GetInvalidArgumentErr(s3err.InvalidArgCompleteMpPartNumber, strconv.Itoa(int(*asked.PartNumber)))
+		}
+		if *asked.PartNumber <= previous {
+			return nil, s3err.GetAPIError(s3err.ErrInvalidPartOrder)
+		}
+		previous = *asked.PartNumber
+		p, ok := u.Parts[previous]
+		if !ok || !backend.AreEtagsSame(p.ETag, *asked.ETag) {
+			return nil, s3err.GetInvalidPartErr(u.ID, previous, *asked.ETag)
+		}
+		if algorithm, sum := givenChecksum(asked); algorithm != "" && (algorithm != p.Checksum.Algorithm || sum != p.Checksum.Value) {
+			return nil, s3err.GetInvalidPartErr(u.ID, previous, *asked.ETag)
+		}
+		if i < len(parts)-1 && p.Segment.Size < backend.MinPartSize {
+			return nil, s3err.GetEntityTooSmallErr(p.Segment.Size, backend.MinPartSize)
+		}
+		chosen = append(chosen, p)
+		v.Segments = append(v.Segments, p.Segment)
+		v.Size += p.Segment.Size
+	}
+	if in.MpuObjectSize != nil && *in.MpuObjectSize != v.Size {
+		return nil, s3err.GetIncorrectMpObjectSizeErr(v.Size, *in.MpuObjectSize)
+	}
+	var err error
+	if v.Checksum, err = u.checksumOf(chosen); err != nil {
+		return nil, err
+	}
+	if algorithm, sum := givenChecksum(*in); algorithm == v.Checksum.Algorithm && u.Checksum.Type != "" {
+		if u.Checksum.Type == string(types.ChecksumTypeComposite) && !strings.Contains(sum, "-") {
+			sum = fmt.Sprintf("%s-%d", sum, len(chosen))
+		}
+		if sum != v.Checksum.Value {
+			return nil, s3err.GetChecksumBadDigestErr(types.ChecksumAlgorithm(algorithm))
+		}
+	}
+	return v, nil
+}
+
+// checksumOf combines the parts' checksums: of the whole object, or of the checksums.
+func (u *upload) checksumOf(parts []part) (checksum, error) {
+	if u.Checksum.Type == string(types.ChecksumTypeComposite) {
+		c, err := utils.NewCompositeChecksumReader(hashType(u.Checksum.Algorithm))
+		if err != nil {
+			return checksum{}, fmt.Errorf("combine checksums: %w", err)
+		}
+		for _, p := range parts {
+			if err := c.Process(p.Checksum.Value); err != nil {
+				return checksum{}, fmt.Errorf("combine checksums: %w", err)
+			}
+		}
+		return checksum{Algorithm: u.Checksum.Algorithm, Type: u.Checksum.Type, Value: fmt.Sprintf("%s-%d", c.Sum(), len(parts))}, nil
+	}
+	out := checksum{Algorithm: crc64, Type: string(types.ChecksumTypeFullObject)}
+	if u.Checksum.Type != "" {
+		out.Algorithm = u.Checksum.Algorithm
+	}
+	for i, p := range parts {
+		value := p.Checksum.Value
+		if out.Algorithm == crc64 {
+			value = p.CRC64
+		}
+		if i == 0 {
+			out.Value = value
+			continue
+		}
+		var err error
+		if out.Value, err = utils.AddCRCChecksum(types.ChecksumAlgorithm(out.Algorithm), out.Value, value, p.Segment.Size); err != nil {
+			return checksum{}, fmt.Errorf("combine checksums: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// unused are the segments of parts that the completed object leaves out.
+func (u *upload) unused(v *version) []segment {
+	used := map[string]bool{}
+	if v != nil {
+		for _, s := range v.Segments {
+			used[s.ID] = true
+		}
+	}
+	var out []segment
+	for _, p := range u.Parts {
+		if !used[p.Segment.ID] {
+			out = append(out, p.Segment)
+		}
+	}
+	return out
+}
+
+func (k *keeper) AbortMultipartUpload(_ context.Context, in *s3.AbortMultipartUploadInput) error {
+	name, key, id := text(in.Bucket), text(in.Key), text(in.UploadId)
+	var gone []segment
+	err := k.index.update(func(tx *bbolt.Tx) error {
+		u, t, err := uploadIn(tx, name, key, id)
+		if err != nil {
+			return err
+		}
+		if in.IfMatchInitiatedTime != nil && in.IfMatchInitiatedTime.Unix() != u.Started.Unix() {
+			return s3err.GetPreconditionFailedErr(s3err.ConditionIfMatch)
+		}
+		gone = u.unused(nil)
+		if err := removeSmall(tx, gone); err != nil {
+			return err
+		}
+		return t.Delete(uploadKey(key, id))
+	})
+	if err != nil {
+		return err
+	}
+	k.blobs.removeFiles(gone)
+	return nil
+}
+
+func (k *keeper) ListParts(_ context.Context, in *s3.ListPartsInput) (s3response.ListPartsResult, error) {
+	name, key, id := text(in.Bucket), text(in.Key), text(in.UploadId)
+	u, err := k.upload(name, key, id)
+	if err != nil {
+		return s3response.ListPartsResult{}, err
+	}
+	marker := 0
+	if m := text(in.PartNumberMarker); m != "" {
+		if marker, err = strconv.Atoi(m); err != nil {
+			return s3response.ListPartsResult{}, s3err.GetInvalidArgMaxLimiter("part-number-marker", m)
+		}
+	}
+	out := s3response.ListPartsResult{Bucket: name, Key: key, UploadID: id, StorageClass: types.StorageClassStandard, PartNumberMarker: marker, MaxParts: int(*in.MaxParts),
+		ChecksumAlgorithm: types.ChecksumAlgorithm(u.Checksum.Algorithm), ChecksumType: types.ChecksumType(u.Checksum.Type),
+		Owner: s3response.Owner{ID: k.account}, Initiator: s3response.Initiator{ID: k.account}}
+	if out.ChecksumAlgorithm == "" {
+		out.ChecksumAlgorithm, out.ChecksumType = "null", "null"
+	}
+	numbers := make([]int, 0, len(u.Parts))
+	for n := range u.Parts {
+		if int(n) > marker {
+			numbers = append(numbers, int(n))
+		}
+	}
+	sort.Ints(numbers)
+	if len(numbers) > out.MaxParts {
+		numbers, out.IsTruncated = numbers[:out.MaxParts], true
+	}
+	for _, n := range numbers {
+		p := u.Parts[int32(n)]
+		listed := s3response.Part{PartNumber: n, LastModified: p.Modified, ETag: quote(p.ETag), Size: p.Segment.Size}
+		setChecksum(&listed, p.Checksum)
+		out.Parts = append(out.Parts, listed)
+		out.NextPartNumberMarker = n
+	}
+	return out, nil
+}
+
+func (k *keeper) ListMultipartUploads(_ context.Context, in *s3.ListMultipartUploadsInput) (s3response.ListMultipartUploadsResult, error) {
+	name := text(in.Bucket)
+	out := s3response.ListMultipartUploadsResult{Bucket: name, Prefix: text(in.Prefix), Delimiter: text(in.Delimiter), KeyMarker: text(in.KeyMarker),
+		UploadIDMarker: text(in.UploadIdMarker), MaxUploads: int(*in.MaxUploads)}
+	q := query{prefix: out.Prefix, delimiter: out.Delimiter}
+	err := k.index.view(func(tx *bbolt.Tx) error {
+		if _, err := getBucket(tx, name); err != nil {
+			return err
+		}
+		seen := ""
+		c := tx.Bucket(tableUploads).Bucket([]byte(name)).Cursor()
+		for rec, raw := c.Seek([]byte(q.prefix)); rec != nil && strings.HasPrefix(string(rec), q.prefix); rec, raw = c.Next() {
+			var u upload
+			if err := json.Unmarshal(raw, &u); err != nil {
+				return err
+			}
+			if u.Key < out.KeyMarker || (u.Key == out.KeyMarker && (out.UploadIDMarker == "" || u.ID <= out.UploadIDMarker)) {
+				continue
+			}
+			common, under := q.common(u.Key)
+			if under && common == seen {
+				continue
+			}
+			if len(out.Uploads)+len(out.CommonPrefixes) == out.MaxUploads {
+				out.IsTruncated = out.MaxUploads > 0
+				return nil
+			}
+			if under {
+				seen = common
+				out.CommonPrefixes = append(out.CommonPrefixes, s3response.CommonPrefix{Prefix: common})
+				out.NextKeyMarker, out.NextUploadIDMarker = string(afterPrefix(common)), ""
+				continue
+			}
+			out.Uploads = append(out.Uploads, s3response.Upload{Key: u.Key, UploadID: u.ID, Initiated: u.Started, StorageClass: types.StorageClassStandard,
+				ChecksumAlgorithm: types.ChecksumAlgorithm(u.Checksum.Algorithm), ChecksumType: types.ChecksumType(u.Checksum.Type),
+				Owner: s3response.Owner{ID: k.account}, Initiator: s3response.Initiator{ID: k.account}})
+			out.NextKeyMarker, out.NextUploadIDMarker = u.Key, u.ID
+		}
+		out.NextKeyMarker, out.NextUploadIDMarker = "", ""
+		return nil
+	})
+	return out, err
+}

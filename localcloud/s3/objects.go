@@ -1,0 +1,513 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/valyala/fasthttp"
+	"github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/s3err"
+	"github.com/versity/versitygw/s3response"
+	"go.etcd.io/bbolt"
+)
+
+// maxKey is the length of a key, in bytes.
+const maxKey = 1024
+
+// maxCopy is the largest object that one copy may make, in bytes.
+const maxCopy = 5 << 30
+
+func (k *keeper) now() time.Time { return k.clock.Now().UTC().Truncate(time.Second) }
+
+func checkKey(key string) error {
+	if len(key) > maxKey {
+		return s3err.GetKeyTooLongErr(int64(len(key)), maxKey)
+	}
+	if strings.IndexByte(key, 0) >= 0 {
+		return s3err.APIError{Code: "InvalidURI", HTTPStatusCode: http.StatusBadRequest, Description: "Couldn't parse the specified URI."}
+	}
+	return nil
+}
+
+// precondition decides by the newest version of a key (nil: there is none, or it
+// is deleted) whether a write may go on.
+type precondition func(current *version) error
+
+// writeIf is S3's conditional write: If-Match and If-None-Match.
+func writeIf(ifMatch, ifNoneMatch *string) precondition {
+	return func(cur *version) error {
+		if cur == nil {
+			return backend.EvaluateObjectPutPreconditions("", ifMatch, ifNoneMatch, false)
+		}
+		return backend.EvaluateObjectPutPreconditions(cur.ETag, ifMatch, ifNoneMatch, true)
+	}
+}
+
+// live is v unless it is a delete marker.
+func live(v *version) *version {
+	if v == nil || v.DeleteMarker {
+		return nil
+	}
+	return v
+}
+
+// add makes v the newest version of key and returns the segments that it replaces.
+func (k *keeper) add(tx *bbolt.Tx, bucketName, key string, v *version, ok precondition) ([]segment, error) {
+	b, err := getBucket(tx, bucketName)
+	if err != nil {
+		return nil, err
+	}
+	objects := tx.Bucket(tableObjects).Bucket([]byte(bucketName))
+	cur, err := newest(objects, key)
+	if err != nil {
+		return nil, err
+	}
+	if ok != nil {
+		if err := ok(live(cur)); err != nil {
+			return nil, err
+		}
+	}
+	v.ID = nullVersion
+	var replaced []segment
+	if b.Versioning == string(types.BucketVersioningStatusEnabled) {
+		v.ID = k.newID()
+	} else if replaced, err = drop(tx, objects, key, nullVersion); err != nil {
+		return nil, err
+	}
+	if v.Seq, err = objects.NextSequence(); err != nil {
+		return nil, err
+	}
+	return replaced, putJSON(objects, versionKey(key, v.Seq), v)
+}
+
+// drop removes one version of key, if it is there, and returns its segments.
+func drop(tx *bbolt.Tx, objects *bbolt.Bucket, key, id string) ([]segment, error) {
+	old, err := withID(objects, key, id)
+	if err != nil || old == nil {
+		return nil, err
+	}
+	if err := removeSmall(tx, old.Segments); err != nil {
+		return nil, err
+	}
+	return old.Segments, objects.Delete(versionKey(key, old.Seq))
+}
+
+// store commits a staged body as the newest version of key.
+func (k *keeper) store(bucketName, key string, v *version, st *staged, ok precondition) error {
+	if err := k.blobs.publish(st); err != nil {
+		k.blobs.discard(st)
+		return err
+	}
+	v.Segments, v.Size, v.Modified = []segment{st.segment}, st.segment.Size, k.now()
+	var replaced []segment
+	err := k.index.update(func(tx *bbolt.Tx) (err error) {
+		if replaced, err = k.add(tx, bucketName, key, v, ok); err != nil {
+			return err
+		}
+		return k.blobs.commit(tx, st)
+	})
+	if err != nil {
+		k.blobs.discard(st)
+		return err
+	}
+	k.blobs.removeFiles(replaced)
+	return nil
+}
+
+// PutObject stores a new version of an object.
+func (k *keeper) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
+	name, key := text(in.Bucket), text(in.Key)
+	if err := checkKey(key); err != nil {
+		return s3response.PutObjectOutput{}, err
+	}
+	if in.ObjectLockMode != "" || in.ObjectLockLegalHoldStatus != "" {
+		return s3response.PutObjectOutput{}, s3err.GetAPIError(s3err.ErrMissingObjectLockConfigurationNoSpaces)
+	}
+	tags, err := backend.ParseObjectTags(text(in.Tagging))
+	if err != nil {
+		return s3response.PutObjectOutput{}, err
+	}
+	algorithm, sum := givenChecksum(in)
+	if algorithm == "" {
+		algorithm = strings.Clone(string(in.ChecksumAlgorithm))
+	}
+	st, cs, err := k.stage(in.Body, algorithm, sum)
+	if err != nil {
+		return s3response.PutObjectOutput{}, err
+	}
+	if short(ctx, in.ContentLength, st.segment.Size) {
+		k.blobs.discard(st)
+		return s3response.PutObjectOutput{}, s3err.GetAPIError(s3err.ErrIncompleteBody)
+	}
+	cs.Type = string(types.ChecksumTypeFullObject)
+	v := &version{ETag: st.md5, Checksum: cs, Tags: cloneMap(tags), Metadata: cloneMap(in.Metadata), Headers: headers(headerFields{
+		in.ContentType, in.ContentEncoding, in.ContentDisposition, in.ContentLanguage, in.CacheControl, in.Expires, in.WebsiteRedirectLocation})}
+	if err := k.store(name, key, v, st, writeIf(in.IfMatch, in.IfNoneMatch)); err != nil {
+		return s3response.PutObjectOutput{}, err
+	}
+	k.events.created(ctx, name, key, v, "PutObject")
+	out := s3response.PutObjectOutput{ETag: quote(v.ETag), VersionID: shownVersion(v.ID), Size: &v.Size}
+	setChecksum(&out, v.Checksum)
+	return out, nil
+}
+
+// short reports a body that ended before its announced length.
+func short(ctx context.Context, announced *int64, got int64) bool {
+	if r, ok := ctx.(*fasthttp.RequestCtx); ok && !r.IsPut() {
+		return false // a form upload's length includes the form
+	}
+	return announced != nil && *announced != got
+}
+
+// find reads the version that a request names, and calls f with it inside the
+// transaction. A deleted object is an error with the marker still given back.
+func (k *keeper) find(bucketName, key, versionID string, f func(tx *bbolt.Tx, v *version) error) (v *version, err error) {
+	read := func(tx *bbolt.Tx) error {
+		b, err := getBucket(tx, bucketName)
+		if err != nil {
+			return err
+		}
+		objects := tx.Bucket(tableObjects).Bucket([]byte(bucketName))
+		if versionID == "" {
+			v, err = newest(objects, key)
+		} else {
+			v, err = withID(objects, key, versionID)
+		}
+		switch {
+		case err != nil:
+			return err
+		case v == nil && versionID != "":
+			return s3err.GetNoSuchVersionErr(key, versionID)
+		case v == nil:
+			return s3err.GetAPIError(s3err.ErrNoSuchKey)
+		case v.DeleteMarker && versionID != "":
+			return s3err.GetAPIError(s3err.ErrMethodNotAllowed)
+		case v.DeleteMarker:
+			return s3err.GetAPIError(s3err.ErrNoSuchKey)
+		}
+		if err := f(tx, v); err != nil {
+			return err
+		}
+		if b.Versioning == "" {
+			v.ID = ""
+		}
+		return nil
+	}
+	// A file may be removed between a read's snapshot and its opening; the next snapshot knows.
+	for range 10 {
+		if err = k.index.view(read); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return v, err
+}
+
+// span is the part of an object that a request asks for.
+type span struct {
+	offset, length int64
+	contentRange   *string
+	parts          *int32
+}
+
+func spanOf(v *version, rangeHeader string, partNumber *int32) (span, error) {
+	if partNumber == nil {
+		offset, length, ranged, err := backend.ParseObjectRange(v.Size, rangeHeader)
+		s := span{offset: offset, length: length}
+		if ranged {
+			s.contentRange = contentRange(offset, length, v.Size)
+		}
+		return s, err
+	}
+	parts := []segment{{Size: v.Size}}
+	s := span{}
+	if v.UploadID != "" {
+		parts = v.Segments
+		n := int32(len(parts))
+		s.parts = &n
+	}
+	if int(*partNumber) > len(parts) {
+		return s, s3err.GetInvalidPartNumberRangeErr(int32(len(parts)), *partNumber)
+	}
+	for _, p := range parts[:*partNumber-1] {
+		s.offset += p.Size
+	}
+	s.length = parts[*partNumber-1].Size
+	if s.length > 0 {
+		s.contentRange = contentRange(s.offset, s.length, v.Size)
+	}
+	return s, nil
+}
+
+func contentRange(offset, length, size int64) *string {
+	s := fmt.Sprintf("bytes %d-%d/%d", offset, offset+length-1, size)
+	return &s
+}
+
+// GetObject opens an object, a version or a range of it.
+func (k *keeper) GetObject(_ context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
+	var sp span
+	var body io.ReadCloser
+	v, err := k.find(text(in.Bucket), text(in.Key), text(in.VersionId), func(tx *bbolt.Tx, v *version) (err error) {
+		err = readIf(v, in.IfMatch, in.IfNoneMatch, in.IfModifiedSince, in.IfUnmodifiedSince)
+		if err != nil {
+			return err
+		}
+		if sp, err = spanOf(v, text(in.Range), in.PartNumber); err != nil {
+			return err
+		}
+		body, err = k.blobs.open(tx, v.Segments, sp.offset, sp.length)
+		return err
+	})
+	if err != nil {
+		if v != nil && v.DeleteMarker {
+			yes := true
+			return &s3.GetObjectOutput{DeleteMarker: &yes, LastModified: &v.Modified}, err
+		}
+		return nil, err
+	}
+	out := &s3.GetObjectOutput{
+		AcceptRanges: ptr("bytes"), Body: body, ContentLength: &sp.length, ContentRange: sp.contentRange, PartsCount: sp.parts,
+		ETag: ptr(quote(v.ETag)), LastModified: &v.Modified, VersionId: &v.ID, Metadata: v.Metadata, StorageClass: types.StorageClassStandard,
+		ContentType: header(v, "content-type"), ContentEncoding: header(v, "content-encoding"), ContentDisposition: header(v, "content-disposition"),
+		ContentLanguage: header(v, "content-language"), CacheControl: header(v, "cache-control"), ExpiresString: header(v, "expires"),
+		WebsiteRedirectLocation: header(v, "website-redirect-location"), TagCount: count(v.Tags),
+	}
+	if in.ChecksumMode == types.ChecksumModeEnabled && sp.length == v.Size {
+		setChecksum(out, v.Checksum)
+	}
+	return out, nil
+}
+
+// HeadObject tells about an object without opening it.
+func (k *keeper) HeadObject(_ context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
+	var sp span
+	v, err := k.find(text(in.Bucket), text(in.Key), text(in.VersionId), func(_ *bbolt.Tx, v *version) (err error) {
+		err = readIf(v, in.IfMatch, in.IfNoneMatch, in.IfModifiedSince, in.IfUnmodifiedSince)
+		if err != nil {
+			return err
+		}
+		sp, err = spanOf(v, text(in.Range), in.PartNumber)
+		return err
+	})
+	if err != nil {
+		if v != nil && v.DeleteMarker {
+			yes := true
+			return &s3.HeadObjectOutput{DeleteMarker: &yes, LastModified: &v.Modified}, err
+		}
+		return nil, err
+	}
+	out := &s3.HeadObjectOutput{
+		AcceptRanges: ptr("bytes"), ContentLength: &sp.length, ContentRange: sp.contentRange, PartsCount: sp.parts,
+		ETag: ptr(quote(v.ETag)), LastModified: &v.Modified, VersionId: &v.ID, Metadata: v.Metadata, StorageClass: types.StorageClassStandard,
+		ContentType: header(v, "content-type"), ContentEncoding: header(v, "content-encoding"), ContentDisposition: header(v, "content-disposition"),
+		ContentLanguage: header(v, "content-language"), CacheControl: header(v, "cache-control"), ExpiresString: header(v, "expires"),
+		WebsiteRedirectLocation: header(v, "website-redirect-location"), TagCount: count(v.Tags),
+	}
+	if in.ChecksumMode == types.ChecksumModeEnabled && sp.length == v.Size {
+		setChecksum(out, v.Checksum)
+	}
+	return out, nil
+}
+
+// GetObjectAttributes tells size, ETag and checksum.
+func (k *keeper) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttributesInput) (s3response.GetObjectAttributesResponse, error) {
+	head, err := k.HeadObject(ctx, &s3.HeadObjectInput{Bucket: in.Bucket, Key: in.Key, VersionId: in.VersionId, ChecksumMode: types.ChecksumModeEnabled})
+	if err != nil {
+		return s3response.GetObjectAttributesResponse{}, err
+	}
+	cs := &types.Checksum{ChecksumType: head.ChecksumType}
+	algorithm, sum := givenChecksum(*head)
+	setChecksum(cs, checksum{Algorithm: algorithm, Type: string(head.ChecksumType), Value: sum})
+	return s3response.GetObjectAttributesResponse{ETag: backend.TrimEtag(head.ETag), ObjectSize: head.ContentLength,
+		StorageClass: head.StorageClass, LastModified: head.LastModified, VersionId: head.VersionId, Checksum: cs}, nil
+}
+
+// GetObjectAcl answers the only ACL there is: the owner may do all.
+func (k *keeper) GetObjectAcl(_ context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) {
+	if _, err := k.find(text(in.Bucket), text(in.Key), text(in.VersionId), func(*bbolt.Tx, *version) error { return nil }); err != nil {
+		return nil, err
+	}
+	owner := &types.Owner{ID: &k.account}
+	return &s3.GetObjectAclOutput{Owner: owner, Grants: []types.Grant{{
+		Grantee: &types.Grantee{ID: &k.account, Type: types.TypeCanonicalUser}, Permission: types.PermissionFullControl}}}, nil
+}
+
+func readIf(v *version, match, noneMatch *string, since, unmodified *time.Time) error {
+	return backend.EvaluatePreconditions(v.ETag, v.Modified, backend.PreConditions{
+		IfMatch: match, IfNoneMatch: noneMatch, IfModSince: since, IfUnmodeSince: unmodified})
+}
+
+// deletion is what a delete did.
+type deletion struct {
+	marker    *version // made
+	removed   *version // for good
+	versionID string   // to answer with
+}
+
+// remove deletes an object as S3 does: a marker on top in a versioned bucket, for
+// good otherwise, and exactly the version when one is named.
+func (k *keeper) remove(tx *bbolt.Tx, bucketName, key, id string, ok precondition) (d deletion, gone []segment, err error) {
+	b, err := getBucket(tx, bucketName)
+	if err != nil {
+		return d, nil, err
+	}
+	objects := tx.Bucket(tableObjects).Bucket([]byte(bucketName))
+	if id != "" {
+		v, err := withID(objects, key, id)
+		if err != nil {
+			return d, nil, err
+		}
+		if err := okDelete(ok, v); err != nil {
+			return d, nil, err
+		}
+		gone, err = drop(tx, objects, key, id)
+		return deletion{removed: v, versionID: id}, gone, err
+	}
+	cur, err := newest(objects, key)
+	if err != nil {
+		return d, nil, err
+	}
+	if err := okDelete(ok, live(cur)); err != nil {
+		return d, nil, err
+	}
+	if b.Versioning == "" {
+		gone, err = drop(tx, objects, key, nullVersion)
+		return deletion{removed: cur}, gone, err
+	}
+	marker := &version{DeleteMarker: true, Modified: k.now()}
+	gone, err = k.add(tx, bucketName, key, marker, nil)
+	return deletion{marker: marker, versionID: marker.ID}, gone, err
+}
+
+func okDelete(ok precondition, v *version) error {
+	if ok == nil {
+		return nil
+	}
+	return ok(v)
+}
+
+// DeleteObject deletes an object or one version of it.
+func (k *keeper) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
+	name, key, id := text(in.Bucket), text(in.Key), text(in.VersionId)
+	var ok precondition
+	if in.IfMatch != nil || in.IfMatchLastModifiedTime != nil || in.IfMatchSize != nil {
+		ok = func(v *version) error {
+			if v == nil {
+				return s3err.GetAPIError(s3err.ErrNoSuchKey)
+			}
+			if in.IfMatch != nil && *in.IfMatch == "*" {
+				return nil
+			}
+			return backend.EvaluateObjectDeletePreconditions(v.ETag, v.Modified, v.Size, backend.ObjectDeletePreconditions{
+				IfMatch: in.IfMatch, IfMatchLastModTime: in.IfMatchLastModifiedTime, IfMatchSize: in.IfMatchSize})
+		}
+	}
+	var d deletion
+	var gone []segment
+	err := k.index.update(func(tx *bbolt.Tx) (err error) {
+		d, gone, err = k.remove(tx, name, key, id, ok)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	k.blobs.removeFiles(gone)
+	k.events.deleted(ctx, name, key, d)
+	out := &s3.DeleteObjectOutput{VersionId: &d.versionID}
+	if d.marker != nil || (d.removed != nil && d.removed.DeleteMarker) {
+		out.DeleteMarker = ptr(true)
+	}
+	return out, nil
+}
+
+// DeleteObjects deletes many at once, in one flush.
+func (k *keeper) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s3response.DeleteResult, error) {
+	name := text(in.Bucket)
+	done := make([]deletion, len(in.Delete.Objects))
+	failed := make([]error, len(in.Delete.Objects))
+	var gone []segment
+	err := k.index.update(func(tx *bbolt.Tx) error {
+		gone = nil
+		for i, o := range in.Delete.Objects {
+			var segments []segment
+			done[i], segments, failed[i] = k.remove(tx, name, text(o.Key), text(o.VersionId), nil)
+			gone = append(gone, segments...)
+		}
+		return nil
+	})
+	if err != nil {
+		return s3response.DeleteResult{}, err
+	}
+	k.blobs.removeFiles(gone)
+	var out s3response.DeleteResult
+	for i, o := range in.Delete.Objects {
+		if failed[i] != nil {
+			out.Error = append(out.Error, s3err.ObjectDeleteError(o.Key, o.VersionId, failed[i]))
+			continue
+		}
+		k.events.deleted(ctx, name, text(o.Key), done[i])
+		entry := types.DeletedObject{Key: o.Key, VersionId: o.VersionId}
+		if d := done[i]; d.marker != nil || (d.removed != nil && d.removed.DeleteMarker) {
+			entry.DeleteMarker, entry.DeleteMarkerVersionId = ptr(true), &d.versionID
+		}
+		out.Deleted = append(out.Deleted, entry)
+	}
+	return out, nil
+}
+
+// retag rewrites a version's tags.
+func (k *keeper) retag(bucketName, key, id string, tags map[string]string) error {
+	bucketName, key, id = strings.Clone(bucketName), strings.Clone(key), strings.Clone(id)
+	return k.index.update(func(tx *bbolt.Tx) error {
+		if _, err := getBucket(tx, bucketName); err != nil {
+			return err
+		}
+		objects := tx.Bucket(tableObjects).Bucket([]byte(bucketName))
+		var v *version
+		var err error
+		if id == "" {
+			v, err = newest(objects, key)
+			if err == nil && live(v) == nil {
+				return s3err.GetAPIError(s3err.ErrNoSuchKey)
+			}
+		} else {
+			v, err = withID(objects, key, id)
+			if err == nil && v == nil {
+				return s3err.GetNoSuchVersionErr(key, id)
+			}
+			if err == nil && v.DeleteMarker {
+				return s3err.GetAPIError(s3err.ErrMethodNotAllowed)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		v.Tags = tags
+		return putJSON(objects, versionKey(key, v.Seq), v)
+	})
+}
+
+func (k *keeper) PutObjectTagging(_ context.Context, bucketName, key, id string, tags map[string]string) error {
+	return k.retag(bucketName, key, id, cloneMap(tags))
+}
+
+func (k *keeper) DeleteObjectTagging(_ context.Context, bucketName, key, id string) error {
+	return k.retag(bucketName, key, id, nil)
+}
+
+// GetObjectTagging answers the tags; an object without any has an empty set.
+func (k *keeper) GetObjectTagging(_ context.Context, bucketName, key, id string) (map[string]string, error) {
+	v, err := k.find(bucketName, key, id, func(*bbolt.Tx, *version) error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	return v.Tags, nil
+}
