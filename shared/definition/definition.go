@@ -2,7 +2,11 @@
 // parsed strictly and with its defaults filled in. It touches no AWS.
 package definition
 
-import "time"
+import (
+	"time"
+
+	"github.com/millrace-ml/millrace/shared/features"
+)
 
 // Definition is one pipeline.
 type Definition struct {
@@ -54,11 +58,7 @@ type Missing struct {
 }
 
 // Feature is one input of the model, computed from a row.
-type Feature struct {
-	Name   string `json:"name"`
-	Expr   string `json:"expr"`             // over the row's columns; default: the column of that name
-	Encode string `json:"encode,omitempty"` // "" (number) | "onehot" | "ordinal" (sorted categories seen in training, unseen = missing)
-}
+type Feature = features.Feature
 
 // Split says how rows are divided.
 type Split struct {

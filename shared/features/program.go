@@ -123,13 +123,17 @@ func compileAll(defs []Feature, types map[string]Type, roles Roles, lenient bool
 		}
 		c.problems = nil
 		n, ok := c.expression(def.Expr)
-		for _, problem := range c.problems {
-			problem.Feature = i
-			problems = append(problems, problem)
-		}
+		told := map[int]bool{} // what else is wrong with a forbidden column is no help
 		for _, name := range sortedKeys(c.reads) {
 			if message, hint := forbidden(name, roles, fromLabel); message != "" {
 				add(i, "expr", c.reads[name], message, hint)
+				told[c.reads[name]] = true
+			}
+		}
+		for _, problem := range c.problems {
+			if !told[problem.Offset] {
+				problem.Feature = i
+				problems = append(problems, problem)
 			}
 		}
 		if message, hint := encodable(def, n, ok); message != "" {
