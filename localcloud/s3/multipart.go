@@ -284,7 +284,7 @@ func (u *upload) assemble(in *s3.CompleteMultipartUploadInput) (*version, error)
 	parts := in.MultipartUpload.Parts
 	chosen := make([]part, 0, len(parts))
 	previous := int32(0)
-	for i, asked := range parts {
+	for _, asked := range parts {
 		if asked.PartNumber == nil || asked.ETag == nil {
 			return nil, s3err.GetAPIError(s3err.ErrMalformedXML)
 		}
@@ -302,12 +302,14 @@ func (u *upload) assemble(in *s3.CompleteMultipartUploadInput) (*version, error)
 		if algorithm, sum := givenChecksum(asked); algorithm != "" && (algorithm != p.Checksum.Algorithm || sum != p.Checksum.Value) {
 			return nil, s3err.GetInvalidPartErr(u.ID, previous, *asked.ETag)
 		}
-		if i < len(parts)-1 && p.Segment.Size < backend.MinPartSize {
-			return nil, s3err.GetEntityTooSmallErr(p.Segment.Size, backend.MinPartSize)
-		}
 		chosen = append(chosen, p)
 		v.Segments = append(v.Segments, p.Segment)
 		v.Size += p.Segment.Size
+	}
+	for _, p := range chosen[:max(0, len(chosen)-1)] {
+		if p.Segment.Size < backend.MinPartSize {
+			return nil, s3err.GetEntityTooSmallErr(p.Segment.Size, backend.MinPartSize)
+		}
 	}
 	if in.MpuObjectSize != nil && *in.MpuObjectSize != v.Size {
 		return nil, s3err.GetIncorrectMpObjectSizeErr(v.Size, *in.MpuObjectSize)
