@@ -40,9 +40,12 @@ func BenchmarkPredict(b *testing.B) {
 		b.ReportMetric(float64(s.x.Rows*b.N)/b.Elapsed().Seconds(), "rows/s")
 	})
 	b.Run("row", func(b *testing.B) {
-		row := make([]float32, s.x.Cols)
-		for b.Loop() {
-			m.PredictRow(row)
+		var rows [512][]float32
+		for r := range rows {
+			rows[r] = rowOf(s.x, r)
+		}
+		for r := 0; b.Loop(); r++ {
+			m.PredictRow(rows[r%len(rows)])
 		}
 	})
 }

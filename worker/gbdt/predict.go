@@ -10,27 +10,38 @@ const (
 	// paddedDepth is the deepest tree that is laid out as a complete one.
 	paddedDepth = 8
 	// lanes rows walk down a tree side by side, to hide the latency of memory.
-	lanes = 8
+	lanes = 4
 	// rowsPerTask is the number of rows a goroutine predicts at a time.
 	rowsPerTask = 2048
 )
 
 // compiledTree is a tree laid out for prediction. A padded one is complete: the
 // children of node i are 2i+1 and 2i+2, and values has its 2^depth leaves. Otherwise
-// nodes link to their left child, the right one follows, and leaves have left 0.
+// left has the left child of every node, the right one follows it, and leaves, whose
+// left is 0, have their values at their own numbers.
 type compiledTree struct {
 	depth  int
 	padded bool
 	nodes  []compiledNode
 	values []float32
+	left   []int32
 }
 
+// compiledNode is small, so that a model stays in the cache.
 type compiledNode struct {
 	threshold float32
-	feature   uint32
-	left      int32   // linked only
-	value     float32 // linked leaves only
-	missLeft  bool
+	feature   uint32 // with missingLeft
+}
+
+// missingLeft is the bit of a node's feature that sends missing values left.
+const missingLeft = 1 << 31
+
+func compileNode(t *tree, node int32) compiledNode {
+	n := compiledNode{t.condition[node], uint32(t.feature[node])}
+	if t.defaultLeft[node] {
+		n.feature |= missingLeft
+	}
+	return n
 }
 
 // compile prepares the model for prediction.
@@ -64,27 +75,25 @@ func padTree(t *tree, depth int) compiledTree {
 		case i >= inner:
 			c.values[i-inner] = t.condition[node]
 		case t.left[node] >= 0:
-			c.nodes[i] = compiledNode{threshold: t.condition[node], feature: uint32(t.feature[node]), missLeft: t.defaultLeft[node]}
+			c.nodes[i] = compileNode(t, node)
 		}
 	}
 	return c
 }
 
 func linkTree(t *tree) compiledTree {
-	c := compiledTree{nodes: make([]compiledNode, 1, t.nodes())}
-	order := []int32{0} // tree node at each compiled node
+	n := t.nodes()
+	c := compiledTree{nodes: make([]compiledNode, n), values: make([]float32, n), left: make([]int32, n)}
+	order := make([]int32, 1, n) // tree node at each compiled node
 	for i := 0; i < len(order); i++ {
 		node := order[i]
 		if t.left[node] < 0 {
-			c.nodes[i].value = t.condition[node]
+			c.values[i] = t.condition[node]
 			continue
 		}
-		c.nodes[i] = compiledNode{
-			threshold: t.condition[node], feature: uint32(t.feature[node]),
-			left: int32(len(order)), missLeft: t.defaultLeft[node],
-		}
+		c.nodes[i] = compileNode(t, node)
+		c.left[i] = int32(len(order))
 		order = append(order, t.left[node], t.right[node])
-		c.nodes = append(c.nodes, compiledNode{}, compiledNode{})
 	}
 	return c
 }
@@ -98,19 +107,24 @@ func (c *compiledTree) walk(row []float32) float32 {
 		}
 		return c.values[i-len(c.nodes)]
 	}
-	for c.nodes[i].left > 0 {
-		i = int(c.nodes[i].left) + 1 - c.nodes[i].goesLeft(row)
+	for c.left[i] > 0 {
+		i = int(c.left[i]) + 1 - c.nodes[i].goesLeft(row)
 	}
-	return c.nodes[i].value
+	return c.values[i]
 }
 
-// goesLeft is 1 if the row goes left, else 0.
+// goesLeft is 1 if the row goes left, else 0. Both comparisons are false for a missing
+// value, which makes do without a branch.
 func (n *compiledNode) goesLeft(row []float32) int {
-	v := row[n.feature]
-	if v < n.threshold || v != v && n.missLeft {
-		return 1
+	v := row[n.feature&^missingLeft]
+	below, notAbove := 0, 1
+	if v < n.threshold {
+		below = 1
 	}
-	return 0
+	if v >= n.threshold {
+		notAbove = 0
+	}
+	return below | notAbove&int(n.feature>>31)
 }
 
 // PredictMargin writes the raw score of every row of x to out, which must have
@@ -177,34 +191,31 @@ func (m *Model) predictRange(x Matrix, begin int, out []float32) {
 	base := m.baseMargin()
 	for start := 0; start < len(out); start += rows {
 		n := min(rows, len(out)-start)
-		missing := gather(x, begin+start, n, block)
+		gather(x, begin+start, n, block)
 		part := out[start : start+n]
 		for i := range part {
 			part[i] = base
 		}
 		for i := range m.compiled {
-			m.compiled[i].addBlock(block, x.Cols, missing, part)
+			m.compiled[i].addBlock(block, x.Cols, part)
 		}
 	}
 }
 
-// gather copies n rows into block, row by row, and tells whether a value is missing.
-func gather(x Matrix, begin, n int, block []float32) bool {
-	missing := false
+// gather copies n rows into block, row by row.
+func gather(x Matrix, begin, n int, block []float32) {
 	for c := range x.Cols {
 		column := x.Data[c*x.Rows+begin : c*x.Rows+begin+n]
 		for i, v := range column {
 			block[i*x.Cols+c] = v
-			missing = missing || v != v
 		}
 	}
-	return missing
 }
 
 // addBlock adds the tree's values to the margins of the rows in a block.
-func (c *compiledTree) addBlock(block []float32, cols int, missing bool, margin []float32) {
+func (c *compiledTree) addBlock(block []float32, cols int, margin []float32) {
 	i := 0
-	if c.padded && !missing {
+	if c.padded {
 		for ; i+lanes <= len(margin); i += lanes {
 			c.addLanes(block[i*cols:(i+lanes)*cols], cols, margin[i:i+lanes])
 		}
@@ -214,20 +225,21 @@ func (c *compiledTree) addBlock(block []float32, cols int, missing bool, margin 
 	}
 }
 
-// addLanes walks lanes rows without missing values in step, without branches.
+// addLanes walks lanes rows in step.
 func (c *compiledTree) addLanes(rows []float32, cols int, margin []float32) {
-	var at [lanes]int
+	nodes := c.nodes
+	r0, r1, r2, r3 := rows[:cols], rows[cols:2*cols], rows[2*cols:3*cols], rows[3*cols:4*cols]
+	i0, i1, i2, i3 := 0, 0, 0, 0
 	for range c.depth {
-		for l := range at {
-			n := &c.nodes[at[l]]
-			next := 2*at[l] + 2
-			if rows[l*cols+int(n.feature)] < n.threshold {
-				next = 2*at[l] + 1
-			}
-			at[l] = next
-		}
+		i0 = 2*i0 + 2 - nodes[i0].goesLeft(r0)
+		i1 = 2*i1 + 2 - nodes[i1].goesLeft(r1)
+		i2 = 2*i2 + 2 - nodes[i2].goesLeft(r2)
+		i3 = 2*i3 + 2 - nodes[i3].goesLeft(r3)
 	}
-	for l := range at {
-		margin[l] += c.values[at[l]-len(c.nodes)]
-	}
+	values := c.values
+	margin = margin[:lanes]
+	margin[0] += values[i0-len(nodes)]
+	margin[1] += values[i1-len(nodes)]
+	margin[2] += values[i2-len(nodes)]
+	margin[3] += values[i3-len(nodes)]
 }
