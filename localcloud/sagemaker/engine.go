@@ -1,0 +1,356 @@
+package sagemaker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/millrace-ml/millrace/localcloud/wire"
+)
+
+// Why a job's context ended.
+var (
+	errClosed     = errors.New("the local cloud is closing")
+	errStop       = errors.New("the job was stopped")
+	errMaxRuntime = errors.New("the job ran longer than its MaxRuntimeInSeconds")
+)
+
+// interrupted is the reason of a job whose cloud went away under it.
+const interrupted = "InternalServerError: the local cloud was stopped while the job ran; start the job again under a new name"
+
+// maxReason is the length of a FailureReason on AWS.
+const maxReason = 1024
+
+// The states that all three kinds of jobs share.
+const (
+	inProgress = "InProgress"
+	completed  = "Completed"
+	failed     = "Failed"
+	stopping   = "Stopping"
+	stopped    = "Stopped"
+)
+
+// terminal reports whether a job's status is its last.
+func terminal(status string) bool {
+	return status == completed || status == failed || status == stopped
+}
+
+// outcome is how a job ended.
+type outcome struct {
+	status  string
+	reason  string // FailureReason, unless Completed
+	timeout bool   // MaxRuntimeInSeconds was exceeded
+	message string // a processing job's ExitMessage
+}
+
+// failure turns an error into the outcome of a job. Errors that are not the
+// user's are InternalServerErrors.
+func failure(err error) outcome {
+	var blamed *clientError
+	var algorithm *algorithmFailure
+	text := "InternalServerError: " + err.Error()
+	switch {
+	case errors.As(err, &blamed):
+		text = blamed.Error()
+	case errors.As(err, &algorithm):
+		text = algorithm.Error()
+	}
+	return outcome{status: failed, reason: clip(text, maxReason)}
+}
+
+// clip cuts text to at most n bytes, at a character.
+func clip(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
+}
+
+// life is what the engine needs to know to run one job of any kind.
+type life struct {
+	kind  string // training, processing or transform
+	name  string
+	role  string
+	limit time.Duration // from the begin; 0 is none
+	group string        // log group
+	// begin records that the job got its slot.
+	begin func() error
+	// work does the job. ctx ends when the cloud closes; halt also when the job is to stop.
+	work func(ctx, halt context.Context, w *workspace) outcome
+	// end records the outcome and announces it.
+	end func(outcome) error
+}
+
+// workspace is a job's folder and what its programs get.
+type workspace struct {
+	root string    // stands for the container's /
+	base string    // stands for /opt/ml
+	env  []string  // platform's environment
+	log  io.Writer // the job's log stream; never fails
+	logs func(suffix string) io.WriteCloser
+}
+
+// path is where a container's path below /opt/ml is.
+func (w *workspace) path(container string) string {
+	return filepath.Join(w.base, filepath.FromSlash(strings.TrimPrefix(container, "/opt/ml")))
+}
+
+// writeJSON writes a configuration file of the container contract.
+func (w *workspace) writeJSON(container string, v any) error {
+	raw, ok := v.([]byte)
+	if !ok {
+		var err error
+		if raw, err = json.Marshal(v); err != nil {
+			return fmt.Errorf("write %s: %w", container, err)
+		}
+	}
+	return w.write(container, raw)
+}
+
+func (w *workspace) write(container string, raw []byte) error {
+	file := w.path(container)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("write %s: %w", container, err)
+	}
+	if err := os.WriteFile(file, raw, 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", container, err)
+	}
+	return nil
+}
+
+// mkdir makes folders of the container contract.
+func (w *workspace) mkdir(containers ...string) error {
+	for _, c := range containers {
+		if err := os.MkdirAll(w.path(c), 0o755); err != nil {
+			return fmt.Errorf("make %s: %w", c, err)
+		}
+	}
+	return nil
+}
+
+// launch runs a job when a slot is free. It returns at once.
+func (s *SageMaker) launch(l life) {
+	key := l.kind + "/" + l.name
+	ctx, cancel := context.WithCancelCause(context.Background())
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		cancel(errClosed)
+		return
+	}
+	s.running[key] = cancel
+	s.wg.Add(1)
+	s.mu.Unlock()
+	go func() {
+		defer s.wg.Done()
+		defer cancel(nil)
+		defer func() {
+			s.mu.Lock()
+			delete(s.running, key)
+			s.mu.Unlock()
+		}()
+		s.live(ctx, cancel, l)
+	}()
+}
+
+// live takes a job from waiting for a slot to its end.
+func (s *SageMaker) live(halt context.Context, cancel context.CancelCauseFunc, l life) {
+	log := s.opt.Log.With("kind", l.kind, "job", l.name)
+	out := outcome{status: stopped}
+	if err := s.slots.Acquire(halt, 1); err == nil {
+		out = s.occupy(halt, cancel, l)
+		s.slots.Release(1)
+	}
+	if errors.Is(context.Cause(halt), errClosed) {
+		return // Start of the next life says what became of the job
+	}
+	if err := l.end(out); err != nil {
+		log.Error("record the end of a job", "error", err)
+		return
+	}
+	log.Info("job ended", "status", out.status, "reason", out.reason)
+	s.tidy(l, out)
+}
+
+// occupy runs a job that has its slot.
+func (s *SageMaker) occupy(halt context.Context, cancel context.CancelCauseFunc, l life) outcome {
+	if err := l.begin(); errors.Is(err, errStop) {
+		return outcome{status: stopped}
+	} else if err != nil {
+		return failure(err)
+	}
+	if l.limit > 0 {
+		stop := s.opt.Clock.AfterFunc(l.limit, func() { cancel(errMaxRuntime) })
+		defer stop()
+	}
+	ctx, done := untilClosed(halt)
+	defer done()
+	w, finish, err := s.workspace(l)
+	if err != nil {
+		return failure(err)
+	}
+	defer finish()
+	caller := wire.Caller{Account: s.opt.Account, RoleARN: l.role,
+		ARN: "arn:aws:sts::" + s.opt.Account + ":assumed-role/" + l.role[strings.LastIndex(l.role, "/")+1:] + "/SageMaker"}
+	out := l.work(wire.WithCaller(ctx, caller), wire.WithCaller(halt, caller), w)
+	return interruptedBy(halt, out, l)
+}
+
+// untilClosed derives a context that outlives a job's stop but not the cloud.
+func untilClosed(halt context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(halt))
+	stop := context.AfterFunc(halt, func() {
+		if errors.Is(context.Cause(halt), errClosed) {
+			cancel(errClosed)
+		}
+	})
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// interruptedBy corrects the outcome of a job that was told to end: however its
+// program took it, it is Stopped.
+func interruptedBy(halt context.Context, out outcome, l life) outcome {
+	switch cause := context.Cause(halt); {
+	case errors.Is(cause, errStop):
+		return outcome{status: stopped, message: out.message}
+	case errors.Is(cause, errMaxRuntime) && out.status != completed:
+		return outcome{status: stopped, timeout: true, message: out.message,
+			reason: fmt.Sprintf("MaxRuntimeExceeded: the job exceeded its MaxRuntimeInSeconds of %d", int(l.limit.Seconds()))}
+	}
+	return out
+}
+
+// folder is where a job of a kind has its files.
+func (s *SageMaker) folder(kind, name string) string {
+	return filepath.Join(s.opt.Dir, "jobs", kind, strings.ToLower(name))
+}
+
+// workspace makes a job's empty folder, opens its log and gets its credentials.
+func (s *SageMaker) workspace(l life) (w *workspace, finish func(), err error) {
+	root := s.folder(l.kind, l.name)
+	w = &workspace{root: root, base: filepath.Join(root, "opt", "ml")}
+	if err := os.RemoveAll(root); err != nil {
+		return nil, nil, fmt.Errorf("clear folder of job %s: %w", l.name, err)
+	}
+	for _, d := range []string{w.base, filepath.Join(root, "home"), filepath.Join(root, "tmp")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, nil, fmt.Errorf("make folder of job %s: %w", l.name, err)
+		}
+	}
+	key, secret, token, err := s.opt.AssumeRole(l.role, "SageMaker")
+	if err != nil {
+		return nil, nil, blame("Could not assume role %s: %v", l.role, err)
+	}
+	w.env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(root, "home"), "TMPDIR=" + filepath.Join(root, "tmp"),
+		"SAGEMAKER_BASE_DIR=" + w.base,
+		"AWS_ENDPOINT_URL=" + s.opt.Endpoint(), "AWS_REGION=" + s.opt.Region, "AWS_DEFAULT_REGION=" + s.opt.Region,
+		"AWS_ACCESS_KEY_ID=" + key, "AWS_SECRET_ACCESS_KEY=" + secret, "AWS_SESSION_TOKEN=" + token,
+	}
+	stream := fmt.Sprintf("%s/algo-1-%d", l.name, s.now().Unix())
+	var open []io.Closer
+	w.logs = func(suffix string) io.WriteCloser {
+		out := s.opt.LogWriter(l.group, stream+suffix)
+		open = append(open, out)
+		return out
+	}
+	w.log = steady{w.logs("")}
+	return w, func() {
+		for _, c := range open {
+			if err := c.Close(); err != nil {
+				s.opt.Log.Error("close log stream", "job", l.name, "error", err)
+			}
+		}
+	}, nil
+}
+
+// steady swallows a log's errors: a program must not block because of them.
+type steady struct{ w io.Writer }
+
+func (s steady) Write(p []byte) (int, error) {
+	_, _ = s.w.Write(p)
+	return len(p), nil
+}
+
+// environ is what a program gets: the user's variables, then the platform's, which win.
+func (w *workspace) environ(user map[string]string, platform ...string) []string {
+	names := make([]string, 0, len(user))
+	for n := range user {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	env := make([]string, 0, len(names)+len(platform)+len(w.env))
+	for _, n := range names {
+		env = append(env, n+"="+user[n])
+	}
+	return append(append(env, platform...), w.env...)
+}
+
+// stop tells a running or waiting job to end; false when there is none.
+func (s *SageMaker) stop(kind, name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cancel, ok := s.running[kind+"/"+name]
+	if ok {
+		cancel(errStop)
+	}
+	return ok
+}
+
+// tidy removes the folder of a job that went well, and all but the last few of those that did not.
+func (s *SageMaker) tidy(l life, out outcome) {
+	if out.status != failed {
+		if err := os.RemoveAll(s.folder(l.kind, l.name)); err != nil {
+			s.opt.Log.Error("remove folder of job", "job", l.name, "error", err)
+		}
+		return
+	}
+	dirs, err := filepath.Glob(filepath.Join(s.opt.Dir, "jobs", "*", "*"))
+	if err != nil {
+		return
+	}
+	type kept struct {
+		dir string
+		at  time.Time
+	}
+	var old []kept
+	s.mu.Lock()
+	for _, d := range dirs {
+		info, err := os.Stat(d)
+		if _, alive := s.running[filepath.Base(filepath.Dir(d))+"/"+filepath.Base(d)]; err == nil && (!alive || d == s.folder(l.kind, l.name)) {
+			old = append(old, kept{d, info.ModTime()})
+		}
+	}
+	s.mu.Unlock()
+	sort.Slice(old, func(i, j int) bool { return old[i].at.After(old[j].at) })
+	for i := s.opt.KeepFailed; i < len(old); i++ {
+		_ = os.RemoveAll(old[i].dir)
+	}
+}
+
+// readText reads at most n bytes of a file that a program may have written.
+func readText(file string, n int) ([]byte, error) {
+	info, err := os.Lstat(file)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, int64(n)))
+	return bytes.TrimRight(raw, "\x00"), err
+}
