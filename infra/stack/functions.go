@@ -59,12 +59,12 @@ type env map[string]*string
 
 func (s *millrace) function(name string, timeout float64, vars env, statements ...[]awsiam.PolicyStatement) {
 	full := "millrace-" + name
-	log := awslogs.NewLogGroup(s, jsii.String(name+"-log"), &awslogs.LogGroupProps{
+	log := awslogs.NewLogGroup(s.stack, jsii.String(name+"-log"), &awslogs.LogGroupProps{
 		LogGroupName:  jsii.String("/aws/lambda/" + full),
 		Retention:     awslogs.RetentionDays_THREE_MONTHS,
 		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
-	role := awsiam.NewRole(s, jsii.String(name+"-role"), &awsiam.RoleProps{
+	role := awsiam.NewRole(s.stack, jsii.String(name+"-role"), &awsiam.RoleProps{
 		AssumedBy: awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
 	})
 	allow(role, []awsiam.PolicyStatement{statement([]string{"logs:CreateLogStream", "logs:PutLogEvents"}, log.LogGroupArn())})
@@ -72,7 +72,7 @@ func (s *millrace) function(name string, timeout float64, vars env, statements .
 		allow(role, group)
 	}
 	variables := map[string]*string(vars)
-	f := awslambda.NewFunction(s, jsii.String(name), &awslambda.FunctionProps{
+	f := awslambda.NewFunction(s.stack, jsii.String(name), &awslambda.FunctionProps{
 		FunctionName: jsii.String(full),
 		Runtime:      awslambda.Runtime_PROVIDED_AL2023(),
 		Handler:      jsii.String("bootstrap"),

@@ -12,12 +12,12 @@ import (
 )
 
 func (s *millrace) makeStateMachine() {
-	role := awsiam.NewRole(s, jsii.String("machine-role"), &awsiam.RoleProps{
+	role := awsiam.NewRole(s.stack, jsii.String("machine-role"), &awsiam.RoleProps{
 		AssumedBy: awsiam.NewServicePrincipal(jsii.String("states.amazonaws.com"), nil),
 	})
 	called := []*string{s.functions[snapshot].FunctionArn(), s.functions[startJob].FunctionArn(), s.functions[register].FunctionArn()}
 	allow(role, append(s.publish(), statement([]string{"lambda:InvokeFunction"}, called...)))
-	m := awsstepfunctions.NewCfnStateMachine(s, jsii.String("Machine"), &awsstepfunctions.CfnStateMachineProps{
+	m := awsstepfunctions.NewCfnStateMachine(s.stack, jsii.String("Machine"), &awsstepfunctions.CfnStateMachineProps{
 		StateMachineName: jsii.String(MachineName),
 		RoleArn:          role.RoleArn(),
 		DefinitionString: jsii.String(definitionText()),

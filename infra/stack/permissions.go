@@ -125,7 +125,7 @@ func (s *millrace) passJobRole() []awsiam.PolicyStatement {
 // makeJobRole makes the role that SageMaker's jobs run under: they read and
 // write what runs own, and nothing of the uploads.
 func (s *millrace) makeJobRole() {
-	s.jobRole = awsiam.NewRole(s, jsii.String("job-role"), &awsiam.RoleProps{
+	s.jobRole = awsiam.NewRole(s.stack, jsii.String("job-role"), &awsiam.RoleProps{
 		AssumedBy: awsiam.NewServicePrincipal(jsii.String("sagemaker.amazonaws.com"), &awsiam.ServicePrincipalOpts{
 			Conditions: &map[string]any{"ArnLike": map[string]any{"aws:SourceArn": s.arn("sagemaker", "*")}},
 		}),

@@ -23,7 +23,7 @@ func (s *millrace) rules() {
 		if p.Retrain.Schedule == "" {
 			continue
 		}
-		r := awsevents.NewRule(s, jsii.String("schedule-"+p.Name), &awsevents.RuleProps{
+		r := awsevents.NewRule(s.stack, jsii.String("schedule-"+p.Name), &awsevents.RuleProps{
 			RuleName:    jsii.String(events.ScheduleRulePrefix + p.Name),
 			Description: jsii.String("The schedule of pipeline " + p.Name),
 			Schedule:    awsevents.Schedule_Expression(jsii.String(p.Retrain.Schedule)),
@@ -35,7 +35,7 @@ func (s *millrace) rules() {
 
 // rule sends what matches a pattern to a function.
 func (s *millrace) rule(name, description string, bus awsevents.IEventBus, pattern events.Pattern, target string) {
-	r := awsevents.NewRule(s, jsii.String("rule-"+name), &awsevents.RuleProps{
+	r := awsevents.NewRule(s.stack, jsii.String("rule-"+name), &awsevents.RuleProps{
 		RuleName: jsii.String("millrace-" + name), Description: jsii.String(description), EventBus: bus, EventPattern: eventPattern(pattern)})
 	r.AddTarget(s.target(target))
 }
@@ -52,7 +52,7 @@ func (s *millrace) target(name string) awseventstargets.LambdaFunction {
 func (s *millrace) notify() {
 	pattern := events.PublishedPattern()
 	pattern["detail-type"] = []any{events.TypeApprovalRequested, events.TypeModelReleased, events.TypeRunFailed, events.TypeUploadRefused}
-	r := awsevents.NewRule(s, jsii.String("rule-notices"), &awsevents.RuleProps{
+	r := awsevents.NewRule(s.stack, jsii.String("rule-notices"), &awsevents.RuleProps{
 		RuleName: jsii.String("millrace-notices"), Description: jsii.String("What a person should hear of"), EventPattern: eventPattern(pattern)})
 	r.AddTarget(awseventstargets.NewSnsTopic(s.notices, &awseventstargets.SnsTopicProps{DeadLetterQueue: s.deadLetters}))
 }

@@ -78,7 +78,7 @@ func LoadPipelines(dir string) ([]*definition.Definition, error) {
 
 // millrace is the stack while it is being put together.
 type millrace struct {
-	awscdk.Stack
+	stack        awscdk.Stack
 	props        Props
 	image, arch  awscdk.CfnParameter
 	data, ledger awss3.Bucket
@@ -95,7 +95,7 @@ const MachineName = "millrace-pipeline"
 
 // NewMillrace makes the stack.
 func NewMillrace(scope constructs.Construct, id string, props Props) awscdk.Stack {
-	s := &millrace{Stack: awscdk.NewStack(scope, &id, &awscdk.StackProps{
+	s := &millrace{stack: awscdk.NewStack(scope, &id, &awscdk.StackProps{
 		Description: jsii.String("Millrace: event-driven ML pipelines"),
 		StackName:   jsii.String("Millrace"),
 	}), props: props, functions: map[string]function{}}
@@ -109,16 +109,16 @@ func NewMillrace(scope constructs.Construct, id string, props Props) awscdk.Stac
 	s.makeStateMachine()
 	s.rules()
 	s.outputs()
-	return s.Stack
+	return s.stack
 }
 
 func (s *millrace) parameters() {
-	s.image = awscdk.NewCfnParameter(s, jsii.String("WorkerImage"), &awscdk.CfnParameterProps{
+	s.image = awscdk.NewCfnParameter(s.stack, jsii.String("WorkerImage"), &awscdk.CfnParameterProps{
 		Type:           jsii.String("String"),
 		Description:    jsii.String("URI of the worker's image, pinned by digest: it is part of every recipe"),
 		AllowedPattern: jsii.String(`[^@]+@sha256:[0-9a-f]{64}`),
 	})
-	s.arch = awscdk.NewCfnParameter(s, jsii.String("Architecture"), &awscdk.CfnParameterProps{
+	s.arch = awscdk.NewCfnParameter(s.stack, jsii.String("Architecture"), &awscdk.CfnParameterProps{
 		Type:          jsii.String("String"),
 		Description:   jsii.String("What the functions were built for"),
 		Default:       jsii.String("arm64"),
@@ -128,7 +128,7 @@ func (s *millrace) parameters() {
 
 func (s *millrace) buckets() {
 	bucket := func(id, name string) awss3.Bucket {
-		return awss3.NewBucket(s, jsii.String(id), &awss3.BucketProps{
+		return awss3.NewBucket(s.stack, jsii.String(id), &awss3.BucketProps{
 			BucketName:        awscdk.Fn_Sub(jsii.String(name+"-${AWS::AccountId}-${AWS::Region}"), nil),
 			Versioned:         jsii.Bool(true),
 			EnforceSSL:        jsii.Bool(true),
@@ -145,24 +145,24 @@ func (s *millrace) buckets() {
 }
 
 func (s *millrace) messaging() {
-	s.deadLetters = awssqs.NewQueue(s, jsii.String("DeadLetters"), &awssqs.QueueProps{
+	s.deadLetters = awssqs.NewQueue(s.stack, jsii.String("DeadLetters"), &awssqs.QueueProps{
 		QueueName:       jsii.String("millrace-dead-letters"),
 		EnforceSSL:      jsii.Bool(true),
 		Encryption:      awssqs.QueueEncryption_SQS_MANAGED,
 		RetentionPeriod: awscdk.Duration_Days(jsii.Number(14)),
 	})
-	s.notices = awssns.NewTopic(s, jsii.String("Notices"), &awssns.TopicProps{
+	s.notices = awssns.NewTopic(s.stack, jsii.String("Notices"), &awssns.TopicProps{
 		TopicName:  jsii.String("millrace-notices"),
 		EnforceSSL: jsii.Bool(true),
 	})
 	// Nobody may put events here until someone is named in a policy of the bus.
-	s.approvals = awsevents.NewEventBus(s, jsii.String("Approvals"), &awsevents.EventBusProps{EventBusName: jsii.String("millrace-approvals")})
+	s.approvals = awsevents.NewEventBus(s.stack, jsii.String("Approvals"), &awsevents.EventBusProps{EventBusName: jsii.String("millrace-approvals")})
 }
 
 // registry makes a model package group for each pipeline.
 func (s *millrace) registry() {
 	for _, p := range s.props.Pipelines {
-		g := awssagemaker.NewCfnModelPackageGroup(s, jsii.String("Models-"+p.Name), &awssagemaker.CfnModelPackageGroupProps{
+		g := awssagemaker.NewCfnModelPackageGroup(s.stack, jsii.String("Models-"+p.Name), &awssagemaker.CfnModelPackageGroupProps{
 			ModelPackageGroupName:        jsii.String(p.Name),
 			ModelPackageGroupDescription: jsii.String("Versions of the model of pipeline " + p.Name),
 		})
@@ -172,7 +172,7 @@ func (s *millrace) registry() {
 
 func (s *millrace) outputs() {
 	out := func(id string, value *string) {
-		awscdk.NewCfnOutput(s, jsii.String(id), &awscdk.CfnOutputProps{Value: value})
+		awscdk.NewCfnOutput(s.stack, jsii.String(id), &awscdk.CfnOutputProps{Value: value})
 	}
 	out("DataBucket", s.data.BucketName())
 	out("LedgerBucket", s.ledger.BucketName())
