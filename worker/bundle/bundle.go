@@ -17,6 +17,7 @@ import (
 
 	"github.com/millrace-ml/millrace/shared/features"
 	"github.com/millrace-ml/millrace/worker/gbdt"
+	"github.com/millrace-ml/millrace/worker/linear"
 )
 
 // Names of the files.
@@ -48,7 +49,7 @@ type Bundle struct {
 	Spec      features.Spec
 	Program   *features.Program
 	Model     *gbdt.Model
-	Baseline  []byte // baseline.json; nil without one
+	Baseline  *linear.Model // nil without baseline.json
 	Threshold *Threshold
 }
 
@@ -84,7 +85,7 @@ func FromTar(in io.Reader) (*Bundle, error) {
 	return nil, fmt.Errorf("read model.tar.gz: %w", err)
 }
 
-// OpenTar is FromTar of a file, or of the only .tar.gz in a folder.
+// OpenTar is FromTar of a file.
 func OpenTar(at string) (*Bundle, error) {
 	f, err := os.Open(at)
 	if err != nil {
@@ -135,7 +136,7 @@ func from(files map[string][]byte) (*Bundle, error) {
 	if files[SpecFile] == nil {
 		return nil, fmt.Errorf("%w: no file %s", ErrNoModel, SpecFile)
 	}
-	b := &Bundle{Baseline: files[BaselineFile]}
+	b := &Bundle{}
 	var err error
 	if b.Spec, b.Program, err = features.Load(files[SpecFile]); err != nil {
 		return nil, fmt.Errorf("%s: %w", SpecFile, err)
@@ -148,6 +149,11 @@ func from(files map[string][]byte) (*Bundle, error) {
 	}
 	if b.Spec.Objective == "binary" != (b.Model.Objective() == gbdt.Logistic) {
 		return nil, fmt.Errorf("%s is %s, %s says %s", ModelFile, b.Model.Objective(), SpecFile, b.Spec.Objective)
+	}
+	if raw := files[BaselineFile]; raw != nil {
+		if b.Baseline, err = linear.ReadJSON(bytes.NewReader(raw)); err != nil {
+			return nil, fmt.Errorf("%s: %w", BaselineFile, err)
+		}
 	}
 	if raw := files[ThresholdFile]; raw != nil {
 		b.Threshold = &Threshold{}

@@ -25,8 +25,11 @@ const (
 	MaxFailure = 1024
 )
 
-// DataRejected is the error name of a run whose data, not whose program, is at fault.
-const DataRejected = "DataRejected"
+// Names of errors in the message, as the state machine knows them.
+const (
+	DataRejected = "DataRejected" // the data, not the program, is at fault
+	JobFailed    = "JobFailed"    // the program could not do its work
+)
 
 // Base is the folder that stands for /opt/ml.
 type Base string
@@ -175,20 +178,12 @@ func cut(text string, n int) string {
 	return strings.TrimRight(text[:n], "… \n") + "…"
 }
 
-// Rejected is a fault of the data or of what a person wrote, told in full to
-// that person; the job itself did its work.
-type Rejected struct{ Err error }
-
-// Reject makes err the data's fault.
-func Reject(err error) error {
-	var r *Rejected
-	if errors.As(err, &r) {
-		return err
+// Process runs a processing job, and sees to it that there is a message also
+// when it fails. The error is that of the job.
+func (b Base) Process(run func() error) error {
+	err := run()
+	if err != nil {
+		err = errors.Join(err, b.WriteMessage(Message{Error: JobFailed, Message: err.Error()}))
 	}
-	return &Rejected{Err: err}
+	return err
 }
-
-func (r *Rejected) Error() string { return r.Err.Error() }
-
-// Unwrap is the fault itself.
-func (r *Rejected) Unwrap() error { return r.Err }

@@ -86,11 +86,17 @@ func TestBase(t *testing.T) {
 	}
 }
 
-func TestReject(t *testing.T) {
-	cause := errors.New("bad row")
-	err := job.Reject(job.Reject(cause))
-	var r *job.Rejected
-	if !errors.As(err, &r) || r.Err != cause || !errors.Is(err, cause) {
-		t.Errorf("rejected is %#v", err)
+func TestProcessAlwaysLeavesAMessage(t *testing.T) {
+	b := job.Base(t.TempDir())
+	cause := errors.New("no such file")
+	if err := b.Process(func() error { return cause }); !errors.Is(err, cause) {
+		t.Errorf("error is %v", err)
+	}
+	raw, err := os.ReadFile(filepath.Join(string(b), "output", "message"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"error":"JobFailed","message":"no such file","ok":false}`; string(raw) != want {
+		t.Errorf("message is %s, want %s", raw, want)
 	}
 }

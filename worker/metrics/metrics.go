@@ -72,12 +72,19 @@ type Sample struct {
 	Blocks int
 }
 
-// Subset is the sample of some of its rows, with the same blocks.
+// Subset is the sample of some of its rows; only their blocks remain.
 func (s *Sample) Subset(rows []int32) *Sample {
-	out := &Sample{Binary: s.Binary, Blocks: s.Blocks, Label: make([]float32, len(rows)), Block: make([]int32, len(rows))}
+	out := &Sample{Binary: s.Binary, Label: make([]float32, len(rows)), Block: make([]int32, len(rows))}
+	renamed := make(map[int32]int32)
 	for i, row := range rows {
-		out.Label[i], out.Block[i] = s.Label[row], s.Block[row]
+		block, ok := renamed[s.Block[row]]
+		if !ok {
+			block = int32(len(renamed))
+			renamed[s.Block[row]] = block
+		}
+		out.Label[i], out.Block[i] = s.Label[row], block
 	}
+	out.Blocks = len(renamed)
 	return out
 }
 

@@ -8,6 +8,7 @@ package prepare
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"os"
 	"slices"
@@ -50,7 +51,7 @@ var partNames = [3]string{"train", "validation", "test"}
 
 // Run is the prepare step. A fault of the data is not an error of Run: it ends
 // with a report and a message that says DataRejected.
-func Run(ctx context.Context, base job.Base) error {
+func Run(ctx context.Context, base job.Base, log *slog.Logger) error {
 	f, err := base.ProcessingFile()
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func Run(ctx context.Context, base job.Base) error {
 	if err != nil {
 		return err
 	}
-	return u.finish(base, facts)
+	return u.finish(base, facts, log)
 }
 
 // run fills the report; it stops early once a finding stops the run.
@@ -283,12 +284,16 @@ func (r *rows) facts() map[string]any {
 }
 
 // finish writes the report and the message.
-func (u *upload) finish(base job.Base, facts map[string]any) error {
+func (u *upload) finish(base job.Base, facts map[string]any, log *slog.Logger) error {
 	u.report.Findings = slices.Clip(u.report.Findings)
 	u.report.Conclude()
 	if err := writeReport(base, u.report); err != nil {
 		return err
 	}
+	for _, f := range u.report.Findings {
+		log.Info("found in data", "severity", f.Severity, "check", f.Check, "finding", f.Text())
+	}
+	log.Info("prepared data", "pipeline", u.file.Pipeline, "run", u.file.Run, "step", u.file.Step, "ok", u.report.OK, "rows", u.report.Rows)
 	m := job.Message{OK: u.report.OK, Facts: facts}
 	if !u.report.OK {
 		m.Error, m.Message, m.Facts = job.DataRejected, u.report.Verdict, nil

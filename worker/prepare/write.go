@@ -70,7 +70,7 @@ func (u *upload) writeCells(w *bufio.Writer, header, names []string, part []int3
 	}
 	columns := make([]func(int) string, len(names))
 	for i, name := range names {
-		columns[i] = u.tab.Column(name).Cell
+		columns[i] = u.cell(name)
 	}
 	for _, row := range part {
 		for i, cell := range columns {
@@ -86,6 +86,22 @@ func (u *upload) writeCells(w *bufio.Writer, header, names []string, part []int3
 	}
 	_, err := w.Write(b)
 	return err
+}
+
+// cell gives the column's cells; one that a check tolerates though it is not of
+// its type is missing to the model, and so it is here.
+func (u *upload) cell(name string) func(row int) string {
+	column := u.tab.Column(name)
+	typed := u.typed[name]
+	if typed.Wrong == 0 {
+		return column.Cell
+	}
+	return func(row int) string {
+		if typed.Missing(row) {
+			return ""
+		}
+		return column.Cell(row)
+	}
 }
 
 func appendCell(b []byte, column int, cell string) []byte {

@@ -1,0 +1,357 @@
+package evaluate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/millrace-ml/millrace/shared/definition"
+	"github.com/millrace-ml/millrace/shared/features"
+	"github.com/millrace-ml/millrace/shared/jobs/jobfile"
+	"github.com/millrace-ml/millrace/worker/bundle"
+	"github.com/millrace-ml/millrace/worker/job"
+	"github.com/millrace-ml/millrace/worker/matrix"
+	"github.com/millrace-ml/millrace/worker/metrics"
+	"github.com/millrace-ml/millrace/worker/quality"
+	"github.com/millrace-ml/millrace/worker/table"
+)
+
+// whyMost bounds the reason in the message's facts, in characters.
+const whyMost = 300
+
+// judging is an evaluation on its way.
+type judging struct {
+	file     *jobfile.File
+	def      *definition.Evaluate
+	model    *bundle.Bundle
+	champion *bundle.Bundle // nil: none, or it cannot be compared
+	test     *matrix.Labeled
+	rows     *table.Table
+	sample   *metrics.Sample
+	value    *metrics.Value
+	out      *Evaluation
+	scores   []float32 // of the model
+	rivals   []float32 // of the champion
+}
+
+// Run is the evaluate step.
+func Run(ctx context.Context, base job.Base, log *slog.Logger) error {
+	j, err := load(ctx, base)
+	if err != nil {
+		return err
+	}
+	if err := j.judge(ctx); err != nil {
+		return err
+	}
+	e := j.out
+	if e.Decision, err = decide(e, *j.def); err != nil {
+		return err
+	}
+	if err := writeOutputs(base, e, j); err != nil {
+		return err
+	}
+	log.Info("evaluated model", "pipeline", e.Pipeline, "run", e.Run, "metric", e.Metric, "value", float64(e.Metrics[e.Metric].Value), "promote", e.Decision.Promote, "why", e.Decision.Why)
+	return base.WriteMessage(j.message())
+}
+
+func (j *judging) message() job.Message {
+	e := j.out
+	got := e.Metrics[e.Metric]
+	why := []rune(e.Decision.Why)
+	if len(why) > whyMost {
+		why = append(why[:whyMost-1], '…')
+	}
+	facts := map[string]any{
+		"promote": e.Decision.Promote, "metric": e.Metric, "value": got.Value, "low": got.Low, "high": got.High,
+		"champion": nil, "why": string(why),
+	}
+	if c := e.Champion; c != nil && c.Metrics != nil {
+		facts["champion"] = c.Metrics[e.Metric].Value
+	}
+	return job.Message{OK: true, Facts: facts}
+}
+
+func load(ctx context.Context, base job.Base) (*judging, error) {
+	f, err := base.ProcessingFile()
+	if err != nil {
+		return nil, err
+	}
+	j := &judging{file: f, def: &f.Definition.Evaluate, out: &Evaluation{
+		Pipeline: f.Pipeline, Run: f.Run, Recipe: f.Recipe, Metric: f.Definition.Evaluate.Metric, Confidence: Num(f.Definition.Evaluate.Confidence),
+	}}
+	if c := f.Definition.Evaluate.Confidence; !(c > 0 && c < 1) {
+		return nil, fmt.Errorf("check definition: confidence %v is not between 0 and 1", c)
+	}
+	if j.model, err = bundle.OpenTar(filepath.Join(base.Input("model"), "model.tar.gz")); err != nil {
+		return nil, err
+	}
+	j.out.Objective = j.model.Spec.Objective
+	m, err := metrics.Find(j.def.Metric)
+	if err != nil {
+		return nil, fmt.Errorf("check definition: %w", err)
+	}
+	if m.Binary != j.model.Binary() {
+		return nil, fmt.Errorf("check definition: metric %s does not fit a %s model", m.Name, j.out.Objective)
+	}
+	if j.test, err = matrix.ReadDir(ctx, base.Input("test"), j.model.Spec.FeatureNames); err != nil {
+		return nil, err
+	}
+	if err := j.loadRows(ctx, base); err != nil {
+		return nil, err
+	}
+	if f.Champion != nil {
+		j.loadChampion(base)
+	}
+	return j, nil
+}
+
+// loadRows reads the raw cells of the test rows.
+func (j *judging) loadRows(ctx context.Context, base job.Base) error {
+	d := j.file.Definition.Data
+	want := []string{d.Key}
+	if d.Time != "" {
+		want = append(want, d.Time)
+	}
+	var err error
+	path := filepath.Join(base.Input("rows"), "test-rows.csv")
+	j.rows, err = table.Read(ctx, []table.Source{fileSource(path)}, table.Options{Want: append(want, j.def.Slices...), KeepAll: true})
+	if err != nil {
+		return fmt.Errorf("read test rows: %w", err)
+	}
+	if j.rows.Rows() != j.test.X.Rows {
+		return fmt.Errorf("read test rows: test-rows.csv has %d rows, test.csv %d", j.rows.Rows(), j.test.X.Rows)
+	}
+	return nil
+}
+
+// loadChampion reads the version in service; one that cannot be compared is
+// noted, since no run should fail for what an older one left.
+func (j *judging) loadChampion(base job.Base) {
+	c := &Rival{Version: j.file.Champion.Version, Recorded: map[string]Num{}}
+	for name, v := range j.file.Champion.Metrics {
+		c.Recorded[name] = Num(v)
+	}
+	j.out.Champion = c
+	b, err := bundle.OpenTar(filepath.Join(base.Input("champion"), "model.tar.gz"))
+	switch {
+	case err != nil:
+		c.Note = err.Error()
+		if errors.Is(err, os.ErrNotExist) {
+			c.Note = "its model was not given to this job"
+		}
+		return
+	case b.Spec.Objective != j.model.Spec.Objective:
+		c.Note = fmt.Sprintf("it is a %s model, this one is %s", b.Spec.Objective, j.model.Spec.Objective)
+		return
+	}
+	for _, name := range b.Columns() {
+		if !j.rows.Has(name) {
+			c.Note = fmt.Sprintf("it reads the column %q, which the data no longer has", name)
+			return
+		}
+	}
+	j.champion = b
+}
+
+// judge fills the evaluation but for the decision.
+func (j *judging) judge(ctx context.Context) error {
+	j.sample = &metrics.Sample{Binary: j.model.Binary(), Label: j.test.Label}
+	seed := j.file.Definition.Split.Seed
+	j.out.Rows = len(j.test.Label)
+	if err := j.block(ctx); err != nil {
+		return err
+	}
+	j.out.Bootstrap.Seed, j.out.Bootstrap.Replicates = seed, metrics.Replicates
+	if v, ok := metrics.ValueOf(j.def.Value); ok && j.sample.Binary {
+		j.value = &v
+	}
+	j.scores = make([]float32, j.test.X.Rows)
+	j.model.Model.Predict(j.test.X, j.scores)
+	threshold := j.threshold(j.model)
+	if j.sample.Binary {
+		j.out.Threshold = &threshold
+	}
+	judged, err := metrics.Judge(j.sample, j.scores, float64(threshold.Value), j.value)
+	if err != nil {
+		return err
+	}
+	models := []*metrics.Judged{judged}
+	add := func(scores []float32, threshold float64) error {
+		m, err := metrics.Judge(j.sample, scores, threshold, j.value)
+		models = append(models, m)
+		return err
+	}
+	if j.model.Baseline != nil {
+		if err := j.model.Baseline.Fits(j.test.X); err != nil {
+			return fmt.Errorf("score baseline: %w", err)
+		}
+		scores := make([]float32, j.test.X.Rows)
+		j.model.Baseline.Predict(j.test.X, scores)
+		if err := add(scores, j.fairThreshold()); err != nil {
+			return err
+		}
+	}
+	if j.champion != nil {
+		if j.rivals, err = scoreRows(ctx, j.champion, j.rows); err != nil {
+			return err
+		}
+		if err := add(j.rivals, float64(j.threshold(j.champion).Value)); err != nil {
+			return err
+		}
+	}
+	b, err := metrics.Bootstrap(ctx, seed, models...)
+	if err != nil {
+		return err
+	}
+	j.summarise(b)
+	if err := j.slices(ctx); err != nil {
+		return err
+	}
+	if j.out.Importance, err = importance(ctx, j); err != nil {
+		return err
+	}
+	j.out.Curves = curves(j.sample, j.scores)
+	return nil
+}
+
+// block decides which rows stand or fall together: those of a day when rows were
+// split by time.
+func (j *judging) block(ctx context.Context) error {
+	sum := 0.0
+	for _, y := range j.test.Label {
+		sum += float64(y)
+	}
+	j.out.LabelMean = Num(sum / float64(max(1, len(j.test.Label))))
+	name := j.file.Definition.Data.Time
+	kind := "row"
+	j.sample.Block, j.sample.Blocks = metrics.BlocksOfRows(len(j.test.Label))
+	if name != "" {
+		typed, err := j.rows.Types(ctx, map[string]features.Type{name: features.Time})
+		if err != nil {
+			return err
+		}
+		times := typed[name].Numbers
+		low, high := math.Inf(1), math.Inf(-1)
+		for _, t := range times {
+			low, high = min(low, t), max(high, t)
+		}
+		j.out.From, j.out.To = quality.Instant(low), quality.Instant(high)
+		if j.file.Definition.Split.By == "time" {
+			j.sample.Block, j.sample.Blocks, kind = metrics.BlocksByTime(times)
+		}
+	}
+	j.out.Bootstrap.Block, j.out.Bootstrap.Blocks = kind, j.sample.Blocks
+	return nil
+}
+
+// threshold is the model's own, or the best one for calibrated probabilities.
+func (j *judging) threshold(b *bundle.Bundle) Threshold {
+	if b.Threshold != nil {
+		return Threshold{Num(b.Threshold.Value), b.Threshold.Chosen}
+	}
+	return Threshold{Num(j.fairThreshold()), "worth most by the value table if the scores are true probabilities"}
+}
+
+// fairThreshold is the probability from which saying yes is worth more than no.
+func (j *judging) fairThreshold() float64 {
+	if j.value == nil {
+		return 0.5
+	}
+	v := *j.value
+	gain, loss := v.TP-v.FN, v.TN-v.FP
+	if gain+loss <= 0 {
+		return 0.5
+	}
+	return min(1, max(0, loss/(gain+loss)))
+}
+
+// summarise reads the bootstrap of the model, the baseline and the champion, in
+// that order, as far as they are there.
+func (j *judging) summarise(b *metrics.Bootstrapped) {
+	confidence := float64(j.out.Confidence)
+	of := func(model int) map[string]Estimate {
+		out := map[string]Estimate{}
+		for _, m := range metrics.Of(j.sample.Binary) {
+			if m.Name != "value" || j.value != nil {
+				out[m.Name] = estimate(b.Interval(model, m.Name, confidence))
+			}
+		}
+		return out
+	}
+	against := func(model int, r *Rival) {
+		r.Metrics, r.BetterBy = of(model), map[string]Estimate{}
+		for name := range r.Metrics {
+			r.BetterBy[name] = estimate(b.Difference(0, model, name, confidence))
+		}
+	}
+	j.out.Metrics = of(0)
+	next := 1
+	if j.model.Baseline != nil {
+		j.out.Baseline = &Rival{}
+		against(next, j.out.Baseline)
+		next++
+	}
+	if j.champion != nil {
+		against(next, j.out.Champion)
+	}
+	if v := j.value; v != nil {
+		rate := float64(j.out.LabelMean)
+		yes, no := rate*v.TP+(1-rate)*v.FP, rate*v.FN+(1-rate)*v.TN
+		j.out.Value = &ValueStory{Table: j.def.Value, Model: j.out.Metrics["value"].Value, NoModel: Num(max(yes, no))}
+	}
+}
+
+// scoreRows asks a model about raw rows, as serving would. A cell that is not of
+// the type the model knows is missing to it.
+func scoreRows(ctx context.Context, b *bundle.Bundle, rows *table.Table) ([]float32, error) {
+	declared := map[string]features.Type{}
+	for i, name := range b.Columns() {
+		declared[name] = b.Program.Types()[i]
+	}
+	typed, err := rows.Types(ctx, declared)
+	if err != nil {
+		return nil, fmt.Errorf("score rows: %w", err)
+	}
+	columns := make([]*table.Typed, len(b.Columns()))
+	for i, name := range b.Columns() {
+		columns[i] = typed[name]
+	}
+	n, names := rows.Rows(), b.Program.Names()
+	x := newMatrix(n, names)
+	row, out := make([]features.Value, len(columns)), make([]float32, len(names))
+	for r := range n {
+		if r&0xffff == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		for i, col := range columns {
+			row[i] = col.Value(r)
+		}
+		b.Program.Row(row, out)
+		for c, v := range out {
+			x.Data[c*n+r] = v
+		}
+	}
+	scores := make([]float32, n)
+	b.Model.Predict(x, scores)
+	return scores, nil
+}
+
+func writeOutputs(base job.Base, e *Evaluation, j *judging) error {
+	raw, err := json.MarshalIndent(e, "", " ")
+	if err != nil {
+		return fmt.Errorf("encode evaluation: %w", err)
+	}
+	path, err := base.Output("evaluation", "evaluation.json")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, append(raw, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write evaluation: %w", err)
+	}
+	return writePage(base, e)
+}

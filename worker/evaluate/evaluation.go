@@ -1,0 +1,171 @@
+// Package evaluate is the evaluate step: it judges a new model on rows that
+// neither it nor its threshold has seen, beside the version in service and a
+// straight line, and decides by the definition's rules. The decision is a record
+// with its numbers, and a page for the person who approves.
+package evaluate
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/millrace-ml/millrace/worker/metrics"
+)
+
+// Num is a number in evaluation.json: ten significant digits, null when it is
+// not defined.
+type Num float64
+
+// MarshalJSON writes NaN and infinities as null.
+func (n Num) MarshalJSON() ([]byte, error) {
+	x := float64(n)
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return []byte("null"), nil
+	}
+	rounded, err := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 10, 64), 64)
+	if err != nil {
+		return nil, err
+	}
+	return strconv.AppendFloat(nil, rounded+0, 'g', -1, 64), nil
+}
+
+// UnmarshalJSON reads null as NaN.
+func (n *Num) UnmarshalJSON(raw []byte) error {
+	if string(raw) == "null" {
+		*n = Num(math.NaN())
+		return nil
+	}
+	x, err := strconv.ParseFloat(string(raw), 64)
+	*n = Num(x)
+	return err
+}
+
+// Estimate is a number and its confidence interval.
+type Estimate struct {
+	Value Num `json:"value"`
+	Low   Num `json:"low"`
+	High  Num `json:"high"`
+}
+
+func estimate(i metrics.Interval) Estimate {
+	return Estimate{Num(i.Value), Num(i.Low), Num(i.High)}
+}
+
+// Evaluation is evaluation.json.
+type Evaluation struct {
+	Pipeline   string              `json:"pipeline"`
+	Run        int                 `json:"run"`
+	Recipe     string              `json:"recipe,omitempty"`
+	Objective  string              `json:"objective"` // binary | regression
+	Metric     string              `json:"metric"`    // that decides
+	Confidence Num                 `json:"confidence"`
+	Rows       int                 `json:"rows"`
+	LabelMean  Num                 `json:"label_mean"`
+	From       string              `json:"from,omitempty"`
+	To         string              `json:"to,omitempty"`
+	Bootstrap  Bootstrap           `json:"bootstrap"`
+	Threshold  *Threshold          `json:"threshold,omitempty"`
+	Metrics    map[string]Estimate `json:"metrics"`
+	Baseline   *Rival              `json:"baseline,omitempty"`
+	Champion   *Rival              `json:"champion,omitempty"`
+	Value      *ValueStory         `json:"value,omitempty"`
+	Slices     []Slice             `json:"slices,omitempty"`
+	Importance []Importance        `json:"importance"`
+	Curves     Curves              `json:"curves"`
+	Notes      []string            `json:"notes,omitempty"`
+	Decision   Decision            `json:"decision"`
+}
+
+// Bootstrap says how the intervals were made.
+type Bootstrap struct {
+	Replicates int    `json:"replicates"`
+	Seed       int64  `json:"seed"`
+	Block      string `json:"block"` // day | hour | row: what is drawn as a whole
+	Blocks     int    `json:"blocks"`
+}
+
+// Threshold is the score from which the model's answer counts as yes.
+type Threshold struct {
+	Value  Num    `json:"value"`
+	Chosen string `json:"chosen"`
+}
+
+// Rival is another model on the same rows.
+type Rival struct {
+	Version  int                 `json:"version,omitempty"`
+	Recorded map[string]Num      `json:"recorded,omitempty"` // at its own evaluation, on other rows
+	Metrics  map[string]Estimate `json:"metrics,omitempty"`  // on these rows; absent when it cannot score them
+	BetterBy map[string]Estimate `json:"better_by,omitempty"`
+	Note     string              `json:"note,omitempty"` // why it cannot be compared
+}
+
+// ValueStory is what decisions are worth per row by the value table.
+type ValueStory struct {
+	Table   map[string]float64 `json:"table"`
+	Model   Num                `json:"model"`
+	NoModel Num                `json:"no_model"` // the better of always yes and always no
+}
+
+// Slice is the rows with one value of a column.
+type Slice struct {
+	Column    string    `json:"column"`
+	Value     string    `json:"value"`
+	Rows      int       `json:"rows"`
+	LabelMean Num       `json:"label_mean"`
+	Metric    *Estimate `json:"metric,omitempty"`
+	Champion  *Num      `json:"champion,omitempty"`
+	BetterBy  *Estimate `json:"better_by,omitempty"` // corrected for the number of slices
+	Falls     bool      `json:"falls,omitempty"`     // significantly behind the champion
+	Note      string    `json:"note,omitempty"`
+}
+
+// Importance is how much the deciding metric suffers when a feature is shuffled.
+type Importance struct {
+	Feature string `json:"feature"`
+	Loss    Num    `json:"loss"`
+	Gain    Num    `json:"gain"` // mean loss reduction of the trees' splits on it
+}
+
+// Curves are the points of the report's charts.
+type Curves struct {
+	ROC         []Point  `json:"roc,omitempty"`         // false positive rate, true positive rate
+	PR          []Point  `json:"pr,omitempty"`          // recall, precision
+	Calibration []Bin    `json:"calibration,omitempty"` // tenths of the rows by score
+	Scores      []Spread `json:"scores,omitempty"`      // of each class; of values: residuals
+}
+
+// Point is a point of a curve.
+type Point struct {
+	X Num `json:"x"`
+	Y Num `json:"y"`
+}
+
+// Bin is a tenth of the rows: their mean score and mean label.
+type Bin struct {
+	Rows  int `json:"rows"`
+	Score Num `json:"score"`
+	Label Num `json:"label"`
+}
+
+// Spread is a histogram over equal bins.
+type Spread struct {
+	Name   string `json:"name"`
+	Low    Num    `json:"low"`
+	High   Num    `json:"high"`
+	Shares []Num  `json:"shares"`
+}
+
+// Decision is the record of the gate.
+type Decision struct {
+	Promote bool   `json:"promote"`
+	Why     string `json:"why"`
+	Rules   []Rule `json:"rules"`
+}
+
+// Rule is one rule of the gate.
+type Rule struct {
+	Name    string         `json:"name"` // bar | champion | baseline | slices
+	Rule    string         `json:"rule"` // in words
+	Passed  bool           `json:"passed"`
+	Finding string         `json:"finding"` // in words
+	Numbers map[string]Num `json:"numbers,omitempty"`
+}

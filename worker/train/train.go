@@ -1,0 +1,182 @@
+// Package train is the train step: it fits the boosted trees, and the straight
+// line that they have to beat, on what the prepare step wrote.
+package train
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/millrace-ml/millrace/shared/features"
+	"github.com/millrace-ml/millrace/shared/jobs/jobfile"
+	"github.com/millrace-ml/millrace/worker/bundle"
+	"github.com/millrace-ml/millrace/worker/gbdt"
+	"github.com/millrace-ml/millrace/worker/job"
+	"github.com/millrace-ml/millrace/worker/linear"
+	"github.com/millrace-ml/millrace/worker/matrix"
+	"github.com/millrace-ml/millrace/worker/metrics"
+)
+
+// Run trains. Metric lines go to out, one a round, in the form of XGBoost's own:
+// SageMaker reads metrics from a job's log by regular expressions. An error is
+// also written to the failure file.
+func Run(ctx context.Context, base job.Base, out io.Writer, log *slog.Logger) error {
+	err := run(ctx, base, out, log)
+	if err != nil {
+		err = errors.Join(err, base.WriteFailure(err))
+	}
+	return err
+}
+
+// data is what a training job is given.
+type data struct {
+	file       *jobfile.File
+	rawSpec    []byte
+	spec       features.Spec
+	params     gbdt.Params
+	train      *matrix.Labeled
+	validation *matrix.Labeled
+}
+
+func run(ctx context.Context, base job.Base, out io.Writer, log *slog.Logger) error {
+	d, err := load(ctx, base)
+	if err != nil {
+		return err
+	}
+	log.Info("training begins", "pipeline", d.file.Pipeline, "run", d.file.Run, "rows", d.train.X.Rows, "features", d.train.X.Cols)
+	metric := "rmse"
+	if d.params.Objective == gbdt.Logistic {
+		metric = "logloss"
+	}
+	model, err := gbdt.Train(ctx, d.params, d.train.X, d.train.Label, nil, &d.validation.X, d.validation.Label,
+		func(round int, train, valid float64) {
+			fmt.Fprintf(out, "[%d] train-%s:%.6f validation-%s:%.6f\n", round, metric, train, metric, valid)
+		})
+	if err != nil {
+		return fmt.Errorf("train trees: %w", err)
+	}
+	fit := linear.TrainLinear
+	if d.params.Objective == gbdt.Logistic {
+		fit = linear.TrainLogistic
+	}
+	baseline, err := fit(ctx, d.train.X, d.train.Label, nil, linear.DefaultParams())
+	if err != nil {
+		return fmt.Errorf("train baseline: %w", err)
+	}
+	log.Info("training ended", "trees", model.NumTrees(), "best_iteration", model.BestIteration())
+	return write(base, d, model, baseline)
+}
+
+func load(ctx context.Context, base job.Base) (*data, error) {
+	d := &data{}
+	var err error
+	if d.file, err = base.TrainingFile(); err != nil {
+		return nil, err
+	}
+	if d.rawSpec, err = os.ReadFile(filepath.Join(base.Channel("prepared"), bundle.SpecFile)); err != nil {
+		return nil, fmt.Errorf("read channel prepared: %w", err)
+	}
+	if d.spec, _, err = features.Load(d.rawSpec); err != nil {
+		return nil, fmt.Errorf("read channel prepared: %w", err)
+	}
+	given, err := base.Hyperparameters()
+	if err != nil {
+		return nil, err
+	}
+	if d.params, err = Params(given, d.file.Definition.Train.Seed, d.spec.Objective); err != nil {
+		return nil, err
+	}
+	if d.train, err = matrix.ReadDir(ctx, base.Channel("train"), d.spec.FeatureNames); err != nil {
+		return nil, fmt.Errorf("channel train: %w", err)
+	}
+	if d.validation, err = matrix.ReadDir(ctx, base.Channel("validation"), d.spec.FeatureNames); err != nil {
+		return nil, fmt.Errorf("channel validation: %w", err)
+	}
+	return d, nil
+}
+
+// Params reads hyperparameters by XGBoost's names. Those that SageMaker's toolkit
+// reserves for itself are passed over; seed and objective come from the pipeline
+// unless they are given, and an objective that contradicts the label is refused.
+func Params(given map[string]string, seed int64, objective string) (gbdt.Params, error) {
+	h := maps.Clone(given)
+	if h == nil {
+		h = map[string]string{}
+	}
+	maps.DeleteFunc(h, func(name, _ string) bool {
+		return strings.HasPrefix(name, "sagemaker_") || name == "_tuning_objective_metric"
+	})
+	want := gbdt.SquaredError
+	if objective == "binary" {
+		want = gbdt.Logistic
+	}
+	if h["objective"] == "" {
+		h["objective"] = want
+	}
+	if h["seed"] == "" && h["random_state"] == "" {
+		h["seed"] = strconv.FormatInt(seed, 10)
+	}
+	p, err := gbdt.ParseParams(h)
+	if err != nil {
+		return p, fmt.Errorf("read hyperparameters: %w", err)
+	}
+	if p.Objective != want {
+		return p, fmt.Errorf("read hyperparameters: objective %s does not fit the pipeline's metric, which wants %s", p.Objective, want)
+	}
+	return p, nil
+}
+
+// write fills the model folder.
+func write(base job.Base, d *data, model *gbdt.Model, baseline *linear.Model) error {
+	files := map[string][]byte{bundle.SpecFile: d.rawSpec, bundle.RecipeFile: []byte(d.file.Recipe + "\n")}
+	var b bytes.Buffer
+	if err := model.WriteJSON(&b); err != nil {
+		return fmt.Errorf("write model: %w", err)
+	}
+	files[bundle.ModelFile] = bytes.Clone(b.Bytes())
+	b.Reset()
+	if err := baseline.WriteJSON(&b); err != nil {
+		return fmt.Errorf("write baseline: %w", err)
+	}
+	files[bundle.BaselineFile] = b.Bytes()
+	if d.params.Objective == gbdt.Logistic {
+		raw, err := json.Marshal(threshold(d, model))
+		if err != nil {
+			return fmt.Errorf("write threshold: %w", err)
+		}
+		files[bundle.ThresholdFile] = append(raw, '\n')
+	}
+	if err := os.MkdirAll(base.Model(""), 0o755); err != nil {
+		return fmt.Errorf("make model folder: %w", err)
+	}
+	for name, raw := range files {
+		if err := os.WriteFile(base.Model(name), raw, 0o644); err != nil {
+			return fmt.Errorf("write model folder: %w", err)
+		}
+	}
+	return nil
+}
+
+// threshold is chosen on the validation rows, so that the test rows judge a
+// decision that they did not make.
+func threshold(d *data, model *gbdt.Model) bundle.Threshold {
+	value, ok := metrics.ValueOf(d.file.Definition.Evaluate.Value)
+	if !ok {
+		return bundle.Threshold{Value: 0.5, Chosen: "0.5, since the definition has no value table"}
+	}
+	scores := make([]float32, d.validation.X.Rows)
+	model.Predict(d.validation.X, scores)
+	return bundle.Threshold{
+		Value:  metrics.BestThreshold(d.validation.Label, scores, value),
+		Chosen: "worth most by the value table on the validation rows",
+	}
+}
