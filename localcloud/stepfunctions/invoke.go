@@ -1,0 +1,181 @@
+package stepfunctions
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+
+	"github.com/millrace-ml/millrace/localcloud/asl"
+)
+
+// function calls a Lambda function by its ARN: its answer is the result.
+func (r runner) function(ctx context.Context, c asl.Call) (string, error) {
+	in := integrations["lambda:invoke"]
+	body, err := json.Marshal(map[string]any{
+		"FunctionName": c.Resource.ARN, "InvocationType": "RequestResponse",
+		"Payload": base64.StdEncoding.EncodeToString([]byte(c.Parameters)),
+	})
+	if err != nil {
+		return "", fmt.Errorf("encode input of %s: %w", c.State, err)
+	}
+	raw, err := r.s.o.Call(ctx, in.service, in.operation, body)
+	if err != nil {
+		return "", in.taskError(err)
+	}
+	_, payload, err := answerOf(raw)
+	if err != nil {
+		return "", err
+	}
+	if len(payload) == 0 {
+		return "null", nil
+	}
+	if !json.Valid(payload) {
+		return "", &asl.TaskError{Name: "Lambda.Unknown", Cause: "The function's answer is not JSON: " + string(payload)}
+	}
+	return string(payload), nil
+}
+
+// invocation is what the Lambda service answers.
+type invocation struct {
+	StatusCode      int
+	FunctionError   string
+	ExecutedVersion string
+	Payload         string // base64
+}
+
+// answerOf reads an invocation; a function's error becomes the task's, named
+// by its errorType, with the whole payload as the cause.
+func answerOf(raw []byte) (invocation, []byte, error) {
+	var a invocation
+	if err := json.Unmarshal(raw, &a); err != nil {
+		return a, nil, fmt.Errorf("read answer of lambda: %w", err)
+	}
+	payload, err := base64.StdEncoding.DecodeString(a.Payload)
+	if err != nil {
+		return a, nil, fmt.Errorf("read payload of lambda: %w", err)
+	}
+	if a.FunctionError == "" {
+		return a, payload, nil
+	}
+	var failure struct {
+		ErrorType string `json:"errorType"`
+	}
+	if json.Unmarshal(payload, &failure) != nil || failure.ErrorType == "" {
+		return a, nil, &asl.TaskError{Name: "Lambda.Unknown",
+			Cause: "The cause could not be determined because Lambda did not return an error type. Returned payload: " + string(payload)}
+	}
+	return a, nil, &asl.TaskError{Name: failure.ErrorType, Cause: string(payload)}
+}
+
+// invokeRequest turns the Payload into text: a string is JSON text already,
+// nothing is an empty object.
+func invokeRequest(_ asl.Call, params map[string]any) (map[string]any, error) {
+	req := make(map[string]any, len(params))
+	for k, v := range params {
+		req[k] = v
+	}
+	payload := "{}"
+	switch v := params["Payload"].(type) {
+	case nil:
+	case string:
+		payload = v
+	default:
+		text, err := encode(v)
+		if err != nil {
+			return nil, fmt.Errorf("encode payload: %w", err)
+		}
+		payload = text
+	}
+	req["Payload"] = base64.StdEncoding.EncodeToString([]byte(payload))
+	return req, nil
+}
+
+func invokeResult(params, _ map[string]any, raw []byte, requestID string) (any, error) {
+	a, payload, err := answerOf(raw)
+	if err != nil {
+		return nil, err
+	}
+	version := a.ExecutedVersion
+	if version == "" {
+		version = "$LATEST"
+	}
+	out := map[string]any{"ExecutedVersion": version, "StatusCode": a.StatusCode}
+	if params["InvocationType"] == nil || params["InvocationType"] == "RequestResponse" {
+		out["Payload"] = json.RawMessage("null")
+		if len(payload) > 0 {
+			if !json.Valid(payload) {
+				return nil, &asl.TaskError{Name: "Lambda.Unknown", Cause: "The function's answer is not JSON: " + string(payload)}
+			}
+			out["Payload"] = json.RawMessage(payload)
+		}
+	}
+	headers := map[string]string{
+		"Connection": "keep-alive", "Content-Length": fmt.Sprint(len(payload)), "Content-Type": "application/json",
+		"X-Amz-Executed-Version": version, "x-amzn-Remapped-Content-Length": "0", "x-amzn-RequestId": requestID,
+	}
+	return addMetadata(out, headers, a.StatusCode, requestID), nil
+}
+
+// putEventsRequest turns details into text and names the execution among the
+// resources, as AWS does.
+func putEventsRequest(c asl.Call, params map[string]any) (map[string]any, error) {
+	entries, ok := params["Entries"].([]any)
+	if !ok {
+		return nil, &asl.TaskError{Name: "States.Runtime", Cause: "The field 'Entries' is required and must be an array"}
+	}
+	list := make([]any, len(entries))
+	for i, e := range entries {
+		entry, ok := e.(map[string]any)
+		if !ok {
+			return nil, &asl.TaskError{Name: "States.Runtime", Cause: fmt.Sprintf("Entries[%d] must be an object", i)}
+		}
+		put := make(map[string]any, len(entry)+1)
+		for k, v := range entry {
+			put[k] = v
+		}
+		if err := toText(put, "Detail"); err != nil {
+			return nil, err
+		}
+		resources, _ := entry["Resources"].([]any)
+		put["Resources"] = append(append([]any{}, resources...), c.Execution.ARN, c.Execution.MachineARN)
+		list[i] = put
+	}
+	req := make(map[string]any, len(params))
+	for k, v := range params {
+		req[k] = v
+	}
+	req["Entries"] = list
+	return req, nil
+}
+
+func putEventsResult(_, out map[string]any, raw []byte, requestID string) (any, error) {
+	if n, ok := out["FailedEntryCount"].(json.Number); ok && n != "0" {
+		return nil, &asl.TaskError{Name: "EventBridge.FailedEntry", Cause: string(raw)}
+	}
+	return withMetadata(out, len(raw), "application/x-amz-json-1.1", requestID), nil
+}
+
+// textOf makes JSON text of a field that may be given as a value.
+func textOf(field string) func(asl.Call, map[string]any) (map[string]any, error) {
+	return func(_ asl.Call, params map[string]any) (map[string]any, error) {
+		req := make(map[string]any, len(params))
+		for k, v := range params {
+			req[k] = v
+		}
+		return req, toText(req, field)
+	}
+}
+
+func toText(m map[string]any, field string) error {
+	switch m[field].(type) {
+	case nil, string:
+		return nil
+	}
+	text, err := encode(m[field])
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", field, err)
+	}
+	m[field] = text
+	return nil
+}

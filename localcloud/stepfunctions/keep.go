@@ -1,0 +1,226 @@
+package stepfunctions
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"github.com/millrace-ml/millrace/localcloud/asl"
+)
+
+// starting holds the record of an execution until its first update is kept.
+func (s *StepFunctions) starting(e execution) { s.news.begin(e) }
+
+func (s *StepFunctions) started(arn string) { s.news.begun(arn) }
+
+// keep writes an update's events and the execution's record in one transaction.
+func (s *StepFunctions) keep(u asl.Update) error {
+	first := len(u.Events) > 0 && u.Events[0].ID == 1
+	e, ok := s.news.beginning(u.Info.ARN)
+	if !first || !ok {
+		var err error
+		if e, err = s.execution(u.Info.ARN); err != nil {
+			return err
+		}
+	}
+	e.Status, e.Output, e.Failure, e.Snapshot = u.Status, u.Output, u.Failure, u.Snapshot
+	if u.Status != asl.Running {
+		e.Stopped = u.At
+	}
+	record, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encode execution %s: %w", u.Info.ARN, err)
+	}
+	values := map[string]rawJSON{"e/" + u.Info.ARN: record}
+	if len(u.Events) > 0 {
+		batch, err := json.Marshal(u.Events)
+		if err != nil {
+			return fmt.Errorf("encode history of %s: %w", u.Info.ARN, err)
+		}
+		values[fmt.Sprintf("h/%s/%08d", u.Info.ARN, u.Events[0].ID)] = batch
+	}
+	if err := s.executions.PutAll(values); err != nil {
+		return err
+	}
+	if first {
+		s.started(u.Info.ARN)
+		begun := e
+		begun.Status, begun.Output, begun.Failure = asl.Running, "", nil
+		s.news.add(begun)
+	}
+	if e.Status != asl.Running {
+		s.news.add(e)
+	}
+	return nil
+}
+
+// announcer tells EventBridge how executions stand, in order and apart from
+// the engine, and marks ends as told: an end that was not told before a crash
+// is told by the next process.
+type announcer struct {
+	s      *StepFunctions
+	mu     sync.Mutex
+	wake   *sync.Cond
+	queue  []execution
+	start  map[string]execution
+	closed bool
+	done   chan struct{}
+}
+
+func newAnnouncer(s *StepFunctions) *announcer {
+	a := &announcer{s: s, start: map[string]execution{}, done: make(chan struct{})}
+	a.wake = sync.NewCond(&a.mu)
+	go a.run()
+	return a
+}
+
+func (a *announcer) begin(e execution) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.start[e.Info.ARN] = e
+}
+
+func (a *announcer) begun(arn string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.start, arn)
+}
+
+func (a *announcer) beginning(arn string) (execution, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	e, ok := a.start[arn]
+	return e, ok
+}
+
+func (a *announcer) add(e execution) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.queue = append(a.queue, e)
+	a.wake.Signal()
+}
+
+// close tells what is still queued, then ends.
+func (a *announcer) close() {
+	a.mu.Lock()
+	a.closed = true
+	a.wake.Signal()
+	a.mu.Unlock()
+	<-a.done
+}
+
+func (a *announcer) run() {
+	defer close(a.done)
+	for {
+		a.mu.Lock()
+		for len(a.queue) == 0 && !a.closed {
+			a.wake.Wait()
+		}
+		batch := a.queue
+		a.queue = nil
+		a.mu.Unlock()
+		if len(batch) == 0 {
+			return
+		}
+		told := map[string]rawJSON{}
+		for _, e := range batch {
+			a.s.emit(e)
+			if e.Status == asl.Running {
+				continue
+			}
+			e.Announced = true
+			if raw, err := json.Marshal(e); err == nil {
+				told["e/"+e.Info.ARN] = raw
+			}
+		}
+		a.mark(batch, told)
+	}
+}
+
+// mark keeps that ends were told; the records of ended executions change no more.
+func (a *announcer) mark(batch []execution, told map[string]rawJSON) {
+	if len(told) == 0 {
+		return
+	}
+	a.s.mu.Lock()
+	for key := range told { // a deleted state machine took its executions with it
+		if _, ok, err := a.s.executions.Get(key); err == nil && !ok {
+			delete(told, key)
+		}
+	}
+	err := a.s.executions.PutAll(told)
+	a.s.mu.Unlock()
+	if err != nil {
+		a.s.o.Log.Error("executions' ends are told but not marked", "error", err)
+	}
+	for _, e := range batch {
+		if e.Status == asl.Running {
+			continue
+		}
+		if err := a.s.removeIfIdle(e.Info.MachineARN); err != nil {
+			a.s.o.Log.Error("deleted state machine not removed", "state_machine_arn", e.Info.MachineARN, "error", err)
+		}
+	}
+}
+
+// maxEventData is how many bytes of input and output an event carries.
+const maxEventData = 248 * 1024
+
+type included struct {
+	Included bool `json:"included"`
+}
+
+// statusChange is the detail of "Step Functions Execution Status Change".
+type statusChange struct {
+	ExecutionArn           string    `json:"executionArn"`
+	StateMachineArn        string    `json:"stateMachineArn"`
+	Name                   string    `json:"name"`
+	Status                 string    `json:"status"`
+	StartDate              int64     `json:"startDate"` // epoch milliseconds
+	StopDate               *int64    `json:"stopDate"`
+	Input                  *string   `json:"input"`
+	Output                 *string   `json:"output"`
+	StateMachineVersionArn *string   `json:"stateMachineVersionArn"`
+	StateMachineAliasArn   *string   `json:"stateMachineAliasArn"`
+	RedriveCount           int       `json:"redriveCount"`
+	RedriveDate            *int64    `json:"redriveDate"`
+	RedriveStatus          string    `json:"redriveStatus"`
+	InputDetails           *included `json:"inputDetails"`
+	OutputDetails          *included `json:"outputDetails"`
+	Error                  *string   `json:"error"`
+	Cause                  *string   `json:"cause"`
+}
+
+func (s *StepFunctions) emit(e execution) {
+	d := statusChange{
+		ExecutionArn: e.Info.ARN, StateMachineArn: e.Info.MachineARN, Name: e.Info.Name, Status: string(e.Status),
+		StartDate: e.Info.Started.UnixMilli(), RedriveStatus: "NOT_REDRIVABLE", Input: &e.Input, InputDetails: &included{true},
+	}
+	if e.Status != asl.Running {
+		stopped := e.Stopped.UnixMilli()
+		d.StopDate = &stopped
+	}
+	if e.Status == asl.Succeeded {
+		d.Output, d.OutputDetails = &e.Output, &included{true}
+	}
+	if f := e.Failure; f != nil {
+		d.Error, d.Cause = notEmpty(f.Error), notEmpty(f.Cause)
+	}
+	if escaped(e.Input)+escaped(e.Output) > maxEventData {
+		d.Input, d.InputDetails = nil, &included{false}
+		if escaped(e.Output) > maxEventData {
+			d.Output, d.OutputDetails = nil, &included{false}
+		}
+	}
+	s.o.Emit(context.Background(), "aws.states", "Step Functions Execution Status Change", []string{e.Info.ARN}, d)
+}
+
+// escaped is the length of a text inside a JSON string.
+func escaped(text string) int {
+	raw, err := json.Marshal(text)
+	if err != nil {
+		return len(text)
+	}
+	return len(raw)
+}

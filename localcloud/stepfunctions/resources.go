@@ -1,0 +1,251 @@
+package stepfunctions
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/millrace-ml/millrace/localcloud/asl"
+	"github.com/millrace-ml/millrace/localcloud/wire"
+)
+
+// integration is an optimized integration: what Step Functions adds to a plain
+// call of the service.
+type integration struct {
+	service, operation string // for Call
+	token              bool   // .waitForTaskToken is offered
+	// request makes the API's input of the parameters; nil leaves them.
+	request func(c asl.Call, params map[string]any) (map[string]any, error)
+	// result makes the task's result of the API's output; nil adds the SDK's metadata.
+	result func(params, out map[string]any, raw []byte, requestID string) (any, error)
+	// errors name the service's errors: prefix, and the name of the rest.
+	prefix, other, label string
+}
+
+var integrations = map[string]integration{
+	"lambda:invoke": {service: "lambda", operation: "Invoke", token: true, request: invokeRequest, result: invokeResult,
+		prefix: "Lambda", other: "Lambda.AWSLambdaException", label: "AWSLambda"},
+	"events:putEvents": {service: "events", operation: "PutEvents", token: true, request: putEventsRequest, result: putEventsResult,
+		prefix: "EventBridge", other: "EventBridge.AmazonEventBridgeException", label: "AmazonEventBridge"},
+	"sqs:sendMessage": {service: "sqs", operation: "SendMessage", token: true, request: textOf("MessageBody"),
+		prefix: "SQS", other: "SQS.AmazonSQSException", label: "AmazonSQS"},
+	"sns:publish": {service: "sns", operation: "Publish", token: true, request: textOf("Message"),
+		prefix: "SNS", other: "SNS.AmazonSNSException", label: "AmazonSNS"},
+}
+
+func init() {
+	for _, op := range []string{"createTrainingJob", "createProcessingJob", "createTransformJob", "createModel",
+		"createEndpointConfig", "createEndpoint", "updateEndpoint"} {
+		integrations["sagemaker:"+op] = integration{service: "sagemaker", operation: upperFirst(op),
+			prefix: "SageMaker", other: "SageMaker.AmazonSageMakerException", label: "AmazonSageMaker"}
+	}
+}
+
+// sdkServices are the names that aws-sdk: resources give to services.
+var sdkServices = map[string]struct{ service, name string }{
+	"cloudformation": {"cloudformation", "CloudFormation"}, "cloudwatchlogs": {"logs", "CloudWatchLogs"},
+	"eventbridge": {"events", "EventBridge"}, "iam": {"iam", "Iam"}, "lambda": {"lambda", "Lambda"},
+	"sagemaker": {"sagemaker", "SageMaker"}, "sfn": {"states", "Sfn"}, "sns": {"sns", "Sns"}, "sqs": {"sqs", "Sqs"}, "sts": {"sts", "Sts"},
+}
+
+func upperFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// find is the integration that a resource names.
+func find(r asl.Resource) (integration, error) {
+	if name, ok := strings.CutPrefix(r.Service, "aws-sdk:"); ok {
+		svc, known := sdkServices[name]
+		if !known {
+			return integration{}, fmt.Errorf("the local cloud has no aws-sdk integration of %q", name)
+		}
+		return integration{service: svc.service, operation: upperFirst(r.Action), token: true, result: sdkResult(svc.service),
+			prefix: svc.name, other: svc.name + "." + svc.name + "Exception", label: svc.name}, nil
+	}
+	in, ok := integrations[r.Service+":"+r.Action]
+	if !ok {
+		return integration{}, fmt.Errorf("the local cloud does not support the resource %s", r.ARN)
+	}
+	return in, nil
+}
+
+// checkResource says why a Task state's resource is not supported.
+func (s *StepFunctions) checkResource(r asl.Resource) error {
+	if r.Lambda {
+		return nil
+	}
+	in, err := find(r)
+	if err != nil {
+		return err
+	}
+	switch {
+	case strings.HasPrefix(r.Pattern, "sync"):
+		return fmt.Errorf("the local cloud does not support .%s: %s", r.Pattern, r.ARN)
+	case r.WaitsForToken() && !in.token:
+		return fmt.Errorf("%s does not offer .waitForTaskToken: %s", r.Service, r.ARN)
+	case s.o.Serves != nil && !s.o.Serves(in.service, in.operation):
+		return fmt.Errorf("the local cloud has no operation %s of %s: %s", in.operation, in.service, r.ARN)
+	}
+	return nil
+}
+
+// runner makes the calls of Task states as the state machine's role.
+type runner struct{ s *StepFunctions }
+
+func (r runner) Run(ctx context.Context, c asl.Call) (string, error) {
+	ctx = wire.WithCaller(ctx, r.s.caller(c.Execution))
+	if c.Resource.Lambda {
+		return r.function(ctx, c)
+	}
+	in, err := find(c.Resource)
+	if err != nil {
+		return "", &asl.TaskError{Name: "States.Runtime", Cause: err.Error()}
+	}
+	var params map[string]any
+	if err := unmarshal([]byte(c.Parameters), &params); err != nil {
+		return "", &asl.TaskError{Name: "States.Runtime", Cause: "The Parameters of a task must be an object: " + err.Error()}
+	}
+	request := params
+	if in.request != nil {
+		if request, err = in.request(c, params); err != nil {
+			return "", err
+		}
+	}
+	body, err := json.Marshal(request)
+	if err != nil {
+		return "", fmt.Errorf("encode parameters of %s: %w", c.State, err)
+	}
+	raw, err := r.s.o.Call(ctx, in.service, in.operation, body)
+	if err != nil {
+		return "", in.taskError(err)
+	}
+	var out map[string]any
+	if err := unmarshal(raw, &out); err != nil {
+		return "", fmt.Errorf("read answer of %s:%s: %w", in.service, in.operation, err)
+	}
+	var result any
+	if in.result != nil {
+		if result, err = in.result(params, out, raw, r.s.o.NewID()); err != nil {
+			return "", err
+		}
+	} else {
+		result = withMetadata(out, len(raw), "application/x-amz-json-1.1", r.s.o.NewID())
+	}
+	text, err := encode(result)
+	if err != nil {
+		return "", fmt.Errorf("encode result of %s: %w", c.State, err)
+	}
+	return text, nil
+}
+
+// caller is the assumed role of an execution.
+func (s *StepFunctions) caller(i asl.Info) wire.Caller {
+	role := i.RoleARN[strings.LastIndex(i.RoleARN, "/")+1:]
+	return wire.Caller{
+		Account: s.o.Account, RoleARN: i.RoleARN,
+		ARN: "arn:aws:sts::" + s.o.Account + ":assumed-role/" + role + "/" + i.Name,
+	}
+}
+
+// unmarshal keeps the text of numbers.
+func unmarshal(raw []byte, into any) error {
+	d := json.NewDecoder(strings.NewReader(string(raw)))
+	d.UseNumber()
+	return d.Decode(into)
+}
+
+func encode(v any) (string, error) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return strings.TrimSuffix(b.String(), "\n"), err
+}
+
+// taskError names an error of a service as its integration does.
+func (in integration) taskError(err error) error {
+	var e *wire.Error
+	if !errors.As(err, &e) {
+		return &asl.TaskError{Name: in.prefix + ".SdkClientException", Cause: err.Error()}
+	}
+	name := in.other
+	code := e.Code
+	switch code {
+	case "AccessDenied", "AccessDeniedException", "ValidationException", "ValidationError", "ThrottlingException", "InternalFailure", "UnknownOperationException":
+	default:
+		// SQS's query codes have the service in front: AWS.SimpleQueueService.NonExistentQueue.
+		code = code[strings.LastIndex(code, ".")+1:]
+		name = in.prefix + "." + strings.TrimSuffix(code, "Exception") + "Exception"
+	}
+	return &asl.TaskError{Name: name, Cause: fmt.Sprintf("%s (Service: %s; Status Code: %d; Error Code: %s; Request ID: local; Proxy: null)",
+		e.Message, in.label, e.HTTPStatus(), e.Code)}
+}
+
+// withMetadata adds what the optimized integrations add to an API's output.
+func withMetadata(out map[string]any, size int, contentType, requestID string) map[string]any {
+	headers := map[string]string{"Connection": "keep-alive", "Content-Length": fmt.Sprint(size), "Content-Type": contentType, "x-amzn-RequestId": requestID}
+	return addMetadata(out, headers, 200, requestID)
+}
+
+func addMetadata(out map[string]any, headers map[string]string, status int, requestID string) map[string]any {
+	all := make(map[string][]string, len(headers))
+	for k, v := range headers {
+		all[k] = []string{v}
+	}
+	res := make(map[string]any, len(out)+2)
+	for k, v := range out {
+		res[k] = v
+	}
+	res["SdkHttpMetadata"] = map[string]any{"AllHttpHeaders": all, "HttpHeaders": headers, "HttpStatusCode": status}
+	res["SdkResponseMetadata"] = map[string]string{"RequestId": requestID}
+	return res
+}
+
+// sdkResult gives the members the SDK's names; services with lowerCamel
+// members on the wire have them in upper case here.
+func sdkResult(service string) func(params, out map[string]any, raw []byte, requestID string) (any, error) {
+	return func(_, out map[string]any, _ []byte, _ string) (any, error) {
+		if service == "states" || service == "logs" {
+			return recase(out), nil
+		}
+		return out, nil
+	}
+}
+
+func recase(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[upperFirst(k)] = recase(e)
+		}
+		return out
+	case []any:
+		for i := range v {
+			v[i] = recase(v[i])
+		}
+	}
+	return v
+}
+
+// SupportedResources lists the task resources, sorted, for the documentation.
+func SupportedResources() []string {
+	list := []string{"arn:aws:lambda:<region>:<account>:function:<name>"}
+	for name, in := range integrations {
+		list = append(list, "arn:aws:states:::"+name)
+		if in.token {
+			list = append(list, "arn:aws:states:::"+name+".waitForTaskToken")
+		}
+	}
+	for name := range sdkServices {
+		list = append(list, "arn:aws:states:::aws-sdk:"+name+":<action>")
+	}
+	sort.Strings(list)
+	return list
+}
