@@ -3,8 +3,8 @@
 // the mean, plus a weight of its own for being missing.
 //
 // Training gives the same bytes on every run and for any number of threads, on one
-// kind of CPU: gonum's L-BFGS and math.Exp have assembly for some, so other kinds may
-// differ in the last digits.
+// kind of CPU. gonum's L-BFGS and math.Exp have assembly for some, so other kinds may
+// differ; weights are rounded to float32, which nearly always hides it.
 package linear
 
 import (
@@ -245,7 +245,7 @@ func (f *fit) model(x gbdt.Matrix, w []float64) *Model {
 		}
 	}
 	for j, c := range f.d.columns {
-		raw := float64(w[j]*f.yScale) / c.scale
+		raw := short(float64(w[j]*f.yScale) / c.scale)
 		intercept -= float64(raw * c.mean)
 		if c.indicator {
 			m.Features[c.feature].Missing = raw
@@ -255,8 +255,11 @@ func (f *fit) model(x gbdt.Matrix, w []float64) *Model {
 		}
 	}
 	for i := range m.Features { // all that a missing value adds: its weight, and the mean's
-		m.Features[i].Missing += float64(m.Features[i].Weight * float64(float32(f.d.means[i])))
+		m.Features[i].Missing = short(m.Features[i].Missing + float64(m.Features[i].Weight*float64(float32(f.d.means[i]))))
 	}
-	m.Intercept = intercept
+	m.Intercept = short(intercept)
 	return m
 }
+
+// short drops the digits in which CPU kinds differ, nearly always.
+func short(v float64) float64 { return float64(float32(v)) }
