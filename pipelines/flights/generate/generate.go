@@ -26,8 +26,8 @@ var hubs = []string{"ATL", "DFW", "EWR", "LAX", "ORD"}
 
 var months = []string{"2001-01", "2001-02", "2001-03", "2001-04", "2001-05", "2001-06"}
 
-// end is a moment after the last departure. Five flights left at midnight of 30
-// June, "2400" in the original reports; they belong to June.
+// end is the last departure in the source, which covers January to June: the five
+// flights of that moment are kept with June.
 var end = time.Date(2001, time.July, 1, 0, 0, 0, 0, time.UTC)
 
 // flight is a row of the source. The times are local to the origin, without a zone.
