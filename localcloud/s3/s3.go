@@ -60,6 +60,9 @@ func New(o Options) (_ *S3, err error) {
 		o.NewID = randomID
 	}
 	s := &S3{options: o, log: o.Log, served: make(chan error, 1)}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create S3 folder: %w", err)
+	}
 	index, err := openIndex(filepath.Join(o.Dir, "index.db"), o.NoSync)
 	if err != nil {
 		return nil, err

@@ -57,8 +57,20 @@ func (s *Service) serveQuery(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b.Bytes())
 }
 
+// queryCodes are the names that the query protocol has for errors of the front.
+var queryCodes = map[string]string{
+	"AccessDeniedException":               "AccessDenied",
+	"MissingAuthenticationTokenException": "MissingAuthenticationToken",
+	"UnrecognizedClientException":         "InvalidClientTokenId",
+	"InvalidSignatureException":           "SignatureDoesNotMatch",
+	"IncompleteSignatureException":        "IncompleteSignature",
+}
+
 func (s *Service) writeQueryError(w http.ResponseWriter, r *http.Request, err error) {
 	e := AsError(err)
+	if code, ok := queryCodes[e.Code]; ok {
+		e = &Error{Code: code, Message: e.Message, Status: http.StatusForbidden}
+	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `<ErrorResponse xmlns="%s"><Error><Type>Sender</Type><Code>%s</Code><Message>`, s.Namespace, e.Code)
 	_ = xml.EscapeText(&b, []byte(e.Message))

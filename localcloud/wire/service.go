@@ -176,6 +176,15 @@ func (s *Service) serveJSON(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(out)
 }
 
+// WriteError answers an error in the service's protocol.
+func (s *Service) WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	if s.Protocol == Query {
+		s.writeQueryError(w, r, err)
+		return
+	}
+	WriteJSONError(w, err)
+}
+
 // ReadBody reads a bounded request body.
 func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))

@@ -1,0 +1,83 @@
+package localcloud
+
+import (
+	"context"
+	"path/filepath"
+
+	"github.com/millrace-ml/millrace/localcloud/eventbridge"
+	"github.com/millrace-ml/millrace/localcloud/eventbridge/policy"
+	"github.com/millrace-ml/millrace/localcloud/iam"
+	"github.com/millrace-ml/millrace/localcloud/s3"
+	"github.com/millrace-ml/millrace/localcloud/sqs"
+	"github.com/millrace-ml/millrace/localcloud/stepfunctions"
+)
+
+// openServices opens every service and tells each of what it needs. What is
+// opened later is closed earlier: those that deliver and start things stop
+// before those that keep things.
+func (c *Cloud) openServices() error {
+	for _, open := range []func() error{c.openIAM, c.openS3, c.openSQS, c.openStepFunctions, c.openEventBridge} {
+		if err := open(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cloud) openIAM() (err error) {
+	c.iam, err = iam.New(iam.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "iam")})
+	if err != nil {
+		return err
+	}
+	c.add(c.iam.Wire())
+	c.add(c.iam.STS())
+	c.onClose("iam", c.iam.Close)
+	return nil
+}
+
+func (c *Cloud) openS3() (err error) {
+	c.s3, err = s3.New(s3.Options{Dir: filepath.Join(c.dir, "s3"), NoSync: c.o.Ephemeral, Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock,
+		Log: c.log.With("service", "s3"), SecretFor: c.iam.SecretFor, Evaluate: c.iam.Evaluate, Emit: c.Emit})
+	if err != nil {
+		return err
+	}
+	c.add(c.s3.Wire())
+	c.onClose("s3", c.s3.Close)
+	return nil
+}
+
+func (c *Cloud) openSQS() error {
+	s, err := sqs.New(sqs.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "sqs"),
+		Authorize: c.iam.Authorize, Endpoint: c.Endpoint, PolicyAllows: policy.Allows})
+	if err != nil {
+		return err
+	}
+	c.add(s.Wire())
+	c.onClose("sqs", s.Close)
+	return nil
+}
+
+func (c *Cloud) openStepFunctions() error {
+	s, err := stepfunctions.New(stepfunctions.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "states"),
+		Authorize: c.iam.Authorize, Call: c.Call, Emit: c.Emit, Serves: c.Serves})
+	if err != nil {
+		return err
+	}
+	c.add(s.Wire())
+	c.onClose("states", s.Close)
+	c.onStart(s.Start)
+	return nil
+}
+
+func (c *Cloud) openEventBridge() error {
+	s, err := eventbridge.New(eventbridge.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "events"),
+		Authorize: c.iam.Authorize, Call: c.Call})
+	if err != nil {
+		return err
+	}
+	c.add(s.Wire())
+	c.emit = s.Emit
+	c.onClose("events", s.Close)
+	c.onStart(func(context.Context) error { s.Start(); return nil })
+	return nil
+}
