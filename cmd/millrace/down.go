@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+)
+
+// downWait is how long stopping may take.
+const downWait = 15 * time.Second
+
+func runDown(ctx context.Context, c *cli, args []string) error {
+	fs_ := c.flags("down", "", "Stops the local cloud that runs in this folder. Its state is kept.")
+	if _, err := parse(fs_, args); err != nil {
+		return err
+	}
+	r, err := readRunning()
+	if errors.Is(err, fs.ErrNotExist) {
+		return c.print(map[string]any{"stopped": false}, func(writer) { c.say("no local cloud runs in this folder") })
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", runningFile(), err)
+	}
+	// The process of that number may be another one by now: only a cloud that
+	// answers is told to stop.
+	if healthy(ctx, r.Endpoint) {
+		if err := syscall.Kill(r.PID, syscall.SIGTERM); err != nil {
+			return fmt.Errorf("stop local cloud (process %d): %w", r.PID, err)
+		}
+		if err := awaitDown(ctx, r); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(runningFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", runningFile(), err)
+	}
+	return c.print(map[string]any{"stopped": true}, func(writer) { c.say("stopped the local cloud at %s", r.Endpoint) })
+}
+
+func awaitDown(ctx context.Context, r running) error {
+	ctx, cancel := context.WithTimeout(ctx, downWait)
+	defer cancel()
+	for healthy(ctx, r.Endpoint) {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("stop local cloud: process %d still serves %s after %s", r.PID, r.Endpoint, downWait)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return nil
+}

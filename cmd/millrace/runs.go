@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/millrace-ml/millrace/shared/ledger"
+)
+
+// runLine is a run in the list.
+type runLine struct {
+	Run     string                `json:"run"`
+	Kind    string                `json:"kind"`
+	Status  types.ExecutionStatus `json:"status"`
+	Error   string                `json:"error,omitempty"`
+	Why     string                `json:"why"`
+	Started time.Time             `json:"started"`
+	Seconds float64               `json:"seconds"`
+}
+
+func runRuns(ctx context.Context, c *cli, args []string) error {
+	fs := c.flags("runs", "[PIPELINE]", "Lists runs, newest first: what they did, and why.")
+	max := fs.Int("n", 20, "at most so many")
+	rest, err := parse(fs, args)
+	if err != nil {
+		return err
+	}
+	s, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	lines, err := s.runs(ctx, rest, *max)
+	if err != nil {
+		return err
+	}
+	return c.print(lines, func(w io.Writer) {
+		if len(lines) == 0 {
+			c.say("there is no run yet (hint: millrace upload %s FILE)", s.pipelines[0])
+			return
+		}
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "RUN\tKIND\tSTATUS\tTOOK\tWHY")
+		for _, l := range lines {
+			why := l.Why
+			if l.Error != "" {
+				why = l.Error
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", l.Run, l.Kind, l.Status, short(time.Duration(l.Seconds*float64(time.Second))), why)
+		}
+		t.Flush()
+	})
+}
+
+func (s *session) runs(ctx context.Context, pipelines []string, max int) ([]runLine, error) {
+	lines := []runLine{}
+	in := &sfn.ListExecutionsInput{StateMachineArn: &s.stateMachine, MaxResults: 100}
+	for {
+		out, err := s.sfn.ListExecutions(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("list executions: %w", err)
+		}
+		for _, e := range out.Executions {
+			if len(lines) == max {
+				return lines, nil
+			}
+			pipeline, run, ok := ledger.ParseExecutionName(aws.ToString(e.Name))
+			if !ok || len(pipelines) > 0 && pipelines[0] != pipeline {
+				continue
+			}
+			l, err := s.runLine(ctx, pipeline, run, e)
+			if err != nil {
+				return nil, err
+			}
+			lines = append(lines, l)
+		}
+		if in.NextToken = out.NextToken; in.NextToken == nil {
+			return lines, nil
+		}
+	}
+}
+
+func (s *session) runLine(ctx context.Context, pipeline string, run int, e types.ExecutionListItem) (runLine, error) {
+	l := runLine{Run: fmt.Sprintf("%s/%d", pipeline, run), Status: e.Status, Started: aws.ToTime(e.StartDate)}
+	stop := time.Now()
+	if e.StopDate != nil {
+		stop = *e.StopDate
+	}
+	l.Seconds = stop.Sub(l.Started).Seconds()
+	m, found, err := s.ledger.Run(ctx, pipeline, run)
+	if err != nil {
+		return l, err
+	}
+	if l.Kind, l.Why = m.Kind, m.Why; !found {
+		l.Kind, l.Why = "-", "waits for more uploads"
+	}
+	end, _, err := s.ledger.Ended(ctx, pipeline, run)
+	l.Error = end.Error
+	return l, err
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+
+	"github.com/millrace-ml/millrace/shared/ledger"
+	"github.com/millrace-ml/millrace/shared/registry"
+)
+
+// Where the local cloud keeps its state, and who it says it is.
+const (
+	stateFolder  = ".millrace"
+	localRegion  = "us-east-1"
+	localAccount = "000000000000"
+	localKey     = "test"
+	stackName    = "Millrace"
+)
+
+// running says where the local cloud of a state folder is to be found.
+type running struct {
+	Endpoint string `json:"endpoint"`
+	PID      int    `json:"pid"`
+	Dir      string `json:"dir"`
+}
+
+func runningFile() string { return filepath.Join(stateFolder, "cloud.json") }
+
+// findRunning finds the local cloud that runs in this folder; ok is false when
+// none answers.
+func findRunning(ctx context.Context) (r running, ok bool) {
+	raw, err := os.ReadFile(runningFile())
+	if err != nil || json.Unmarshal(raw, &r) != nil {
+		return r, false
+	}
+	return r, healthy(ctx, r.Endpoint)
+}
+
+func healthy(ctx context.Context, endpoint string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/_millrace/health", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// awsConfig is the AWS configuration that a command works with.
+func (c *cli) awsConfig(ctx context.Context) (aws.Config, error) {
+	endpoint := c.endpoint
+	if endpoint == "" && os.Getenv("AWS_ENDPOINT_URL") == "" && os.Getenv("AWS_PROFILE") == "" && os.Getenv("AWS_ACCESS_KEY_ID") == "" {
+		if r, ok := findRunning(ctx); ok {
+			endpoint = r.Endpoint
+			if !c.json {
+				c.say("local cloud at %s", endpoint)
+			}
+		}
+	}
+	if endpoint == "" {
+		cfg, err := config.LoadDefaultConfig(ctx)
+		if err != nil {
+			return cfg, fmt.Errorf("load AWS configuration: %w", err)
+		}
+		if cfg.Region == "" {
+			return cfg, errors.New("no AWS region is configured, and no local cloud runs in this folder (hint: `millrace up`, or set AWS_REGION)")
+		}
+		return cfg, nil
+	}
+	return localConfig(ctx, endpoint)
+}
+
+// localConfig is the configuration for an endpoint: credentials and region of the
+// environment if there are any, else the local cloud's own.
+func localConfig(ctx context.Context, endpoint string) (aws.Config, error) {
+	opts := []func(*config.LoadOptions) error{config.WithBaseEndpoint(endpoint)}
+	if os.Getenv("AWS_ACCESS_KEY_ID") == "" && os.Getenv("AWS_PROFILE") == "" {
+		opts = append(opts, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(localKey, localKey, "")))
+	}
+	if os.Getenv("AWS_REGION") == "" && os.Getenv("AWS_DEFAULT_REGION") == "" {
+		opts = append(opts, config.WithRegion(localRegion))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, opts...)
+	if err != nil {
+		return cfg, fmt.Errorf("load AWS configuration: %w", err)
+	}
+	return cfg, nil
+}
+
+// session is a deployed Millrace and the clients to it.
+type session struct {
+	cfg          aws.Config
+	s3           *s3.Client
+	sfn          *sfn.Client
+	sagemaker    *sagemaker.Client
+	logs         *cloudwatchlogs.Client
+	ledger       *ledger.Ledger
+	registry     *registry.Registry
+	dataBucket   string
+	stateMachine string // ARN
+	pipelines    []string
+}
+
+// open finds the deployed stack.
+func (c *cli) open(ctx context.Context) (*session, error) {
+	cfg, err := c.awsConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newSession(ctx, cfg)
+}
+
+func newSession(ctx context.Context, cfg aws.Config) (*session, error) {
+	out, err := cloudformation.NewFromConfig(cfg).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: aws.String(stackName)})
+	if err != nil {
+		return nil, fmt.Errorf("find stack %s: %w (hint: `millrace up` deploys it on this machine, `cdk deploy` into an account)", stackName, err)
+	}
+	values := map[string]string{}
+	for _, o := range out.Stacks[0].Outputs {
+		values[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
+	}
+	for _, need := range []string{"DataBucket", "LedgerBucket", "StateMachine", "Pipelines"} {
+		if values[need] == "" {
+			return nil, fmt.Errorf("find stack %s: it is %s and has no output %s yet", stackName, out.Stacks[0].StackStatus, need)
+		}
+	}
+	s := &session{cfg: cfg, s3: s3.NewFromConfig(cfg), sfn: sfn.NewFromConfig(cfg), sagemaker: sagemaker.NewFromConfig(cfg), logs: cloudwatchlogs.NewFromConfig(cfg),
+		dataBucket: values["DataBucket"], stateMachine: values["StateMachine"]}
+	s.ledger = ledger.New(s.s3, values["LedgerBucket"])
+	s.registry = registry.New(s.sagemaker)
+	if err := json.Unmarshal([]byte(values["Pipelines"]), &s.pipelines); err != nil {
+		return nil, fmt.Errorf("read output Pipelines of stack %s: %w", stackName, err)
+	}
+	return s, nil
+}
+
+// executionARN is the ARN of a run's execution.
+func (s *session) executionARN(pipeline string, run int) string {
+	return executionARN(s.stateMachine, ledger.ExecutionName(pipeline, run))
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/millrace-ml/millrace/shared/definition"
+)
+
+// checked is the verdict on one definition.
+type checked struct {
+	File     string               `json:"file"`
+	OK       bool                 `json:"ok"`
+	Problems []definition.Problem `json:"problems"`
+}
+
+func runValidate(_ context.Context, c *cli, args []string) error {
+	fs := c.flags("validate", "[DIR|FILE]…", "Checks pipeline definitions (default: all below pipelines/). Every problem is told, with line and column.")
+	rest, err := parse(fs, args)
+	if err != nil {
+		return err
+	}
+	files, err := definitionFiles(rest)
+	if err != nil {
+		return err
+	}
+	var all []checked
+	bad := 0
+	for _, file := range files {
+		v, err := check(file)
+		if err != nil {
+			return err
+		}
+		if !v.OK {
+			bad++
+		}
+		all = append(all, v)
+	}
+	err = c.print(all, func(w io.Writer) {
+		for _, v := range all {
+			if v.OK {
+				fmt.Fprintf(w, "%s: ok\n", v.File)
+				continue
+			}
+			fmt.Fprintln(w, &definition.Problems{File: v.File, List: v.Problems})
+		}
+	})
+	if err == nil && bad > 0 {
+		return &findingError{}
+	}
+	return err
+}
+
+func check(file string) (checked, error) {
+	src, err := os.ReadFile(file)
+	if err != nil {
+		return checked{}, fmt.Errorf("read definition: %w", err)
+	}
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return checked{}, fmt.Errorf("find definition: %w", err)
+	}
+	v := checked{File: file, Problems: []definition.Problem{}}
+	_, err = definition.Parse(filepath.Base(filepath.Dir(abs)), src)
+	var problems *definition.Problems
+	switch {
+	case err == nil:
+		v.OK = true
+	case errors.As(err, &problems):
+		v.Problems = problems.List
+	default:
+		return v, err
+	}
+	return v, nil
+}
+
+// definitionFiles finds the definitions that the arguments mean.
+func definitionFiles(args []string) ([]string, error) {
+	if len(args) == 0 {
+		files, err := filepath.Glob(filepath.Join("pipelines", "*", "pipeline.yaml"))
+		if err != nil || len(files) == 0 {
+			return nil, errors.New("there is no pipelines/*/pipeline.yaml here (hint: name a folder or a file)")
+		}
+		return files, nil
+	}
+	var files []string
+	for _, arg := range args {
+		info, err := os.Stat(arg)
+		if err != nil {
+			return nil, fmt.Errorf("find definition: %w", err)
+		}
+		if info.IsDir() {
+			arg = filepath.Join(arg, "pipeline.yaml")
+		}
+		files = append(files, arg)
+	}
+	return files, nil
+}
