@@ -1,0 +1,141 @@
+package asl_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace-ml/millrace/localcloud/asl"
+)
+
+func TestParallel(t *testing.T) {
+	definition := `{"StartAt":"P","States":{"P":{"Type":"Parallel","Parameters":{"x.$":"$.n"},"ResultSelector":{"both.$":"$"},"ResultPath":"$.r","End":true,"Branches":[
+		{"StartAt":"A","States":{"A":{"Type":"Wait","Seconds":5,"Next":"A2"},"A2":{"Type":"Pass","End":true}}},
+		{"StartAt":"B","States":{"B":{"Type":"Pass","Result":"b","End":true}}}]}}}`
+	for _, reload := range []bool{false, true} {
+		d := drive(t, definition, `{"n":7}`, reload, noTask)
+		if !same(d.output, `{"n":7,"r":{"both":[{"x":7},"b"]}}`) || d.took != 5*time.Second {
+			t.Errorf("reload %t: %s %s %s after %v", reload, d.output, d.err, d.cause, d.took)
+		}
+		want := "ExecutionStarted ParallelStateEntered ParallelStateStarted WaitStateEntered PassStateEntered PassStateExited WaitStateExited PassStateEntered PassStateExited ParallelStateSucceeded ParallelStateExited ExecutionSucceeded"
+		if got := types(d.events); got != want {
+			t.Errorf("history %s, want %s", got, want)
+		}
+		if last := d.events[10]; last.Previous != 9 {
+			t.Errorf("the exit follows %d, want 9: what ended last in a branch", last.Previous)
+		}
+	}
+}
+
+func TestParallelFailure(t *testing.T) {
+	definition := `{"StartAt":"P","States":{"P":{"Type":"Parallel","Catch":[{"ErrorEquals":["Boom"],"Next":"Caught"}],"End":true,"Branches":[
+		{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"` + taskARN + `","End":true}}},
+		{"StartAt":"B","States":{"B":{"Type":"Wait","Seconds":1,"Next":"B2"},"B2":{"Type":"Fail","Error":"Boom"}}}]},"Caught":{"Type":"Pass","End":true}}}`
+	d := drive(t, definition, `{}`, false, func(int, asl.Call) outcome { return outcome{silent: true} })
+	if !same(d.output, `{"Error":"Boom"}`) || d.took != time.Second {
+		t.Errorf("%s %s after %v", d.output, d.err, d.took)
+	}
+}
+
+const double = `{"StartAt":"M","States":{"M":{"Type":"Map","ItemsPath":"$.items","MaxConcurrency":%d,"End":true,
+	"ItemSelector":{"v.$":"$$.Map.Item.Value","i.$":"$$.Map.Item.Index","n.$":"$.n"},
+	"ItemProcessor":{"ProcessorConfig":{"Mode":"INLINE"},"StartAt":"T","States":{"T":{"Type":"Task","Resource":"` + taskARN + `","End":true}}}}}}`
+
+func TestMap(t *testing.T) {
+	for _, at := range []int{0, 1, 2} {
+		d := drive(t, fmt.Sprintf(double, at), `{"items":["a","b","c"],"n":1.0}`, false, func(_ int, c asl.Call) outcome { return outcome{result: c.Parameters} })
+		want := `[{"v":"a","i":0,"n":1},{"v":"b","i":1,"n":1},{"v":"c","i":2,"n":1}]`
+		if !same(d.output, want) || !strings.Contains(d.output, `"n":1.0`) {
+			t.Errorf("%d at once: %s %s %s", at, d.output, d.err, d.cause)
+		}
+	}
+	d := drive(t, fmt.Sprintf(double, 0), `{"items":[],"n":1}`, false, noTask)
+	if want := "ExecutionStarted MapStateEntered MapStateStarted MapStateSucceeded MapStateExited ExecutionSucceeded"; d.output != "[]" || types(d.events) != want {
+		t.Errorf("no items: %s, %s", d.output, types(d.events))
+	}
+	d = drive(t, fmt.Sprintf(double, 0), `{"items":5,"n":1}`, false, noTask)
+	if d.err != "States.Runtime" || !strings.Contains(d.cause, "must point to array") {
+		t.Errorf("no array: %s %s", d.err, d.cause)
+	}
+	d = drive(t, fmt.Sprintf(double, 1), `{"items":["a","b"],"n":1}`, false, func(n int, _ asl.Call) outcome {
+		if n == 2 {
+			return outcome{fail: asl.Failure{Error: "Boom"}}
+		}
+		return outcome{result: "1"}
+	})
+	if !strings.HasSuffix(types(d.events), "LambdaFunctionFailed MapIterationFailed MapStateFailed ExecutionFailed") || d.err != "Boom" {
+		t.Errorf("an iteration fails: %s, %s", d.err, types(d.events))
+	}
+}
+
+// At most 40 iterations run at once, whatever MaxConcurrency says.
+func TestMapAtMostFortyAtOnce(t *testing.T) {
+	m, err := asl.Parse(fmt.Appendf(nil, double, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := asl.NewExecution(m, info(), `{"n":1,"items":[`+strings.Repeat("0,", 99)+`0]}`, sources())
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.Begin(start)
+	if n := len(x.Take().Calls); n != 40 {
+		t.Errorf("%d calls at once, want 40", n)
+	}
+}
+
+func TestVariables(t *testing.T) {
+	definition := `{"StartAt":"A","States":{
+		"A":{"Type":"Pass","Result":{"v":1.50},"Assign":{"x.$":"$.v","y":"c"},"Next":"P"},
+		"P":{"Type":"Parallel","Next":"B","Branches":[{"StartAt":"In","States":{"In":{"Type":"Pass","Assign":{"inner.$":"$x"},"Parameters":{"x.$":"$x"},"End":true}}}]},
+		"B":{"Type":"Pass","Parameters":{"x.$":"$x","f.$":"States.Format('{}{}', $y, $x)"},"End":true}}}`
+	d := drive(t, definition, `{}`, false, noTask)
+	if d.output != `{"f":"c1.50","x":1.50}` {
+		t.Errorf("%s %s %s", d.output, d.err, d.cause)
+	}
+	if got := d.events[2].Assigned; got["x"] != "1.50" || got["y"] != `"c"` {
+		t.Errorf("assigned %v", got)
+	}
+	d = drive(t, `{"StartAt":"A","States":{"A":{"Type":"Pass","Parameters":{"x.$":"$x"},"End":true}}}`, `{}`, false, noTask)
+	if d.err != "States.Runtime" {
+		t.Errorf("an undefined variable: %s %s", d.err, d.cause)
+	}
+}
+
+func TestExecutionTimeout(t *testing.T) {
+	d := drive(t, `{"TimeoutSeconds":10,"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":60,"End":true}}}`, `{}`, true, noTask)
+	if d.status != asl.TimedOut || d.took != 10*time.Second || types(d.events) != "ExecutionStarted WaitStateEntered ExecutionTimedOut" {
+		t.Errorf("%s after %v: %s", d.status, d.took, types(d.events))
+	}
+}
+
+func TestHistoryLimit(t *testing.T) {
+	d := drive(t, `{"StartAt":"A","States":{"A":{"Type":"Pass","Next":"B"},"B":{"Type":"Choice","Choices":[{"Variable":"$.go","IsPresent":true,"Next":"A"}],"Default":"C"},"C":{"Type":"Succeed"}}}`,
+		`{"go":1}`, false, noTask)
+	if len(d.events) != asl.MaxEvents || d.err != "States.Runtime" || d.events[asl.MaxEvents-1].Type != "ExecutionFailed" || !strings.Contains(d.cause, "25000") {
+		t.Errorf("%d events, %s %s", len(d.events), d.err, d.cause)
+	}
+}
+
+func TestAbortEndsAllTasks(t *testing.T) {
+	m, err := asl.Parse(fmt.Appendf(nil, double, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := asl.NewExecution(m, info(), `{"n":1,"items":[1,2]}`, sources())
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.Begin(start)
+	calls := x.Take().Calls
+	x.Abort(start, "Stopped", "by hand")
+	p := x.Take()
+	if x.Status() != asl.Aborted || len(p.Drop) != len(calls) || p.Events[len(p.Events)-1].Type != "ExecutionAborted" {
+		t.Errorf("%s, dropped %v", x.Status(), p.Drop)
+	}
+	if err := x.Succeed(start, calls[0].ID, `1`); !errors.Is(err, asl.ErrNoSuchTask) {
+		t.Errorf("a late result: %v", err)
+	}
+}
