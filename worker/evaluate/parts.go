@@ -93,7 +93,11 @@ func (j *judging) slice(ctx context.Context, s *Slice, rows []int32, z float64) 
 		if j.out.Threshold != nil {
 			threshold = float64(j.out.Threshold.Value)
 		}
-		return metrics.Judge(sample, own, threshold, j.value)
+		judged, err := metrics.Judge(sample, own, threshold, j.value)
+		if err == nil {
+			judged.Only(j.out.Metric)
+		}
+		return judged, err
 	}
 	m, err := judge(j.scores)
 	if err != nil {

@@ -111,6 +111,8 @@ type Judged struct {
 	perBlock []float64 // sums of each block
 	ranked   []uint32  // by falling score: block<<2 | positive<<1 | last of equal scores
 	centre   float64   // subtracted from labels, so that r2 does not lose digits
+	only     string    // the one metric to compute; "": all
+	pairs    []float64 // by block of the positive and block of the negative: pairs ranked rightly; nil: too many
 }
 
 // Judge prepares scores (probabilities or values) of the sample's rows. From
@@ -233,8 +235,70 @@ func (j *Judged) Compute(weights []float64) []float64 {
 	if !j.sample.Binary {
 		return valueMetrics(&total)
 	}
-	auc, ap := j.areas(weights)
+	auc, ap := math.NaN(), math.NaN()
+	switch {
+	case j.pairs != nil && (j.only == "auc"):
+		auc = j.areaOfPairs(weights, &total)
+	case j.only == "" || j.only == "auc" || j.only == "pr_auc":
+		auc, ap = j.areas(weights)
+	}
 	return append([]float64{auc, ap}, j.countMetrics(&total)...)
+}
+
+// manyPairs is from how many blocks on counting pairs by blocks does not pay.
+const manyPairs = 100
+
+// Only leaves out of Compute what takes time and is not the metric of that name;
+// what is left out is NaN.
+func (j *Judged) Only(metric string) {
+	j.only = metric
+	n := j.sample.Blocks
+	if metric != "auc" || !j.sample.Binary || n > manyPairs {
+		return
+	}
+	j.pairs = make([]float64, n*n)
+	above, equal := make([]float64, n), make([]float64, n) // positives of each block
+	from := 0
+	for i, r := range j.ranked {
+		if r&2 != 0 {
+			equal[r>>2]++
+		}
+		if r&1 == 0 {
+			continue
+		}
+		for _, tied := range j.ranked[from : i+1] {
+			if tied&2 == 0 {
+				for a := range above {
+					j.pairs[a*n+int(tied>>2)] += above[a] + equal[a]/2
+				}
+			}
+		}
+		for a, e := range equal {
+			above[a] += e
+		}
+		clear(equal)
+		from = i + 1
+	}
+}
+
+// areaOfPairs is the area under the ROC curve as the share of pairs of a
+// positive and a negative that are ranked rightly.
+func (j *Judged) areaOfPairs(weights []float64, t *[sums]float64) float64 {
+	n, right := j.sample.Blocks, 0.0
+	for a := range n {
+		row := 0.0
+		for b, pairs := range j.pairs[a*n : (a+1)*n] {
+			if weights != nil {
+				pairs *= weights[b]
+			}
+			row += pairs
+		}
+		if weights != nil {
+			row *= weights[a]
+		}
+		right += row
+	}
+	return ratio(right, t[sumY]*(t[sumN]-t[sumY]))
 }
 
 func valueMetrics(t *[sums]float64) []float64 {
@@ -284,18 +348,16 @@ func (j *Judged) areas(weights []float64) (auc, ap float64) {
 		if weights != nil {
 			w = weights[r>>2]
 		}
-		if r&2 != 0 {
-			pos += w
-		} else {
-			neg += w
-		}
+		positive := w * float64(r>>1&1) // no branch: labels are as good as random here
+		pos += positive
+		neg += w - positive
 		if r&1 == 0 {
 			continue
 		}
 		area += neg * (positives + pos/2)
 		positives, negatives = positives+pos, negatives+neg
 		if pos > 0 {
-			precision += pos * positives / (positives + negatives)
+			precision += pos * (positives / (positives + negatives))
 		}
 		pos, neg = 0, 0
 	}
