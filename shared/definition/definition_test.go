@@ -182,6 +182,7 @@ func TestProblems(t *testing.T) {
 		"hyperparameter name":  {"features:", "train: {hyperparameters: {'a b': 1}}\nfeatures:", []string{`"a b" is not a hyperparameter's name`}},
 		"no metric":            {"metric: auc", "at_least: 0.5", []string{`evaluate: metric is missing`}},
 		"no evaluate":          {"evaluate: {metric: auc}\n", "", []string{`evaluate is missing`}},
+		"metric of numbers":    {"label: late}\nfeatures:\n  - name: distance\nevaluate: {metric: auc", "label: {name: late, expr: delay > 15}}\nfeatures:\n  - name: distance\nevaluate: {metric: mae", []string{`5:20: evaluate.metric: mae is of numbers, and the label is a yes or no`}},
 		"metric":               {"metric: auc", "metric: acc", []string{`"acc" is not auc, accuracy, r2, logloss, brier, rmse or mae (hint: did you mean auc?)`}},
 		"wrong direction":      {"metric: auc", "metric: auc, at_most: 0.7", []string{`evaluate.at_most: more auc is better, so a most is no bar (hint: write at_least)`}},
 		"wrong direction less": {"metric: auc", "metric: rmse, at_least: 0.7", []string{`evaluate.at_least: less rmse is better`}},

@@ -329,6 +329,9 @@ func (r *reader) evaluate(v value, data Data) Evaluate {
 	if v.given() {
 		metric := f.require("metric", "auc for a yes or no, rmse for a number")
 		e.Metric = metric.choice("", append(slices.Clone(moreIsBetter), lessIsBetter...)...)
+		if slices.Contains(ofRegression, e.Metric) && features.TypeOf(data.Label.Expr, nil) == features.Boolean {
+			r.problem(metric.at, "auc, logloss, accuracy or brier", "%s is of numbers, and the label is a yes or no", e.Metric)
+		}
 	}
 	if least := f.get("at_least"); least.given() {
 		n := least.number(0, -unbounded, unbounded)

@@ -275,6 +275,18 @@ func TestCheckTakesUndeclaredColumnsOnTrust(t *testing.T) {
 	if _, problems := features.Compile(defs, declared, features.Roles{}); len(problems) == 0 {
 		t.Error("Compile took a column without a type")
 	}
+	for expr, want := range map[string][]string{
+		"lower(b) == a ? b : c": {"b", "a", "c"}, "horu(x) + y": {"x", "y"}, `column("Arr Gate")`: {"Arr Gate"}, "x +": nil, "1": nil,
+	} {
+		if got := features.Reads(expr); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s reads %v, want %v", expr, got, want)
+		}
+	}
+	for expr, want := range map[string]features.Type{"x > 1": features.Boolean, "at": features.Time, "x": features.Unknown, "at > 1": features.Unknown, "lower(x)": features.Text} {
+		if got := features.TypeOf(expr, declared); got != want {
+			t.Errorf("%s is %s, want %s", expr, got, want)
+		}
+	}
 	columns, problems := features.CheckExpression("delay > 15", nil)
 	if len(problems) > 0 || !reflect.DeepEqual(columns, []string{"delay"}) {
 		t.Errorf("got %v %v", columns, problems)

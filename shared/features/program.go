@@ -25,6 +25,24 @@ func CheckExpression(expr string, types map[string]Type) (columns []string, prob
 	return columns, problems
 }
 
+// Reads gives the columns that an expression reads, in the order of their first
+// appearance, by its syntax alone: types do not matter. Nil when it cannot be parsed.
+func Reads(expr string) []string {
+	c := newCompiler(nil, true)
+	c.expression(expr)
+	return c.columns
+}
+
+// TypeOf gives the type of an expression's result, Unknown when the declared types
+// do not tell or something is wrong with it.
+func TypeOf(expr string, types map[string]Type) Type {
+	n, ok := newCompiler(types, true).expression(expr)
+	if !ok {
+		return Unknown
+	}
+	return n.typ
+}
+
 // Expression is one compiled expression with a number or boolean as its result.
 type Expression struct {
 	columns []string
@@ -107,8 +125,7 @@ func compileAll(defs []Feature, types map[string]Type, roles Roles, lenient bool
 	}
 	fromLabel := map[string]bool{}
 	if roles.Label.Expr != "" {
-		columns, _ := CheckExpression(roles.Label.Expr, nil)
-		for _, name := range columns {
+		for _, name := range Reads(roles.Label.Expr) {
 			fromLabel[name] = true
 		}
 	}
