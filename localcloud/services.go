@@ -7,7 +7,9 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/eventbridge"
 	"github.com/millrace-ml/millrace/localcloud/eventbridge/policy"
 	"github.com/millrace-ml/millrace/localcloud/iam"
+	"github.com/millrace-ml/millrace/localcloud/lambda"
 	"github.com/millrace-ml/millrace/localcloud/s3"
+	"github.com/millrace-ml/millrace/localcloud/sagemaker"
 	"github.com/millrace-ml/millrace/localcloud/sqs"
 	"github.com/millrace-ml/millrace/localcloud/stepfunctions"
 )
@@ -16,7 +18,7 @@ import (
 // opened later is closed earlier: those that deliver and start things stop
 // before those that keep things.
 func (c *Cloud) openServices() error {
-	for _, open := range []func() error{c.openIAM, c.openS3, c.openSQS, c.openStepFunctions, c.openEventBridge} {
+	for _, open := range []func() error{c.openIAM, c.openS3, c.openSQS, c.openLambda, c.openSageMaker, c.openStepFunctions, c.openEventBridge} {
 		if err := open(); err != nil {
 			return err
 		}
@@ -54,6 +56,37 @@ func (c *Cloud) openSQS() error {
 	}
 	c.add(s.Wire())
 	c.onClose("sqs", s.Close)
+	return nil
+}
+
+// assume gives a service of AWS the credentials of the roles that trust it.
+func (c *Cloud) assume(service string) func(roleARN, session string) (accessKey, secretKey, token string, err error) {
+	return func(roleARN, session string) (string, string, string, error) {
+		return c.iam.AssumeRoleAs(service, roleARN, session)
+	}
+}
+
+func (c *Cloud) openLambda() error {
+	s, err := lambda.New(lambda.Options{Dir: filepath.Join(c.dir, "lambda"), Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "lambda"),
+		Authorize: c.iam.Authorize, Call: c.Call, Objects: c.s3, AssumeRole: c.assume("lambda.amazonaws.com"), LogWriter: c.logWriter, Endpoint: c.Endpoint})
+	if err != nil {
+		return err
+	}
+	c.add(s.Wire())
+	c.onClose("lambda", s.Close)
+	c.onStart(s.Resume)
+	return nil
+}
+
+func (c *Cloud) openSageMaker() error {
+	s, err := sagemaker.New(sagemaker.Options{Dir: filepath.Join(c.dir, "jobs"), Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "sagemaker"),
+		Authorize: c.iam.Authorize, Objects: c.s3, AssumeRole: c.assume("sagemaker.amazonaws.com"), Emit: c.Emit, LogWriter: c.logWriter, Images: c.o.Images, Endpoint: c.Endpoint})
+	if err != nil {
+		return err
+	}
+	c.add(s.Wire())
+	c.onClose("sagemaker", s.Close)
+	c.onStart(s.Start)
 	return nil
 }
 
