@@ -52,9 +52,17 @@ func BenchmarkFlights(b *testing.B) {
 		model := p.tarOf(trained)
 		_, e := p.evaluate(prepared, model, nil)
 		lap("evaluate")
-		_, _ = p.evaluate(prepared, model, model)
+		evaluated, _ := p.evaluate(prepared, model, model)
 		lap("evaluate-champion")
 		b.ReportMetric(float64(e.Metrics["auc"].Value), "auc")
+		if dir := os.Getenv("MILLRACE_KEEP"); dir != "" { // to look at the reports
+			if err := os.CopyFS(dir, os.DirFS(string(evaluated)+"/processing/output")); err != nil {
+				b.Fatal(err)
+			}
+			if err := os.CopyFS(dir, os.DirFS(string(prepared)+"/processing/output")); err != nil {
+				b.Fatal(err)
+			}
+		}
 		b.Logf("prepare says %v; decision: %s", p.message(prepared), e.Decision.Why)
 	}
 }

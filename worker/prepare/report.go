@@ -3,9 +3,14 @@ package prepare
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
 
 	"github.com/millrace-ml/millrace/worker/job"
 	"github.com/millrace-ml/millrace/worker/quality"
+	"github.com/millrace-ml/millrace/worker/report"
 )
 
 // writeReport writes quality/report.json and its page.
@@ -14,5 +19,199 @@ func writeReport(base job.Base, r *quality.Report) error {
 	if err != nil {
 		return fmt.Errorf("encode quality report: %w", err)
 	}
-	return writeFile(base, append(raw, '\n'), "quality", "report.json")
+	if err := writeFile(base, append(raw, '\n'), "quality", "report.json"); err != nil {
+		return err
+	}
+	path, err := base.Output("quality", "report.html")
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("create quality report: %w", err)
+	}
+	if err := Page(r).Write(f); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("close quality report: %w", err)
+	}
+	return nil
+}
+
+// Page is the quality report for people.
+func Page(r *quality.Report) *report.Page {
+	p := &report.Page{
+		Title:  fmt.Sprintf("The data of %s/%d", r.Pipeline, r.Run),
+		Kicker: "Millrace data quality · " + r.Pipeline + " · run " + strconv.Itoa(r.Run) + " · " + r.Step,
+		Tone:   report.Good, Headline: "Fit for use", Verdict: r.Verdict, Data: r,
+	}
+	stops, warnings := 0, 0
+	for _, f := range r.Findings {
+		if f.Severity == quality.Stop {
+			stops++
+		} else {
+			warnings++
+		}
+	}
+	switch {
+	case stops > 0:
+		p.Tone, p.Headline = report.Bad, "Rejected: nothing was trained or scored"
+	case warnings > 0:
+		p.Tone, p.Headline = report.Warn, "Fit for use, with warnings"
+	}
+	bytes := int64(0)
+	for _, f := range r.Files {
+		bytes += f.Bytes
+	}
+	p.Tiles = []report.Tile{
+		{Label: "Rows", Value: thousands(int64(r.Rows))},
+		{Label: "Files", Value: strconv.Itoa(len(r.Files)), Note: size(bytes)},
+		{Label: "Stop the run", Value: strconv.Itoa(stops)},
+		{Label: "Warnings", Value: strconv.Itoa(warnings)},
+	}
+	if stops > 0 {
+		p.Tiles[2].Tone = report.Bad
+	}
+	if len(r.Findings) > 0 {
+		p.Sections = append(p.Sections, report.Section{Title: "Findings", Blocks: []report.Block{findings(r)}})
+	}
+	if len(r.Parts) > 0 {
+		p.Sections = append(p.Sections, report.Section{Title: "Parts", Blocks: []report.Block{parts(r)}})
+	}
+	if len(r.Columns) > 0 {
+		p.Sections = append(p.Sections, columnSections(r)...)
+	}
+	p.Sections = append(p.Sections, report.Section{Title: "Files", Blocks: []report.Block{files(r)}})
+	return p
+}
+
+func findings(r *quality.Report) report.Notes {
+	var notes report.Notes
+	for _, severity := range []string{quality.Stop, quality.Warn} {
+		for _, f := range r.Findings {
+			if f.Severity != severity {
+				continue
+			}
+			n := report.Note{Text: f.Message, Badge: "warning", Tone: report.Warn}
+			if severity == quality.Stop {
+				n.Badge, n.Tone = "stops", report.Bad
+			}
+			if f.Column != "" {
+				n.Text = f.Column + ": " + f.Message
+			}
+			if f.Count > 0 && f.Share > 0 {
+				n.Text += fmt.Sprintf(" (%s of %s rows)", percentOf(f.Share), thousands(int64(r.Rows)))
+			}
+			for _, e := range f.Examples {
+				n.More = append(n.More, e.Error())
+			}
+			notes = append(notes, n)
+		}
+	}
+	return notes
+}
+
+func parts(r *quality.Report) report.Table {
+	t := report.Table{Head: []string{"Part", "Rows", "Mean label", "From", "To"}, Numeric: []bool{false, true, true}}
+	for _, p := range r.Parts {
+		label := ""
+		if p.Name != "batch" {
+			label = number(p.Label)
+		}
+		t.Rows = append(t.Rows, []report.Cell{{Text: p.Name}, {Text: thousands(int64(p.Rows))}, {Text: label}, {Text: p.From}, {Text: p.To}})
+	}
+	return t
+}
+
+// chartedColumns bounds the histograms of a page.
+const chartedColumns = 24
+
+func columnSections(r *quality.Report) []report.Section {
+	t := report.Table{
+		Head:    []string{"Column", "Missing", "Distinct", "Least", "Median", "Mean", "Most", "Most frequent"},
+		Numeric: []bool{false, true, true, true, true, true, true},
+	}
+	var charts report.Charts
+	for _, c := range r.Columns {
+		name := report.Cell{Text: c.Name, Note: c.Type}
+		if c.Role != "" {
+			name.Note += ", " + c.Role
+		}
+		row := []report.Cell{name, {Text: percentOf(float64(c.Missing) / float64(max(1, c.Present+c.Missing)))}, {}, {}, {}, {}, {}, {}}
+		if c.Distinct != nil {
+			row[2].Text = thousands(int64(*c.Distinct))
+		}
+		if c.Min != nil {
+			show := number
+			if c.Type == "time" {
+				show = func(x float64) string {
+					return strings.TrimSuffix(strings.Replace(quality.Instant(x), "T", " ", 1), "Z")
+				}
+			}
+			row[3].Text, row[4].Text, row[6].Text = show(*c.Min), show(c.Quartiles[1]), show(*c.Max)
+			if c.Type != "time" {
+				row[5].Text = number(*c.Mean)
+			}
+		}
+		var most []string
+		for _, b := range c.Top[:min(3, len(c.Top))] {
+			most = append(most, fmt.Sprintf("%s %s", b.Value, percentOf(float64(b.Count)/float64(max(1, c.Present)))))
+		}
+		row[7].Text = strings.Join(most, ", ")
+		t.Rows = append(t.Rows, row)
+		if len(c.Buckets) > 0 && c.Type != "time" && *c.Min < *c.Max && len(charts) < chartedColumns {
+			b := report.Bars{Low: *c.Min, High: *c.Max}
+			for _, bucket := range c.Buckets {
+				b.Heights = append(b.Heights, float64(bucket.Count)/float64(c.Present))
+			}
+			charts = append(charts, report.Chart{Title: c.Name, XLabel: c.Name, YLabel: "share of rows", X: report.Axis{Low: *c.Min, High: *c.Max}, Bars: []report.Bars{b}})
+		}
+	}
+	out := []report.Section{{Title: "Columns", Blocks: []report.Block{t}}}
+	if len(charts) > 0 {
+		out = append(out, report.Section{Title: "Distributions", Blocks: []report.Block{charts}})
+	}
+	return out
+}
+
+func files(r *quality.Report) report.Table {
+	t := report.Table{Head: []string{"File", "Rows", "Size", "SHA-256"}, Numeric: []bool{false, true, true}}
+	for _, f := range r.Files {
+		rows := ""
+		if f.Rows > 0 {
+			rows = thousands(int64(f.Rows))
+		}
+		note := ""
+		if f.VersionID != "" {
+			note = "version " + f.VersionID
+		}
+		t.Rows = append(t.Rows, []report.Cell{{Text: f.Key, Note: note}, {Text: rows}, {Text: size(f.Bytes)}, {Text: f.SHA256[:min(16, len(f.SHA256))]}})
+	}
+	return t
+}
+
+func thousands(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func percentOf(x float64) string {
+	return strconv.FormatFloat(math.Round(x*1e4)/100, 'f', -1, 64) + " %"
+}
+
+func number(x float64) string { return strconv.FormatFloat(x, 'g', 5, 64) }
+
+func size(bytes int64) string {
+	switch {
+	case bytes >= 1<<20:
+		return strconv.FormatFloat(float64(bytes)/(1<<20), 'f', 1, 64) + " MiB"
+	case bytes >= 1<<10:
+		return strconv.FormatFloat(float64(bytes)/(1<<10), 'f', 1, 64) + " KiB"
+	}
+	return strconv.FormatInt(bytes, 10) + " B"
 }
