@@ -264,7 +264,7 @@ func (e *Engine) settle(r *run, again bool) error {
 		r.stopTimer = nil
 	}
 	if at, ok := r.x.NextDue(); ok {
-		e.wake(r, at.Sub(u.At))
+		e.wake(r, at.Sub(e.o.Clock.Now()))
 	}
 	return nil
 }

@@ -1,0 +1,132 @@
+package asl_test
+
+import (
+	"errors"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/millrace-ml/millrace/localcloud/asl"
+)
+
+func TestParseRefuses(t *testing.T) {
+	ok := `"Z":{"Type":"Succeed"}`
+	for name, tc := range map[string]struct {
+		definition string
+		locations  string // of all problems, sorted
+	}{
+		"empty":                 {``, ""},
+		"not an object":         {`[]`, ""},
+		"twice the same name":   {`{"StartAt":"A","StartAt":"A","States":{}}`, ""},
+		"no states":             {`{"StartAt":"A"}`, "/States"},
+		"no start":              {`{"States":{` + ok + `}}`, "/StartAt"},
+		"unknown top field":     {`{"StartAt":"Z","Stats":1,"States":{` + ok + `}}`, "/Stats"},
+		"JSONata":               {`{"StartAt":"Z","QueryLanguage":"JSONata","States":{` + ok + `}}`, "/QueryLanguage"},
+		"JSONata in a state":    {`{"StartAt":"A","States":{"A":{"Type":"Pass","QueryLanguage":"JSONata","Output":"{% 1 %}","End":true}}}`, "/States/A/Output /States/A/QueryLanguage"},
+		"unreachable":           {`{"StartAt":"Z","States":{` + ok + `,"Y":{"Type":"Succeed"}}}`, "/States/Y"},
+		"unknown type":          {`{"StartAt":"A","States":{"A":{"Type":"Pause"}}}`, "/States/A/Type"},
+		"neither next nor end":  {`{"StartAt":"A","States":{"A":{"Type":"Pass"}}}`, "/States/A"},
+		"bad path":              {`{"StartAt":"A","States":{"A":{"Type":"Pass","InputPath":"a.b","End":true}}}`, "/States/A/InputPath"},
+		"result path not exact": {`{"StartAt":"A","States":{"A":{"Type":"Pass","ResultPath":"$.a[*]","End":true}}}`, "/States/A/ResultPath"},
+		"bad function":          {`{"StartAt":"A","States":{"A":{"Type":"Pass","Parameters":{"x.$":"States.Nothing()"},"End":true}}}`, "/States/A/Parameters/x.$"},
+		"path not text":         {`{"StartAt":"A","States":{"A":{"Type":"Pass","Parameters":{"l":[{"x.$":1}]},"End":true}}}`, "/States/A/Parameters/l[0]/x.$"},
+		"two waits":             {`{"StartAt":"A","States":{"A":{"Type":"Wait","Seconds":1,"SecondsPath":"$.x","End":true}}}`, "/States/A"},
+		"two operators":         {`{"StartAt":"A","States":{"A":{"Type":"Choice","Choices":[{"Variable":"$.a","IsNull":true,"IsString":true,"Next":"Z"}]},` + ok + `}}`, "/States/A/Choices[0]"},
+		"operand type":          {`{"StartAt":"A","States":{"A":{"Type":"Choice","Choices":[{"Variable":"$.a","NumericEquals":"1","Next":"Z"}]},` + ok + `}}`, "/States/A/Choices[0]/NumericEquals"},
+		"States.ALL not alone":  {`{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"arn:aws:lambda:r:1:function:f","Retry":[{"ErrorEquals":["States.ALL","X"]}],"End":true}}}`, "/States/A/Retry[0]/ErrorEquals"},
+		"activity":              {`{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"arn:aws:states:r:1:activity:a","End":true}}}`, "/States/A/Resource"},
+		"another role":          {`{"StartAt":"A","States":{"A":{"Type":"Task","Credentials":{"RoleArn":"x"},"Resource":"arn:aws:lambda:r:1:function:f","End":true}}}`, "/States/A/Credentials"},
+		"distributed map": {`{"StartAt":"A","States":{"A":{"Type":"Map","ItemReader":{},"ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"Z","States":{` + ok + `}},"End":true}}}`,
+			"/States/A/ItemProcessor/ProcessorConfig/ExecutionType /States/A/ItemProcessor/ProcessorConfig/Mode /States/A/ItemReader"},
+		"same name inside": {`{"StartAt":"A","States":{"A":{"Type":"Parallel","Branches":[{"StartAt":"A","States":{"A":{"Type":"Succeed"}}}],"End":true}}}`, "/States/A/Branches[0]/States/A"},
+		"all at once": {`{"StartAt":"A","States":{"A":{"Type":"Wait","Next":"B"},"B":{"Type":"Task","Resource":"x","TimeoutSeconds":0,"Next":"C"}}}`,
+			"/States/A /States/B/Next /States/B/Resource /States/B/TimeoutSeconds"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := asl.Parse([]byte(tc.definition))
+			var bad *asl.DefinitionError
+			if !errors.As(err, &bad) {
+				t.Fatalf("accepted, or %v", err)
+			}
+			var at []string
+			for _, p := range bad.Problems {
+				at = append(at, p.Location)
+			}
+			sort.Strings(at)
+			if got := strings.Join(at, " "); got != tc.locations {
+				t.Errorf("problems at %q, want %q: %v", got, tc.locations, err)
+			}
+		})
+	}
+}
+
+func TestTasksAreListed(t *testing.T) {
+	m, err := asl.Parse([]byte(`{"StartAt":"P","States":{"P":{"Type":"Parallel","End":true,"Branches":[{"StartAt":"T","States":{"T":{"Type":"Task","End":true,"Resource":"arn:aws:states:::aws-sdk:sagemaker:describeTrainingJob.sync:2"}}}]}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := m.Tasks()
+	if len(got) != 1 || got[0].Location != "/States/P/Branches[0]/States/T" || got[0].Resource.Service != "aws-sdk:sagemaker" ||
+		got[0].Resource.Action != "describeTrainingJob" || got[0].Resource.Pattern != "sync:2" {
+		t.Errorf("tasks %+v", got)
+	}
+}
+
+func FuzzParsePath(f *testing.F) {
+	for _, s := range []string{"$", "$$.a", "$x.y", "$.a['b'][0]", "$..a[*]", "$[?(@.a == 'x' && !(@.b))]", "$[-1:]", "$[0,1]", "$['a','b']", "$.a.length()", "$[?(@ =~ /a/i)]"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, src string) {
+		p, err := asl.ParsePath(src)
+		if err != nil {
+			return
+		}
+		if p.String() != src {
+			t.Errorf("%q reads back as %q", src, p)
+		}
+		if _, err := asl.ParsePath(p.String()); err != nil {
+			t.Errorf("%q parses once only: %v", src, err)
+		}
+	})
+}
+
+// What Parse accepts runs to an end or a wait without a panic.
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{
+		`{"StartAt":"A","States":{"A":{"Type":"Pass","Parameters":{"x.$":"States.Format('{}', $.a)"},"End":true}}}`,
+		`{"StartAt":"A","States":{"A":{"Type":"Choice","Choices":[{"Not":{"Variable":"$.a","IsNull":true},"Next":"B"}],"Default":"B"},"B":{"Type":"Wait","Seconds":1,"End":true}}}`,
+		`{"StartAt":"A","States":{"A":{"Type":"Map","ItemProcessor":{"StartAt":"B","States":{"B":{"Type":"Fail","Error":"x"}}},"Catch":[{"ErrorEquals":["x"],"Next":"C"}],"End":true},"C":{"Type":"Succeed"}}}`,
+		`{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"arn:aws:lambda:r:1:function:f","TimeoutSecondsPath":"$.a","Retry":[{"ErrorEquals":["States.ALL"]}],"ResultPath":"$.a[0]","End":true}}}`,
+	} {
+		f.Add(s, `{"a":[1,"x",null]}`)
+	}
+	f.Fuzz(func(t *testing.T, definition, input string) {
+		m, err := asl.Parse([]byte(definition))
+		if err != nil {
+			return
+		}
+		x, err := asl.NewExecution(m, info(), input, sources())
+		if err != nil {
+			return
+		}
+		x.Begin(start)
+		for range 20 {
+			p := x.Take()
+			for _, c := range p.Calls {
+				_ = x.Succeed(start, c.ID, `{"r":[1]}`)
+			}
+			at, ok := x.NextDue()
+			if !ok {
+				break
+			}
+			saved, err := x.Snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if x, err = asl.Restore(m, saved, sources()); err != nil {
+				t.Fatal(err)
+			}
+			x.Due(at)
+		}
+	})
+}
