@@ -151,7 +151,7 @@ func (v value) number(standard, low, high float64) float64 {
 	if !v.given() {
 		return standard
 	}
-	f := math.NaN()
+	var f float64
 	switch n := v.node.(type) {
 	case *ast.IntegerNode:
 		f = integerValue(n)
