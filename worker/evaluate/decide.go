@@ -165,11 +165,15 @@ func short(x float64) string {
 	case a >= 1e6 || a < 1e-4:
 		return strconv.FormatFloat(x, 'g', 3, 64)
 	case a >= 100:
-		return strconv.FormatFloat(x, 'f', 1, 64)
+		return trim(strconv.FormatFloat(x, 'f', 1, 64))
 	case a >= 10:
-		return strconv.FormatFloat(x, 'f', 2, 64)
+		return trim(strconv.FormatFloat(x, 'f', 2, 64))
 	}
-	s := strconv.FormatFloat(x, 'f', 4, 64)
+	return trim(strconv.FormatFloat(x, 'f', 4, 64))
+}
+
+// trim takes off the zeros that say nothing.
+func trim(s string) string {
 	return strings.TrimRight(strings.TrimRight(s, "0"), ".")
 }
 

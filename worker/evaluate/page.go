@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/millrace-ml/millrace/worker/job"
 	"github.com/millrace-ml/millrace/worker/metrics"
@@ -63,6 +64,10 @@ func sentence(s string) string {
 		return ""
 	}
 	r := []rune(s)
+	first, _, _ := strings.Cut(s, " ")
+	if _, err := metrics.Find(first); err == nil {
+		return s + "." // a metric's name is written as it is
+	}
 	if r[0] >= 'a' && r[0] <= 'z' {
 		r[0] -= 'a' - 'A'
 	}

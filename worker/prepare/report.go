@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/millrace-ml/millrace/shared/drift"
 	"github.com/millrace-ml/millrace/worker/job"
 	"github.com/millrace-ml/millrace/worker/quality"
 	"github.com/millrace-ml/millrace/worker/report"
@@ -136,12 +137,15 @@ func columnSections(r *quality.Report) []report.Section {
 	var charts report.Charts
 	for _, c := range r.Columns {
 		name := report.Cell{Text: c.Name, Note: c.Type}
-		if c.Role != "" {
+		if c.Role != "" && c.Role != c.Type {
 			name.Note += ", " + c.Role
 		}
 		row := []report.Cell{name, {Text: percentOf(float64(c.Missing) / float64(max(1, c.Present+c.Missing)))}, {}, {}, {}, {}, {}, {}}
 		if c.Distinct != nil {
 			row[2].Text = thousands(int64(*c.Distinct))
+			if *c.Distinct > drift.MaxDistinct {
+				row[2].Text = "≈ " + row[2].Text
+			}
 		}
 		if c.Min != nil {
 			show := number
@@ -161,17 +165,16 @@ func columnSections(r *quality.Report) []report.Section {
 		}
 		row[7].Text = strings.Join(most, ", ")
 		t.Rows = append(t.Rows, row)
-		if len(c.Buckets) > 0 && c.Type != "time" && *c.Min < *c.Max && len(charts) < chartedColumns {
-			b := report.Bars{Low: *c.Min, High: *c.Max}
-			for _, bucket := range c.Buckets {
-				b.Heights = append(b.Heights, float64(bucket.Count)/float64(c.Present))
-			}
-			charts = append(charts, report.Chart{Title: c.Name, XLabel: c.Name, YLabel: "share of rows", X: report.Axis{Low: *c.Min, High: *c.Max}, Bars: []report.Bars{b}})
+		if h := c.Histogram; h != nil && c.Type != "time" && len(charts) < chartedColumns {
+			charts = append(charts, report.Chart{
+				Title: c.Name, XLabel: c.Name, YLabel: "share of rows", X: report.Axis{Low: h.Low, High: h.High},
+				Bars: []report.Bars{{Low: h.Low, High: h.High, Heights: h.Shares}},
+			})
 		}
 	}
 	out := []report.Section{{Title: "Columns", Blocks: []report.Block{t}}}
 	if len(charts) > 0 {
-		out = append(out, report.Section{Title: "Distributions", Blocks: []report.Block{charts}})
+		out = append(out, report.Section{Title: "Distributions", Lead: "Without the outermost hundredth of the values.", Blocks: []report.Block{charts}})
 	}
 	return out
 }

@@ -60,7 +60,31 @@ type Summary struct {
 	Max       *float64           `json:"max,omitempty"`
 	Mean      *float64           `json:"mean,omitempty"`
 	StdDev    *float64           `json:"std_dev,omitempty"`
-	Buckets   []drift.Bucket     `json:"buckets,omitempty"` // ten of equal width
+	Histogram *Histogram         `json:"histogram,omitempty"`
+}
+
+// Histogram is shares of the values in equal bins. The outermost hundredth of the
+// values is left out, so that a few odd ones do not flatten the rest.
+type Histogram struct {
+	Low    float64   `json:"low"`
+	High   float64   `json:"high"`
+	Shares []float64 `json:"shares"`
+}
+
+const bins = 24
+
+func histogram(r *drift.Ranks) *Histogram {
+	h := &Histogram{Low: r.Quantile(0.005), High: r.Quantile(0.995), Shares: make([]float64, bins)}
+	if h.Low == h.High {
+		return nil
+	}
+	below := r.Rank(h.Low, false)
+	for i := range h.Shares {
+		through := r.Rank(h.Low+float64((h.High-h.Low)*float64(i+1)/bins), i == bins-1)
+		h.Shares[i] = (through - below) / r.Total()
+		below = through
+	}
+	return h
 }
 
 // top is how many values of a text column are shown.
@@ -148,7 +172,7 @@ func summarise(tab *table.Table, col *table.Typed) Summary {
 	mean, sd := p.Mean(), p.StdDev()
 	s.Min, s.Max, s.Mean, s.StdDev = &p.Min, &p.Max, &mean, &sd
 	s.Quartiles = &[3]float64{ranks.Quantile(0.25), ranks.Quantile(0.5), ranks.Quantile(0.75)}
-	s.Buckets = p.Statistics(col.Name).Numerical.Distribution.KLL.Buckets
+	s.Histogram = histogram(ranks)
 	return s
 }
 

@@ -50,8 +50,8 @@ type Span struct {
 
 // Sizes in the units of the drawing.
 const (
-	chartWidth  = 360
-	chartHeight = 262
+	chartWidth  = 400
+	chartHeight = 270
 	left        = 44
 	right       = 12
 	top         = 28
@@ -248,8 +248,8 @@ func (c Chart) legend(p *pen) {
 	}
 	for i, name := range names {
 		y := float64(top + 12 + 15*i)
-		p.f(`<rect class="f%d" x="%d" y="%s" width="9" height="9" rx="2"/>`, i%3, left+10, coordinate(y-8.5))
-		p.text(left+24, y, "", "start", name)
+		p.f(`<rect class="f%d" x="%d" y="%s" width="9" height="9" rx="2"/>`, i%3, chartWidth-right-13, coordinate(y-8.5))
+		p.text(chartWidth-right-18, y, "", "end", name)
 	}
 }
 
