@@ -187,7 +187,6 @@ func (x *Execution) stop(t *thread) {
 	t.each(func(o *thread) {
 		if o.Phase == phaseTask {
 			delete(x.tasks, o.Task.ID)
-			x.drops = append(x.drops, o.Task.ID)
 			for i, s := range x.starts {
 				if s.ID == o.Task.ID {
 					x.starts = append(x.starts[:i], x.starts[i+1:]...)

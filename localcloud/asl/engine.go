@@ -64,8 +64,6 @@ type run struct {
 	x         *Execution
 	unsaved   []Event
 	calls     []Call
-	drops     []string
-	cancels   map[string]context.CancelFunc
 	stopTimer func() bool
 	gone      bool // ended, or the engine closed
 }
@@ -132,7 +130,7 @@ func (e *Engine) add(x *Execution) (*run, error) {
 	if e.running[arn] != nil {
 		return nil, fmt.Errorf("execution %s is running already", arn)
 	}
-	r := &run{x: x, cancels: map[string]context.CancelFunc{}}
+	r := &run{x: x}
 	e.running[arn] = r
 	return r, nil
 }
@@ -148,9 +146,6 @@ func (e *Engine) forget(r *run) {
 	r.gone = true
 	if r.stopTimer != nil {
 		r.stopTimer()
-	}
-	for _, cancel := range r.cancels {
-		cancel()
 	}
 	e.mu.Lock()
 	delete(e.running, r.x.Info().ARN)
@@ -227,7 +222,7 @@ func (e *Engine) Heartbeat(arn, id string) error {
 // timer. With again, a failed Keep is tried once more later: nothing is lost.
 func (e *Engine) settle(r *run, again bool) error {
 	p := r.x.Take()
-	r.unsaved, r.calls, r.drops = append(r.unsaved, p.Events...), append(r.calls, p.Calls...), append(r.drops, p.Drop...)
+	r.unsaved, r.calls = append(r.unsaved, p.Events...), append(r.calls, p.Calls...)
 	u := Update{Info: r.x.Info(), Status: r.x.Status(), Events: r.unsaved, Output: r.x.Output(), Failure: r.x.Failure(), At: e.o.Clock.Now()}
 	var err error
 	if u.Status == Running {
@@ -244,19 +239,12 @@ func (e *Engine) settle(r *run, again bool) error {
 		return fmt.Errorf("save execution %s: %w", u.Info.ARN, err)
 	}
 	r.unsaved = nil
-	for _, id := range r.drops {
-		if cancel := r.cancels[id]; cancel != nil {
-			cancel()
-			delete(r.cancels, id)
-		}
-	}
-	r.drops = nil
 	if u.Status != Running {
 		e.forget(r)
 		return nil
 	}
 	for _, c := range r.calls {
-		e.start(r, c)
+		e.start(c)
 	}
 	r.calls = nil
 	if r.stopTimer != nil {
@@ -285,21 +273,19 @@ func (e *Engine) wake(r *run, d time.Duration) {
 	})
 }
 
-// start makes a call in a goroutine that feeds its outcome back.
-func (e *Engine) start(r *run, c Call) {
-	ctx, cancel := context.WithCancel(e.ctx)
-	r.cancels[c.ID] = cancel
+// start makes a call in a goroutine that feeds its outcome back. As on AWS, a
+// call goes on when its state timed out or the execution was stopped: nobody
+// awaits its outcome then. Only Close cancels it.
+func (e *Engine) start(c Call) {
 	e.calls.Add(1)
 	go func() {
 		defer e.calls.Done()
-		defer cancel()
-		output, err := e.o.Tasks.Run(ctx, c)
-		if ctx.Err() != nil {
-			return // timed out, aborted or closing: nobody awaits it
+		output, err := e.o.Tasks.Run(e.ctx, c)
+		if e.ctx.Err() != nil {
+			return
 		}
 		var named *TaskError
-		_ = e.feed(c.Execution.ARN, func(x *Execution, now time.Time) error {
-			delete(r.cancels, c.ID)
+		err = e.feed(c.Execution.ARN, func(x *Execution, now time.Time) error {
 			switch {
 			case errors.As(err, &named):
 				return x.Fail(now, c.ID, Failure{Error: named.Name, Cause: named.Cause})
@@ -310,5 +296,8 @@ func (e *Engine) start(r *run, c Call) {
 			}
 			return x.Succeed(now, c.ID, output)
 		})
+		if err != nil {
+			e.o.Log.Debug("outcome of a call not awaited", "execution_arn", c.Execution.ARN, "state", c.State, "reason", err)
+		}
 	}()
 }

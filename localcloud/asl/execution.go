@@ -48,8 +48,8 @@ type Execution struct {
 
 	ready  []*thread
 	events []Event
+	volume int // bytes of events since the last Take, about
 	starts []Call
-	drops  []string
 	tasks  map[string]*thread
 	ctx    map[string]any // the part of the context object that never changes
 	now    time.Time
@@ -165,17 +165,21 @@ func (x *Execution) Failure() *Failure { return x.s.Failure }
 type Produced struct {
 	Events []Event
 	Calls  []Call
-	Drop   []string // ids of calls whose outcome nobody awaits any more
 }
 
 // Take returns what was produced since the last Take.
 func (x *Execution) Take() Produced {
-	p := Produced{x.events, x.starts, x.drops}
-	x.events, x.starts, x.drops = nil, nil, nil
+	p := Produced{x.events, x.starts}
+	x.events, x.starts, x.volume = nil, nil, 0
 	return p
 }
 
-// Begin starts the execution and runs it until it waits for something.
+// maxVolume is how many bytes of events are produced before they must be
+// taken: an execution that loops over much data is worked off in parts.
+const maxVolume = 1 << 20
+
+// Begin starts the execution and runs it until it waits for something, or has
+// produced so much that it must be taken first: then NextDue is now.
 func (x *Execution) Begin(now time.Time) {
 	x.now = now
 	x.s.Root = &thread{program: x.machine.top, State: x.machine.top.start, Input: x.s.Input, Phase: phaseEnter}
@@ -218,6 +222,9 @@ func (x *Execution) deadline() (time.Time, bool) {
 func (x *Execution) NextDue() (at time.Time, ok bool) {
 	if x.s.Status != Running || x.s.Root == nil {
 		return time.Time{}, false
+	}
+	if len(x.ready) > 0 {
+		return x.now, true
 	}
 	at, ok = x.deadline()
 	sooner := func(t time.Time) {
@@ -323,6 +330,12 @@ func (x *Execution) note(prev int64, e Event) int64 {
 	x.s.LastID++
 	e.ID, e.Previous, e.Time = x.s.LastID, prev, x.now
 	x.events = append(x.events, e)
+	x.volume += 256
+	for _, text := range []*string{e.Input, e.Output, e.Parameters, e.Cause} {
+		if text != nil {
+			x.volume += len(*text)
+		}
+	}
 	return e.ID
 }
 
@@ -344,16 +357,13 @@ func (x *Execution) finish(status Status, kind string, prev int64, output *doc, 
 	}
 	x.note(prev, e)
 	x.s.Status, x.s.Output, x.s.Failure = status, output, f
-	for _, id := range sortedKeys(x.tasks) {
-		x.drops = append(x.drops, id)
-	}
 	x.s.Root, x.ready, x.starts = nil, nil, nil
 	x.tasks = map[string]*thread{}
 }
 
-// run steps the ready threads in turn until all wait.
+// run steps the ready threads in turn until all wait, or there is much to take.
 func (x *Execution) run() {
-	for len(x.ready) > 0 && x.s.Status == Running {
+	for len(x.ready) > 0 && x.s.Status == Running && x.volume < maxVolume {
 		t := x.ready[0]
 		x.ready = x.ready[1:]
 		if t.Phase == phaseEnter {

@@ -113,7 +113,6 @@ func (t *thread) checkTimeout(x *Execution, now time.Time) {
 		return
 	}
 	delete(x.tasks, t.Task.ID)
-	x.drops = append(x.drops, t.Task.ID)
 	if t.st.resource.Lambda {
 		x.emit(&t.Prev, Event{Type: LambdaFunctionTimedOut, Error: &name})
 	} else {
