@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/millrace-ml/millrace/localcloud/store"
 )
 
 // The index is one bbolt file. Its tables:
@@ -85,19 +87,9 @@ type part struct {
 // index serves reads from snapshots and runs writes one after the other; writes
 // that wait at the same time share one disk flush.
 type index struct {
-	db     *bbolt.DB
-	queue  chan *write
-	closed chan struct{}
-	done   chan struct{}
+	db    *bbolt.DB
+	group *store.Group
 }
-
-type write struct {
-	f     func(tx *bbolt.Tx) error
-	err   error
-	ready chan struct{}
-}
-
-var errClosed = errors.New("the object index is closed")
 
 func openIndex(path string, noSync bool) (*index, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoSync: noSync, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
@@ -115,81 +107,19 @@ func openIndex(path string, noSync bool) (*index, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("create object index %s: %w", path, err), db.Close())
 	}
-	x := &index{db: db, queue: make(chan *write, 256), closed: make(chan struct{}), done: make(chan struct{})}
-	go x.run()
-	return x, nil
+	return &index{db: db, group: store.NewGroup(db)}, nil
 }
 
 func (x *index) close() error {
-	close(x.closed)
-	<-x.done
+	x.group.Close()
 	return x.db.Close()
 }
 
 // update runs f in a write transaction. f must check before it writes: an error
 // of f means it wrote nothing, and does not undo the others of the same flush.
-func (x *index) update(f func(tx *bbolt.Tx) error) error {
-	w := &write{f: f, ready: make(chan struct{})}
-	select {
-	case x.queue <- w:
-	case <-x.closed:
-		return errClosed
-	}
-	select {
-	case <-w.ready:
-		return w.err
-	case <-x.done:
-		select {
-		case <-w.ready:
-			return w.err
-		default:
-			return errClosed
-		}
-	}
-}
+func (x *index) update(f func(tx *bbolt.Tx) error) error { return x.group.Update(f) }
 
 func (x *index) view(f func(tx *bbolt.Tx) error) error { return x.db.View(f) }
-
-func (x *index) run() {
-	defer close(x.done)
-	for {
-		select {
-		case w := <-x.queue:
-			x.flush(x.waiting(w))
-		case <-x.closed:
-			return
-		}
-	}
-}
-
-// waiting collects the writes that wait now, so that they share a flush.
-func (x *index) waiting(first *write) []*write {
-	ws := []*write{first}
-	for len(ws) < 256 {
-		select {
-		case w := <-x.queue:
-			ws = append(ws, w)
-		default:
-			return ws
-		}
-	}
-	return ws
-}
-
-func (x *index) flush(ws []*write) {
-	err := x.db.Update(func(tx *bbolt.Tx) error {
-		for _, w := range ws {
-			w.err = w.f(tx)
-		}
-		return nil
-	})
-	for _, w := range ws {
-		if err != nil {
-			w.err = fmt.Errorf("write object index: %w", err)
-		}
-		close(w.ready)
-	}
-}
 
 func getBucket(tx *bbolt.Tx, name string) (*bucket, error) {
 	raw := tx.Bucket(tableBuckets).Get([]byte(name))

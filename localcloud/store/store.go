@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -17,7 +18,11 @@ import (
 var ErrInUse = errors.New("state is in use by another process")
 
 // Store is one state file.
-type Store struct{ db *bbolt.DB }
+type Store struct {
+	db    *bbolt.DB
+	group *Group
+	once  sync.Once
+}
 
 // Options tune a Store.
 type Options struct {
@@ -36,22 +41,26 @@ func Open(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", path, err)
 	}
-	return &Store{db: db}, nil
+	return &Store{db: db, group: NewGroup(db)}, nil
 }
 
 // Close releases the file.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	s.once.Do(s.group.Close)
+	return s.db.Close()
+}
 
 // Table is a sorted map of JSON values in a Store.
 type Table[T any] struct {
-	db   *bbolt.DB
-	name []byte
+	db    *bbolt.DB
+	group *Group
+	name  []byte
 }
 
 // NewTable opens a table, creating it when it is new. Names are "service/what".
 func NewTable[T any](s *Store, name string) (*Table[T], error) {
-	t := &Table[T]{db: s.db, name: []byte(name)}
-	err := s.db.Update(func(tx *bbolt.Tx) error {
+	t := &Table[T]{db: s.db, group: s.group, name: []byte(name)}
+	err := t.group.Update(func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists(t.name)
 		return err
 	})
@@ -84,12 +93,16 @@ func (t *Table[T]) Put(key string, v T) error {
 
 // PutAll writes several values in one transaction.
 func (t *Table[T]) PutAll(values map[string]T) error {
-	err := t.db.Update(func(tx *bbolt.Tx) error {
-		for k, v := range values {
-			raw, err := json.Marshal(v)
-			if err != nil {
-				return err
-			}
+	encoded := make(map[string][]byte, len(values))
+	for k, v := range values {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Errorf("write %s %q: %w", t.name, k, err)
+		}
+		encoded[k] = raw
+	}
+	err := t.group.Update(func(tx *bbolt.Tx) error {
+		for k, raw := range encoded {
 			if err := tx.Bucket(t.name).Put([]byte(k), raw); err != nil {
 				return err
 			}
@@ -103,11 +116,12 @@ func (t *Table[T]) PutAll(values map[string]T) error {
 }
 
 // Update reads, changes and writes a value in one transaction: f gets the value
-// (zero when ok is false) and returns what to keep; its error leaves all as it was.
+// (zero when ok is false) and returns what to keep; its error leaves all as it
+// was. f must not use the store: its writes wait for f.
 func (t *Table[T]) Update(key string, f func(v T, ok bool) (T, error)) (T, error) {
 	var next T
 	var refused error
-	err := t.db.Update(func(tx *bbolt.Tx) error {
+	err := t.group.Update(func(tx *bbolt.Tx) error {
 		var cur T
 		raw := tx.Bucket(t.name).Get([]byte(key))
 		if raw != nil {
@@ -135,7 +149,7 @@ func (t *Table[T]) Update(key string, f func(v T, ok bool) (T, error)) (T, error
 
 // Delete removes a value; one that is not there is no error.
 func (t *Table[T]) Delete(key string) error {
-	err := t.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(t.name).Delete([]byte(key)) })
+	err := t.group.Update(func(tx *bbolt.Tx) error { return tx.Bucket(t.name).Delete([]byte(key)) })
 	if err != nil {
 		return fmt.Errorf("delete %s %q: %w", t.name, key, err)
 	}
