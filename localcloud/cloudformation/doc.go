@@ -1,0 +1,17 @@
+// Package cloudformation is AWS CloudFormation in the local cloud: it deploys a
+// synthesized template by the operations of the other services, so that what a
+// template does not create or grant is not there locally either.
+//
+// A template is judged as a whole before anything is created: every unknown
+// resource type, property, attribute, reference or function is refused at once,
+// by name. Nothing is dropped silently: a property that has no effect here
+// (bucket encryption, tracing) is listed in the resource's event and in the log.
+//
+// Stacks are created, updated in place or by replacement, rolled back and
+// deleted as on AWS, one resource at a time in dependency order, in the
+// background and with AWS's statuses and events. State is in the store: an
+// operation that a stop interrupted is rolled back, or finished, by Resume.
+//
+// Not here: nested stacks, imports, macros, drift, stack sets, stack policies,
+// custom resources, and resource types that no pipeline uses.
+package cloudformation

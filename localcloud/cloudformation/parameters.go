@@ -1,0 +1,191 @@
+package cloudformation
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+)
+
+// bootstrapVersion is what the parameter store would say: this cloud has
+// everything that the CDK's current bootstrap stack provides, and no parameter store.
+const bootstrapVersion = "30"
+
+const ssmString = "AWS::SSM::Parameter::Value<String>"
+
+var parameterTypes = []string{"String", "Number", "List<Number>", "CommaDelimitedList", ssmString}
+
+func (p *parameter) check(path string, out *problems) {
+	if p == nil || !slices.Contains(parameterTypes, p.Type) {
+		kind := ""
+		if p != nil {
+			kind = p.Type
+		}
+		out.add(path, "parameter type %q is not supported by the local cloud (%s)", kind, strings.Join(parameterTypes, ", "))
+		return
+	}
+	if _, err := regexp.Compile(p.AllowedPattern); err != nil {
+		out.add(path, "AllowedPattern: %v", err)
+	}
+}
+
+// values gives every parameter its value: what is given, the previous value
+// where asked for, or the default.
+func (t *template) values(given []types.Parameter, previous map[string]string) (map[string]string, error) {
+	out := map[string]string{}
+	var unknown, missing []string
+	for _, g := range given {
+		name := aws.ToString(g.ParameterKey)
+		if _, ok := t.Parameters[name]; !ok {
+			unknown = append(unknown, name)
+			continue
+		}
+		if aws.ToBool(g.UsePreviousValue) {
+			v, ok := previous[name]
+			if !ok {
+				return nil, invalid("Invalid input for parameter key %s. Cannot specify usePreviousValue as true for a parameter key not in the previous template", name)
+			}
+			out[name] = v
+			continue
+		}
+		out[name] = aws.ToString(g.ParameterValue)
+	}
+	if len(unknown) > 0 {
+		slices.Sort(unknown)
+		return nil, invalid("Parameters: [%s] do not exist in the template", strings.Join(unknown, ", "))
+	}
+	for _, name := range sortedKeys(t.Parameters) {
+		if _, ok := out[name]; ok {
+			continue
+		}
+		if t.Parameters[name].Default == nil {
+			missing = append(missing, name)
+			continue
+		}
+		out[name] = asString(t.Parameters[name].Default)
+	}
+	if len(missing) > 0 {
+		return nil, invalid("Parameters: [%s] must have values", strings.Join(missing, ", "))
+	}
+	for _, name := range sortedKeys(out) {
+		if err := t.Parameters[name].accept(name, out[name]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (p *parameter) accept(name, value string) error {
+	fail := func(format string, args ...any) error {
+		if p.ConstraintDescription != "" {
+			return invalid("Parameter %s failed to satisfy constraint: %s", name, p.ConstraintDescription)
+		}
+		return invalid("Parameter '"+name+"' "+format, args...)
+	}
+	if p.AllowedPattern != "" {
+		if ok, err := regexp.MatchString("^(?:"+p.AllowedPattern+")$", value); err != nil || !ok {
+			return fail("must match pattern %s", p.AllowedPattern)
+		}
+	}
+	if len(p.AllowedValues) > 0 && !slices.ContainsFunc(p.AllowedValues, func(v any) bool { return asString(v) == value }) {
+		var names []string
+		for _, v := range p.AllowedValues {
+			names = append(names, asString(v))
+		}
+		return fail("must be one of AllowedValues [%s]", strings.Join(names, ", "))
+	}
+	n := utf8.RuneCountInString(value)
+	if low, err := strconv.Atoi(p.MinLength.String()); err == nil && n < low {
+		return fail("must contain at least %d characters", low)
+	}
+	if high, err := strconv.Atoi(p.MaxLength.String()); err == nil && n > high {
+		return fail("must contain at most %d characters", high)
+	}
+	if p.Type == "Number" {
+		x, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return fail("must be a number (not %q)", value)
+		}
+		if low, err := p.MinValue.Float64(); err == nil && x < low {
+			return fail("must be a number not less than %v", low)
+		}
+		if high, err := p.MaxValue.Float64(); err == nil && x > high {
+			return fail("must be a number not greater than %v", high)
+		}
+	}
+	if p.Type == ssmString && !strings.HasPrefix(value, "/cdk-bootstrap/") {
+		return invalid("Unable to fetch parameters [%s] from parameter store for this account. (the local cloud has no parameter store: only /cdk-bootstrap/... is known)", value)
+	}
+	return nil
+}
+
+// resolved is a parameter's value as Ref gives it.
+func (p *parameter) resolved(value string) any {
+	switch p.Type {
+	case ssmString:
+		return bootstrapVersion
+	case "CommaDelimitedList", "List<Number>":
+		out := []any{}
+		for _, s := range strings.Split(value, ",") {
+			out = append(out, strings.TrimSpace(s))
+		}
+		return out
+	}
+	return value
+}
+
+func (p *parameter) secret() bool { return asString(p.NoEcho) == "true" }
+
+// environment prepares the resolution of a stack's values.
+func (t *template) environment(s *stack, region, account string, resource func(string) (*resourceRecord, bool)) (*environment, error) {
+	e := &environment{
+		pseudo: map[string]string{
+			"AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com",
+			"AWS::StackName": s.Name, "AWS::StackId": s.ID,
+		},
+		parameters: map[string]any{}, mappings: t.Mappings, conditions: map[string]bool{}, resource: resource,
+	}
+	for name, v := range s.Parameters {
+		if p, ok := t.Parameters[name]; ok {
+			e.parameters[name] = p.resolved(v)
+		}
+	}
+	for _, name := range sortedKeys(t.Conditions) {
+		b, err := e.truth(t.Conditions, t.Conditions[name], []string{name})
+		if err != nil {
+			return nil, invalid("Template error: condition %s: %v", name, err)
+		}
+		e.conditions[name] = b
+	}
+	return e, nil
+}
+
+// checkRules evaluates the Rules section.
+func (t *template) checkRules(e *environment) error {
+	for _, name := range sortedKeys(t.Rules) {
+		r := t.Rules[name]
+		if r.RuleCondition != nil {
+			applies, err := e.truth(t.Conditions, r.RuleCondition, nil)
+			if err != nil {
+				return invalid("Template error: rule %s: %v", name, err)
+			}
+			if !applies {
+				continue
+			}
+		}
+		for _, a := range r.Assertions {
+			ok, err := e.truth(t.Conditions, a.Assert, nil)
+			if err != nil {
+				return invalid("Template error: rule %s: %v", name, err)
+			}
+			if !ok {
+				return invalid("Template constraint violated: rule %s: %s", name, a.AssertDescription)
+			}
+		}
+	}
+	return nil
+}
