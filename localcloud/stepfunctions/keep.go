@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/millrace-ml/millrace/localcloud/asl"
 )
@@ -64,6 +65,8 @@ type announcer struct {
 	wake   *sync.Cond
 	queue  []execution
 	start  map[string]execution
+	told   []execution // ends, not yet marked
+	stop   func() bool // the timer that marks them
 	closed bool
 	done   chan struct{}
 }
@@ -121,46 +124,62 @@ func (a *announcer) run() {
 		a.queue = nil
 		a.mu.Unlock()
 		if len(batch) == 0 {
+			a.mark()
 			return
 		}
-		told := map[string]rawJSON{}
 		for _, e := range batch {
 			a.s.emit(e)
-			if e.Status == asl.Running {
-				continue
-			}
-			e.Announced = true
-			if raw, err := json.Marshal(e); err == nil {
-				told["e/"+e.Info.ARN] = raw
+			if e.Status != asl.Running {
+				a.tell(e)
 			}
 		}
-		a.mark(batch, told)
+	}
+}
+
+// markAfter is how long ends that were told wait to be marked together; one
+// that is not marked is told again after a crash.
+const markAfter = time.Second
+
+// tell notes an end that was told, and takes a deleted machine away.
+func (a *announcer) tell(e execution) {
+	a.mu.Lock()
+	a.told = append(a.told, e)
+	if len(a.told) == 1 {
+		a.stop = a.s.o.Clock.AfterFunc(markAfter, a.mark)
+	}
+	a.mu.Unlock()
+	if err := a.s.removeIfIdle(e.Info.MachineARN); err != nil {
+		a.s.o.Log.Error("deleted state machine not removed", "state_machine_arn", e.Info.MachineARN, "error", err)
 	}
 }
 
 // mark keeps that ends were told; the records of ended executions change no more.
-func (a *announcer) mark(batch []execution, told map[string]rawJSON) {
-	if len(told) == 0 {
+func (a *announcer) mark() {
+	a.s.mu.Lock()
+	defer a.s.mu.Unlock()
+	a.mu.Lock()
+	told := a.told
+	a.told = nil
+	if a.stop != nil {
+		a.stop()
+	}
+	a.mu.Unlock()
+	marked := map[string]rawJSON{}
+	for _, e := range told {
+		key := "e/" + e.Info.ARN
+		if _, ok, err := a.s.executions.Get(key); err != nil || !ok {
+			continue // a deleted state machine took its executions with it
+		}
+		e.Announced = true
+		if raw, err := json.Marshal(e); err == nil {
+			marked[key] = raw
+		}
+	}
+	if len(marked) == 0 {
 		return
 	}
-	a.s.mu.Lock()
-	for key := range told { // a deleted state machine took its executions with it
-		if _, ok, err := a.s.executions.Get(key); err == nil && !ok {
-			delete(told, key)
-		}
-	}
-	err := a.s.executions.PutAll(told)
-	a.s.mu.Unlock()
-	if err != nil {
+	if err := a.s.executions.PutAll(marked); err != nil {
 		a.s.o.Log.Error("executions' ends are told but not marked", "error", err)
-	}
-	for _, e := range batch {
-		if e.Status == asl.Running {
-			continue
-		}
-		if err := a.s.removeIfIdle(e.Info.MachineARN); err != nil {
-			a.s.o.Log.Error("deleted state machine not removed", "state_machine_arn", e.Info.MachineARN, "error", err)
-		}
 	}
 }
 

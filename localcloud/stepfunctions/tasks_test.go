@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -226,9 +227,9 @@ func TestTaskTokenSurvivesARestart(t *testing.T) {
 
 func TestTaskTokenFailures(t *testing.T) {
 	c := newCloud(t)
-	failing := false
+	var failing atomic.Bool
 	c.answer = func(context.Context, string, string, map[string]any) (any, error) {
-		if failing {
+		if failing.Load() {
 			return lambdaAnswer(`{"errorType":"Broken","errorMessage":"x"}`, true), nil
 		}
 		return lambdaAnswer(`null`, false), nil
@@ -242,9 +243,7 @@ func TestTaskTokenFailures(t *testing.T) {
 	if end := c.ended(arn); end["status"] != "FAILED" || end["error"] != "E" || end["cause"] != "c" {
 		t.Errorf("ended with %v", end)
 	}
-	c.mu.Lock()
-	failing = true
-	c.mu.Unlock()
+	failing.Store(true)
 	arn = c.start(machine, "broken", `{}`)
 	if end := c.ended(arn); end["status"] != "FAILED" || end["error"] != "Broken" {
 		t.Errorf("a function that fails fails the task at once; ended with %v", end)
