@@ -1,0 +1,174 @@
+package sns
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sns/types"
+)
+
+const pendingARN = "PendingConfirmation"
+
+// redrive is a subscription's RedrivePolicy.
+type redrive struct {
+	Target string `json:"deadLetterTargetArn"`
+}
+
+func checkSubscriptionAttribute(protocol, name, value string) error {
+	switch name {
+	case "RawMessageDelivery":
+		if value != "true" && value != "false" {
+			return invalid("Attributes Reason: RawMessageDelivery: Invalid value [%s]. Must be true or false.", value)
+		}
+		if value == "true" && protocol != "sqs" {
+			return invalid("Attributes Reason: Delivery protocol [%s] does not support raw message delivery.", protocol)
+		}
+		return nil
+	case "RedrivePolicy":
+		var r redrive
+		if value != "" && (json.Unmarshal([]byte(value), &r) != nil || !strings.HasPrefix(r.Target, "arn:aws:sqs:")) {
+			return invalid("RedrivePolicy: deadLetterTargetArn must be the ARN of an SQS queue")
+		}
+		return nil
+	}
+	return invalid("AttributeName: the local cloud does not support the subscription attribute %s", name)
+}
+
+func (s *SNS) subscribe(_ context.Context, in *awssns.SubscribeInput) (*awssns.SubscribeOutput, error) {
+	protocol, endpoint := aws.ToString(in.Protocol), aws.ToString(in.Endpoint)
+	for _, k := range slices.Sorted(maps.Keys(in.Attributes)) {
+		if err := checkSubscriptionAttribute(protocol, k, in.Attributes[k]); err != nil {
+			return nil, err
+		}
+	}
+	v := subscription{Protocol: protocol, Endpoint: endpoint, Attributes: in.Attributes, Created: s.o.Clock.Now()}
+	switch protocol {
+	case "sqs":
+		if !strings.HasPrefix(endpoint, "arn:aws:sqs:") || strings.HasSuffix(endpoint, ".fifo") {
+			return nil, invalid("SQS endpoint ARN")
+		}
+	case "lambda":
+		if !strings.HasPrefix(endpoint, "arn:aws:lambda:") {
+			return nil, invalid("Lambda endpoint ARN")
+		}
+	case "email", "email-json", "http", "https":
+		if endpoint == "" {
+			return nil, invalid("Endpoint")
+		}
+		v.Pending = true
+	default:
+		return nil, invalid("the local cloud does not support the protocol %q (supported: sqs, lambda; email, email-json, http and https stay pending)", protocol)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.find(in.TopicArn)
+	if err != nil {
+		return nil, err
+	}
+	for _, old := range s.of(t.ARN) {
+		if old.Protocol == protocol && old.Endpoint == endpoint {
+			return &awssns.SubscribeOutput{SubscriptionArn: old.told(in.ReturnSubscriptionArn)}, nil
+		}
+	}
+	v.Topic, v.ARN = t.ARN, t.ARN+":"+s.o.NewID()
+	if err := s.subscriptions.Put(v.ARN, v); err != nil {
+		return nil, err
+	}
+	s.subs[v.ARN] = v
+	if v.Pending {
+		s.o.Log.Warn("the local cloud never confirms this subscription: nothing is sent to it", "topic", t.ARN, "protocol", protocol, "endpoint", endpoint)
+	}
+	return &awssns.SubscribeOutput{SubscriptionArn: v.told(in.ReturnSubscriptionArn)}, nil
+}
+
+// told is what Subscribe answers: a pending subscription hides its ARN.
+func (v subscription) told(always bool) *string {
+	if v.Pending && !always {
+		return aws.String("pending confirmation")
+	}
+	return aws.String(v.ARN)
+}
+
+func (s *SNS) unsubscribe(_ context.Context, in *awssns.UnsubscribeInput) (*awssns.UnsubscribeOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.subs[aws.ToString(in.SubscriptionArn)]
+	if !ok {
+		return &awssns.UnsubscribeOutput{}, nil
+	}
+	return &awssns.UnsubscribeOutput{}, s.drop(v)
+}
+
+func (s *SNS) shown(all []subscription) []types.Subscription {
+	out := []types.Subscription{}
+	for _, v := range all {
+		arn := v.ARN
+		if v.Pending {
+			arn = pendingARN
+		}
+		out = append(out, types.Subscription{SubscriptionArn: &arn, TopicArn: aws.String(v.Topic), Protocol: aws.String(v.Protocol), Endpoint: aws.String(v.Endpoint), Owner: aws.String(s.o.Account)})
+	}
+	return out
+}
+
+func (s *SNS) listSubscriptions(_ context.Context, in *awssns.ListSubscriptionsInput) (*awssns.ListSubscriptionsOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	page, next, err := paged(s.of(""), in.NextToken)
+	return &awssns.ListSubscriptionsOutput{Subscriptions: s.shown(page), NextToken: next}, err
+}
+
+func (s *SNS) listByTopic(_ context.Context, in *awssns.ListSubscriptionsByTopicInput) (*awssns.ListSubscriptionsByTopicOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.find(in.TopicArn)
+	if err != nil {
+		return nil, err
+	}
+	page, next, err := paged(s.of(t.ARN), in.NextToken)
+	return &awssns.ListSubscriptionsByTopicOutput{Subscriptions: s.shown(page), NextToken: next}, err
+}
+
+func (s *SNS) getSubscriptionAttributes(_ context.Context, in *awssns.GetSubscriptionAttributesInput) (*awssns.GetSubscriptionAttributesOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.subs[aws.ToString(in.SubscriptionArn)]
+	if !ok {
+		return nil, notFound("Subscription does not exist")
+	}
+	pending := "false"
+	if v.Pending {
+		pending = "true"
+	}
+	out := map[string]string{"SubscriptionArn": v.ARN, "TopicArn": v.Topic, "Protocol": v.Protocol, "Endpoint": v.Endpoint, "Owner": s.o.Account, "PendingConfirmation": pending,
+		"RawMessageDelivery": "false", "ConfirmationWasAuthenticated": "true"}
+	maps.Copy(out, v.Attributes)
+	return &awssns.GetSubscriptionAttributesOutput{Attributes: out}, nil
+}
+
+func (s *SNS) setSubscriptionAttributes(_ context.Context, in *awssns.SetSubscriptionAttributesInput) (*awssns.SetSubscriptionAttributesOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.subs[aws.ToString(in.SubscriptionArn)]
+	if !ok {
+		return nil, notFound("Subscription does not exist")
+	}
+	name, value := aws.ToString(in.AttributeName), aws.ToString(in.AttributeValue)
+	if err := checkSubscriptionAttribute(v.Protocol, name, value); err != nil {
+		return nil, err
+	}
+	next := map[string]string{}
+	maps.Copy(next, v.Attributes)
+	next[name] = value
+	v.Attributes = next
+	if err := s.subscriptions.Put(v.ARN, v); err != nil {
+		return nil, err
+	}
+	s.subs[v.ARN] = v
+	return &awssns.SetSubscriptionAttributesOutput{}, nil
+}

@@ -1,0 +1,219 @@
+package sns
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sns/types"
+
+	"github.com/millrace-ml/millrace/localcloud/wire"
+)
+
+const pageSize = 100
+
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`)
+
+func (s *SNS) checkTopicAttribute(name, value string) error {
+	switch name {
+	case "DisplayName", "SignatureVersion", "TracingConfig":
+		return nil
+	case "Policy", "DeliveryPolicy":
+		if value != "" && !json.Valid([]byte(value)) {
+			return invalid("%s Reason: it is not JSON", name)
+		}
+		return nil
+	case "KmsMasterKeyId":
+		s.o.Log.Warn("the local cloud keeps the messages of a topic without the KMS key it names", "key", value)
+		return nil
+	case "FifoTopic":
+		if value == "false" {
+			return nil
+		}
+		return invalid("the local cloud does not support FIFO topics")
+	}
+	return invalid("AttributeName: the local cloud does not support the topic attribute %s", name)
+}
+
+func (s *SNS) createTopic(_ context.Context, in *awssns.CreateTopicInput) (*awssns.CreateTopicOutput, error) {
+	name := aws.ToString(in.Name)
+	if strings.HasSuffix(name, ".fifo") {
+		return nil, invalid("the local cloud does not support FIFO topics: %s", name)
+	}
+	if !nameForm.MatchString(name) {
+		return nil, invalid("Topic Name")
+	}
+	if in.DataProtectionPolicy != nil {
+		return nil, invalid("the local cloud does not support DataProtectionPolicy")
+	}
+	for _, k := range slices.Sorted(maps.Keys(in.Attributes)) {
+		if err := s.checkTopicAttribute(k, in.Attributes[k]); err != nil {
+			return nil, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	arn := s.arn(name)
+	if t, ok := s.topic[arn]; ok {
+		for k, v := range in.Attributes {
+			if t.Attributes[k] != v {
+				return nil, invalid("Attributes Reason: Topic already exists with different attributes")
+			}
+		}
+		return &awssns.CreateTopicOutput{TopicArn: &arn}, nil
+	}
+	t := topic{ARN: arn, Attributes: in.Attributes, Tags: withTags(nil, in.Tags)}
+	return &awssns.CreateTopicOutput{TopicArn: &arn}, s.keep(t)
+}
+
+// keep needs s.mu.
+func (s *SNS) keep(t topic) error {
+	if err := s.topics.Put(t.ARN, t); err != nil {
+		return err
+	}
+	s.topic[t.ARN] = t
+	return nil
+}
+
+// deleteTopic deletes the subscriptions with it; a topic that is not there is no error.
+func (s *SNS) deleteTopic(_ context.Context, in *awssns.DeleteTopicInput) (*awssns.DeleteTopicOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.find(in.TopicArn)
+	if err != nil {
+		return &awssns.DeleteTopicOutput{}, nil //nolint:nilerr // as AWS: idempotent
+	}
+	for _, v := range s.of(t.ARN) {
+		if err := s.drop(v); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.topics.Delete(t.ARN); err != nil {
+		return nil, err
+	}
+	delete(s.topic, t.ARN)
+	return &awssns.DeleteTopicOutput{}, nil
+}
+
+// drop needs s.mu.
+func (s *SNS) drop(v subscription) error {
+	if err := s.subscriptions.Delete(v.ARN); err != nil {
+		return err
+	}
+	delete(s.subs, v.ARN)
+	return nil
+}
+
+func (s *SNS) listTopics(_ context.Context, in *awssns.ListTopicsInput) (*awssns.ListTopicsOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := []types.Topic{}
+	for _, arn := range slices.Sorted(maps.Keys(s.topic)) {
+		all = append(all, types.Topic{TopicArn: aws.String(arn)})
+	}
+	page, next, err := paged(all, in.NextToken)
+	return &awssns.ListTopicsOutput{Topics: page, NextToken: next}, err
+}
+
+// paged cuts a list; its tokens are offsets.
+func paged[T any](all []T, token *string) ([]T, *string, error) {
+	from := 0
+	if token != nil {
+		n, err := strconv.Atoi(*token)
+		if err != nil || n < 0 {
+			return nil, nil, invalid("NextToken")
+		}
+		from = min(n, len(all))
+	}
+	if from+pageSize < len(all) {
+		return all[from : from+pageSize], aws.String(strconv.Itoa(from + pageSize)), nil
+	}
+	return all[from:], nil, nil
+}
+
+func (s *SNS) getTopicAttributes(_ context.Context, in *awssns.GetTopicAttributesInput) (*awssns.GetTopicAttributesOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.find(in.TopicArn)
+	if err != nil {
+		return nil, err
+	}
+	confirmed, pending := 0, 0
+	for _, v := range s.of(t.ARN) {
+		if v.Pending {
+			pending++
+		} else {
+			confirmed++
+		}
+	}
+	out := map[string]string{"TopicArn": t.ARN, "Owner": s.o.Account, "DisplayName": "", "SubscriptionsConfirmed": strconv.Itoa(confirmed), "SubscriptionsPending": strconv.Itoa(pending), "SubscriptionsDeleted": "0"}
+	maps.Copy(out, t.Attributes)
+	return &awssns.GetTopicAttributesOutput{Attributes: out}, nil
+}
+
+func (s *SNS) setTopicAttributes(_ context.Context, in *awssns.SetTopicAttributesInput) (*awssns.SetTopicAttributesOutput, error) {
+	name, value := aws.ToString(in.AttributeName), aws.ToString(in.AttributeValue)
+	if err := s.checkTopicAttribute(name, value); err != nil {
+		return nil, err
+	}
+	return &awssns.SetTopicAttributesOutput{}, s.change(in.TopicArn, func(t *topic) {
+		next := map[string]string{}
+		maps.Copy(next, t.Attributes)
+		next[name] = value
+		t.Attributes = next
+	})
+}
+
+func (s *SNS) change(arn *string, f func(*topic)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.find(arn)
+	if err != nil {
+		return err
+	}
+	f(&t)
+	return s.keep(t)
+}
+
+func withTags(old map[string]string, tags []types.Tag) map[string]string {
+	next := map[string]string{}
+	maps.Copy(next, old)
+	for _, t := range tags {
+		next[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return next
+}
+
+func (s *SNS) tagResource(_ context.Context, in *awssns.TagResourceInput) (*awssns.TagResourceOutput, error) {
+	return &awssns.TagResourceOutput{}, s.change(in.ResourceArn, func(t *topic) { t.Tags = withTags(t.Tags, in.Tags) })
+}
+
+func (s *SNS) untagResource(_ context.Context, in *awssns.UntagResourceInput) (*awssns.UntagResourceOutput, error) {
+	return &awssns.UntagResourceOutput{}, s.change(in.ResourceArn, func(t *topic) {
+		next := withTags(t.Tags, nil)
+		for _, k := range in.TagKeys {
+			delete(next, k)
+		}
+		t.Tags = next
+	})
+}
+
+func (s *SNS) listTags(_ context.Context, in *awssns.ListTagsForResourceInput) (*awssns.ListTagsForResourceOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, ok := s.topic[aws.ToString(in.ResourceArn)]
+	if !ok {
+		return nil, &wire.Error{Code: "ResourceNotFound", Status: 404, Message: "Resource does not exist"}
+	}
+	out := []types.Tag{}
+	for _, k := range slices.Sorted(maps.Keys(t.Tags)) {
+		out = append(out, types.Tag{Key: aws.String(k), Value: aws.String(t.Tags[k])})
+	}
+	return &awssns.ListTagsForResourceOutput{Tags: out}, nil
+}
