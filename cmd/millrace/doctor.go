@@ -10,8 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-
-	"github.com/millrace-ml/millrace/localcloud"
 )
 
 // finding is what doctor says of one thing.
@@ -97,14 +95,21 @@ func built() finding {
 	return f
 }
 
-// stateful tries whether the state folder's file system can hold the state.
+// stateful tries whether the state folder can be written.
 func stateful() finding {
 	f := finding{Name: "state folder", Need: "the local cloud", Fix: "use another folder: millrace up --dir FOLDER", must: true}
-	if err := localcloud.CheckStateFolder(filepath.Join(stateFolder, "cloud")); err != nil {
+	err := os.MkdirAll(stateFolder, 0o700)
+	if err == nil {
+		var probe *os.File
+		if probe, err = os.CreateTemp(stateFolder, "doctor-"); err == nil {
+			err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+		}
+	}
+	if err != nil {
 		f.Says = err.Error()
 		return f
 	}
-	f.OK, f.Says, f.Fix = true, "its file system can hold the state", ""
+	f.OK, f.Says, f.Fix = true, stateFolder+" can be written", ""
 	return f
 }
 

@@ -70,7 +70,9 @@ func runUp(ctx context.Context, c *cli, args []string) error {
 
 // exports are the shell lines that point the AWS CLI and SDKs at an endpoint.
 func exports(endpoint string) string {
-	return fmt.Sprintf("  export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s", endpoint, localRegion, localKey, localKey)
+	// boto3 and the AWS CLI read AWS_DEFAULT_REGION, the other SDKs AWS_REGION.
+	return fmt.Sprintf("  export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_DEFAULT_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s",
+		endpoint, localRegion, localRegion, localKey, localKey)
 }
 
 // startCloud starts the local cloud in this process and deploys into it.
