@@ -286,12 +286,17 @@ func (e *Engine) start(c Call) {
 		}
 		var named *TaskError
 		err = e.feed(c.Execution.ARN, func(x *Execution, now time.Time) error {
-			switch {
-			case errors.As(err, &named):
-				return x.Fail(now, c.ID, Failure{Error: named.Name, Cause: named.Cause})
-			case err != nil:
-				return x.Fail(now, c.ID, Failure{Error: errTaskFailed, Cause: err.Error()})
-			case c.Resource.WaitsForToken():
+			if err != nil {
+				f := Failure{Error: errTaskFailed, Cause: err.Error()}
+				if errors.As(err, &named) {
+					f = Failure{Error: named.Name, Cause: named.Cause}
+				}
+				if c.Resource.WaitsForToken() {
+					return x.Refused(now, c.ID, f)
+				}
+				return x.Fail(now, c.ID, f)
+			}
+			if c.Resource.WaitsForToken() {
 				return x.Submitted(now, c.ID, output)
 			}
 			return x.Succeed(now, c.ID, output)

@@ -38,9 +38,11 @@ const (
 	TaskScheduled = "TaskScheduled"
 	TaskStarted   = "TaskStarted"
 	TaskSubmitted = "TaskSubmitted"
-	TaskSucceeded = "TaskSucceeded"
-	TaskFailed    = "TaskFailed"
-	TaskTimedOut  = "TaskTimedOut"
+	// TaskSubmitFailed is a waiting task whose request was refused.
+	TaskSubmitFailed = "TaskSubmitFailed"
+	TaskSucceeded    = "TaskSucceeded"
+	TaskFailed       = "TaskFailed"
+	TaskTimedOut     = "TaskTimedOut"
 
 	LambdaFunctionScheduled = "LambdaFunctionScheduled"
 	LambdaFunctionStarted   = "LambdaFunctionStarted"

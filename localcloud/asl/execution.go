@@ -276,7 +276,7 @@ func (x *Execution) Succeed(now time.Time, id, output string) error {
 	}
 	result, err := parseDoc(output)
 	if err != nil {
-		x.taskFailed(t, Failure{Error: errRuntime, Cause: fmt.Sprintf("The task's result is not JSON: %v", err)})
+		x.taskFailed(t, TaskFailed, Failure{Error: errRuntime, Cause: fmt.Sprintf("The task's result is not JSON: %v", err)})
 	} else {
 		x.taskSucceeded(t, result)
 	}
@@ -290,7 +290,18 @@ func (x *Execution) Fail(now time.Time, id string, f Failure) error {
 	if err != nil {
 		return err
 	}
-	x.taskFailed(t, f)
+	x.taskFailed(t, TaskFailed, f)
+	x.run()
+	return nil
+}
+
+// Refused ends a waiting task whose call was not accepted.
+func (x *Execution) Refused(now time.Time, id string, f Failure) error {
+	t, err := x.taskOf(now, id)
+	if err != nil {
+		return err
+	}
+	x.taskFailed(t, TaskSubmitFailed, f)
 	x.run()
 	return nil
 }

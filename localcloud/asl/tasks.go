@@ -78,7 +78,7 @@ func (x *Execution) taskSucceeded(t *thread, result *doc) {
 		if r.Lambda {
 			name = r.ARN
 		}
-		x.taskFailed(t, Failure{Error: errDataLimit, Cause: fmt.Sprintf(errExceedsTheSize, name)})
+		x.taskFailed(t, TaskFailed, Failure{Error: errDataLimit, Cause: fmt.Sprintf(errExceedsTheSize, name)})
 		return
 	}
 	delete(x.tasks, t.Task.ID)
@@ -93,14 +93,15 @@ func (x *Execution) taskSucceeded(t *thread, result *doc) {
 	}
 }
 
-func (x *Execution) taskFailed(t *thread, f Failure) {
+// taskFailed ends a call; kind is the event's type, TaskFailed or TaskSubmitFailed.
+func (x *Execution) taskFailed(t *thread, kind string, f Failure) {
 	delete(x.tasks, t.Task.ID)
 	e := Event{Error: optional(f.Error), Cause: optional(f.Cause)}
 	if t.st.resource.Lambda {
 		e.Type = LambdaFunctionFailed
 		x.emit(&t.Prev, e)
 	} else {
-		e.Type = TaskFailed
+		e.Type = kind
 		x.emitTask(t, e)
 	}
 	x.failed(t, f)

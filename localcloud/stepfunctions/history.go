@@ -71,6 +71,8 @@ func taskDetails(h *types.HistoryEvent, e asl.Event, out *types.HistoryEventExec
 		h.TaskSucceededEventDetails = &types.TaskSucceededEventDetails{Resource: r, ResourceType: t, Output: e.Output, OutputDetails: out}
 	case asl.TaskFailed:
 		h.TaskFailedEventDetails = &types.TaskFailedEventDetails{Resource: r, ResourceType: t, Error: e.Error, Cause: e.Cause}
+	case asl.TaskSubmitFailed:
+		h.TaskSubmitFailedEventDetails = &types.TaskSubmitFailedEventDetails{Resource: r, ResourceType: t, Error: e.Error, Cause: e.Cause}
 	case asl.TaskTimedOut:
 		h.TaskTimedOutEventDetails = &types.TaskTimedOutEventDetails{Resource: r, ResourceType: t, Error: e.Error, Cause: e.Cause}
 	}

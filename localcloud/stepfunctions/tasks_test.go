@@ -248,6 +248,12 @@ func TestTaskTokenFailures(t *testing.T) {
 	if end := c.ended(arn); end["status"] != "FAILED" || end["error"] != "Broken" {
 		t.Errorf("a function that fails fails the task at once; ended with %v", end)
 	}
+	events := c.history(arn)
+	if got := kinds(events); got != "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskSubmitFailed ExecutionFailed" {
+		t.Errorf("history %s", got)
+	} else if d := events[4].TaskSubmitFailedEventDetails; aws.ToString(d.Error) != "Broken" || aws.ToString(d.Resource) != "invoke.waitForTaskToken" {
+		t.Errorf("details %+v", d)
+	}
 }
 
 // A call that was in flight when the process ended is made again.
