@@ -62,3 +62,14 @@ func TestParseRefuses(t *testing.T) {
 		})
 	}
 }
+
+func FuzzAllows(f *testing.F) {
+	f.Add(`{"Statement":{"Effect":"Allow","Principal":{"AWS":["*"]},"Action":["a:*","b:?"],"Resource":"arn:*","Condition":{"Null":{"x":"true"}}}}`, "a:B")
+	f.Add(`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"a*b*c"}]}`, "aXbc")
+	f.Fuzz(func(t *testing.T, text, action string) {
+		c := wire.Caller{Account: "000000000000", ARN: "arn:aws:events:us-east-1:000000000000:rule/r", Service: "events.amazonaws.com"}
+		if _, err := policy.Parse(text); err != nil && policy.Allows(text, c, action, "arn:x") {
+			t.Errorf("a policy that cannot be read allows: %s", text)
+		}
+	})
+}
