@@ -27,6 +27,7 @@ import (
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/iam"
+	"github.com/millrace-ml/millrace/localcloud/logs"
 	"github.com/millrace-ml/millrace/localcloud/s3"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -56,6 +57,7 @@ type Cloud struct {
 	store    *store.Store
 	iam      *iam.IAM
 	s3       *s3.S3
+	logs     *logs.Logs
 	services map[string]*wire.Service
 	emit     func(ctx context.Context, source, detailType string, resources []string, detail any)
 	starts   []func(context.Context) error // in order, once there is an endpoint

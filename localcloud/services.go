@@ -4,12 +4,15 @@ import (
 	"context"
 	"path/filepath"
 
+	"github.com/millrace-ml/millrace/localcloud/cloudformation"
 	"github.com/millrace-ml/millrace/localcloud/eventbridge"
 	"github.com/millrace-ml/millrace/localcloud/eventbridge/policy"
 	"github.com/millrace-ml/millrace/localcloud/iam"
 	"github.com/millrace-ml/millrace/localcloud/lambda"
+	"github.com/millrace-ml/millrace/localcloud/logs"
 	"github.com/millrace-ml/millrace/localcloud/s3"
 	"github.com/millrace-ml/millrace/localcloud/sagemaker"
+	"github.com/millrace-ml/millrace/localcloud/sns"
 	"github.com/millrace-ml/millrace/localcloud/sqs"
 	"github.com/millrace-ml/millrace/localcloud/stepfunctions"
 )
@@ -18,7 +21,7 @@ import (
 // opened later is closed earlier: those that deliver and start things stop
 // before those that keep things.
 func (c *Cloud) openServices() error {
-	for _, open := range []func() error{c.openIAM, c.openS3, c.openSQS, c.openLambda, c.openSageMaker, c.openStepFunctions, c.openEventBridge} {
+	for _, open := range []func() error{c.openIAM, c.openS3, c.openLogs, c.openSQS, c.openSNS, c.openLambda, c.openSageMaker, c.openStepFunctions, c.openEventBridge, c.openCloudFormation} {
 		if err := open(); err != nil {
 			return err
 		}
@@ -48,6 +51,16 @@ func (c *Cloud) openS3() (err error) {
 	return nil
 }
 
+func (c *Cloud) openLogs() (err error) {
+	c.logs, err = logs.New(logs.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "logs"), Authorize: c.iam.Authorize})
+	if err != nil {
+		return err
+	}
+	c.add(c.logs.Wire())
+	c.onClose("logs", c.logs.Close)
+	return nil
+}
+
 func (c *Cloud) openSQS() error {
 	s, err := sqs.New(sqs.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "sqs"),
 		Authorize: c.iam.Authorize, Endpoint: c.Endpoint, PolicyAllows: policy.Allows})
@@ -56,6 +69,18 @@ func (c *Cloud) openSQS() error {
 	}
 	c.add(s.Wire())
 	c.onClose("sqs", s.Close)
+	return nil
+}
+
+func (c *Cloud) openSNS() error {
+	s, err := sns.New(sns.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "sns"),
+		Authorize: c.iam.Authorize, Call: c.Call, PolicyAllows: policy.Allows})
+	if err != nil {
+		return err
+	}
+	c.add(s.Wire())
+	c.onClose("sns", s.Close)
+	c.onStart(func(context.Context) error { return s.Start() })
 	return nil
 }
 
@@ -68,7 +93,7 @@ func (c *Cloud) assume(service string) func(roleARN, session string) (accessKey,
 
 func (c *Cloud) openLambda() error {
 	s, err := lambda.New(lambda.Options{Dir: filepath.Join(c.dir, "lambda"), Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "lambda"),
-		Authorize: c.iam.Authorize, Call: c.Call, Objects: c.s3, AssumeRole: c.assume("lambda.amazonaws.com"), LogWriter: c.logWriter, Endpoint: c.Endpoint})
+		Authorize: c.iam.Authorize, Call: c.Call, Objects: c.s3, AssumeRole: c.assume("lambda.amazonaws.com"), LogWriter: c.logs.Writer, Endpoint: c.Endpoint})
 	if err != nil {
 		return err
 	}
@@ -80,7 +105,7 @@ func (c *Cloud) openLambda() error {
 
 func (c *Cloud) openSageMaker() error {
 	s, err := sagemaker.New(sagemaker.Options{Dir: filepath.Join(c.dir, "jobs"), Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "sagemaker"),
-		Authorize: c.iam.Authorize, Objects: c.s3, AssumeRole: c.assume("sagemaker.amazonaws.com"), Emit: c.Emit, LogWriter: c.logWriter, Images: c.o.Images, Endpoint: c.Endpoint})
+		Authorize: c.iam.Authorize, Objects: c.s3, AssumeRole: c.assume("sagemaker.amazonaws.com"), Emit: c.Emit, LogWriter: c.logs.Writer, Images: c.o.Images, Endpoint: c.Endpoint})
 	if err != nil {
 		return err
 	}
@@ -112,5 +137,17 @@ func (c *Cloud) openEventBridge() error {
 	c.emit = s.Emit
 	c.onClose("events", s.Close)
 	c.onStart(func(context.Context) error { s.Start(); return nil })
+	return nil
+}
+
+func (c *Cloud) openCloudFormation() error {
+	s, err := cloudformation.New(cloudformation.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "cloudformation"),
+		Authorize: c.iam.Authorize, Call: c.Call, Objects: c.s3})
+	if err != nil {
+		return err
+	}
+	c.add(s.Wire())
+	c.onClose("cloudformation", s.Close)
+	c.onStart(s.Resume)
 	return nil
 }
