@@ -17,6 +17,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -336,33 +337,100 @@ func TestChallengerAgainstAWorseChampion(t *testing.T) {
 	}
 }
 
-func TestSameBytesInAnyOrder(t *testing.T) {
-	var want map[string]string
-	for name, keys := range map[string][]string{"one order": {"trips/raw/jan.csv", "trips/raw/feb.csv.gz"}, "other order": {"trips/raw/feb.csv.gz", "trips/raw/jan.csv"}} {
-		p := newPlatform(t, trips(), tripFiles())
-		prepared := p.prepare(keys...)
-		trained, _ := p.train(prepared)
-		evaluated, _ := p.evaluate(prepared, p.tarOf(trained), nil)
-		got := map[string]string{}
-		for prefix, dir := range map[string]string{
-			"prepare": filepath.Join(string(prepared), "processing", "output"), "train": trained.Model(""),
-			"evaluate": filepath.Join(string(evaluated), "processing", "output"),
-		} {
-			for file, sum := range digest(t, dir) {
-				got[prefix+"/"+file] = sum
+// The same uploads give the same bytes of every output, whatever their order and
+// the number of CPUs.
+func TestSameBytes(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	tests := []struct {
+		keys []string
+		cpus int
+	}{
+		{[]string{"trips/raw/jan.csv", "trips/raw/feb.csv.gz"}, 1},
+		{[]string{"trips/raw/feb.csv.gz", "trips/raw/jan.csv"}, 4},
+	}
+	for _, by := range []string{"time", "random"} {
+		var want map[string]string
+		for _, tt := range tests {
+			runtime.GOMAXPROCS(tt.cpus)
+			p := newPlatform(t, trips(), tripFiles())
+			p.def.Split.By = by
+			prepared := p.prepare(tt.keys...)
+			trained, _ := p.train(prepared)
+			evaluated, _ := p.evaluate(prepared, p.tarOf(trained), p.tarOf(trained))
+			got := map[string]string{}
+			for prefix, dir := range map[string]string{
+				"prepare": filepath.Join(string(prepared), "processing", "output"), "train": trained.Model(""),
+				"evaluate": filepath.Join(string(evaluated), "processing", "output"),
+			} {
+				for file, sum := range digest(t, dir) {
+					got[prefix+"/"+file] = sum
+				}
+			}
+			if len(got) < 14 {
+				t.Fatalf("only %d files were written: %v", len(got), slices.Sorted(maps.Keys(got)))
+			}
+			if want == nil {
+				want = got
+				continue
+			}
+			for file, sum := range want {
+				if got[file] != sum {
+					t.Errorf("split by %s: %s differs with %d CPUs and the files in another order", by, file, tt.cpus)
+				}
 			}
 		}
-		if len(got) < 14 {
-			t.Fatalf("only %d files were written: %v", len(got), slices.Sorted(maps.Keys(got)))
+	}
+}
+
+// A row keeps its part when other rows come.
+func TestRandomSplitIsStable(t *testing.T) {
+	keys := func(files map[string][]byte) map[string]bool {
+		p := newPlatform(t, trips(), files)
+		p.def.Split.By = "random"
+		out := map[string]bool{}
+		for line := range strings.Lines(string(p.read(p.prepare(), "processing", "output", "rows", "test-rows.csv"))) {
+			key, _, _ := strings.Cut(line, ",")
+			out[key] = true
 		}
-		if want == nil {
-			want = got
-			continue
+		return out
+	}
+	all := tripFiles()
+	few := keys(map[string][]byte{"trips/raw/jan.csv": all["trips/raw/jan.csv"]})
+	many := keys(all)
+	if n := len(few); n < 600 || n > 900 {
+		t.Errorf("%d of 3000 rows are in the test part, want about a quarter", n)
+	}
+	for key := range few {
+		if !many[key] {
+			t.Fatalf("%s left the test part when more rows came", key)
 		}
-		for file, sum := range want {
-			if got[file] != sum {
-				t.Errorf("%s differs in %s", file, name)
-			}
-		}
+	}
+}
+
+func TestRegression(t *testing.T) {
+	p := newPlatform(t, trips(), tripFiles())
+	p.def.Data.Label = definition.Label{Name: "delay"}
+	p.def.Evaluate = definition.Evaluate{Metric: "rmse", AtMost: new(6.0), Confidence: 0.9, Slices: []string{"zone"}}
+	prepared := p.prepare()
+	if m := p.message(prepared); m["label_mean"] == nil || m["label_rate"] != nil {
+		t.Errorf("prepare says %v", m)
+	}
+	trained, lines := p.train(prepared)
+	if !strings.Contains(lines, "validation-rmse:") {
+		t.Errorf("metric lines are\n%s", lines)
+	}
+	base, e := p.evaluate(prepared, p.tarOf(trained), p.tarOf(trained))
+	if r := e.Metrics["rmse"]; !(r.Value > 3.5 && r.Value < 6 && r.Low < r.High) || e.Threshold != nil {
+		t.Errorf("rmse is %+v, threshold %+v", r, e.Threshold)
+	}
+	if r2 := e.Metrics["r2"].Value; !(r2 > 0.3 && r2 < 1) {
+		t.Errorf("r2 is %v", r2)
+	}
+	if page := string(p.read(base, "processing", "output", "evaluation", "report.html")); !strings.Contains(page, "Residuals") {
+		t.Error("the page has no residuals")
+	}
+	p.def.Evaluate.AtMost = new(1.0)
+	if _, e := p.evaluate(prepared, p.tarOf(trained), nil); e.Decision.Promote || !strings.Contains(e.Decision.Why, "does not surely meet the bar of 1") {
+		t.Errorf("promoted: %v: %s", e.Decision.Promote, e.Decision.Why)
 	}
 }
