@@ -1,6 +1,9 @@
 package asl
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // maxIterations is how many iterations of a Map state AWS runs at once.
 const maxIterations = 40
@@ -186,14 +189,14 @@ func (x *Execution) closeChildren(t *thread) {
 func (x *Execution) stop(t *thread) {
 	t.each(func(o *thread) {
 		if o.Phase == phaseTask {
-			delete(x.tasks, o.Task.ID)
-			for i, s := range x.starts {
-				if s.ID == o.Task.ID {
-					x.starts = append(x.starts[:i], x.starts[i+1:]...)
-					break
-				}
-			}
+			x.forget(o.Task.ID)
 		}
 		o.Phase = phaseDone
 	})
+}
+
+// forget takes a task out, and its call when it was not taken yet.
+func (x *Execution) forget(id string) {
+	delete(x.tasks, id)
+	x.starts = slices.DeleteFunc(x.starts, func(c Call) bool { return c.ID == id })
 }

@@ -139,3 +139,27 @@ func TestAbortEndsAllTasks(t *testing.T) {
 		t.Errorf("a late result: %v", err)
 	}
 }
+
+// A call whose time ran out while nothing ran is not made again.
+func TestTimeoutWhileStopped(t *testing.T) {
+	m, err := asl.Parse([]byte(task(`"TimeoutSeconds":5,"Catch":[{"ErrorEquals":["States.Timeout"],"Next":"Caught"}],`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := asl.NewExecution(m, info(), `{}`, sources())
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.Begin(start)
+	saved, err := x.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, err = asl.Restore(m, saved, sources()); err != nil {
+		t.Fatal(err)
+	}
+	x.Due(start.Add(time.Hour))
+	if p := x.Take(); len(p.Calls) != 0 || x.Status() != asl.Succeeded {
+		t.Errorf("%d calls, %s: %s", len(p.Calls), x.Status(), types(p.Events))
+	}
+}

@@ -113,7 +113,7 @@ func (t *thread) checkTimeout(x *Execution, now time.Time) {
 	if name == "" {
 		return
 	}
-	delete(x.tasks, t.Task.ID)
+	x.forget(t.Task.ID)
 	if t.st.resource.Lambda {
 		x.emit(&t.Prev, Event{Type: LambdaFunctionTimedOut, Error: &name})
 	} else {

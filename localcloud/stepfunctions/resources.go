@@ -25,7 +25,7 @@ type integration struct {
 	prefix, other, label string
 }
 
-var integrations = map[string]integration{
+var integrations = withSageMaker(map[string]integration{
 	"lambda:invoke": {service: "lambda", operation: "Invoke", token: true, request: invokeRequest, result: invokeResult,
 		prefix: "Lambda", other: "Lambda.AWSLambdaException", label: "AWSLambda"},
 	"events:putEvents": {service: "events", operation: "PutEvents", token: true, request: putEventsRequest, result: putEventsResult,
@@ -34,14 +34,16 @@ var integrations = map[string]integration{
 		prefix: "SQS", other: "SQS.AmazonSQSException", label: "AmazonSQS"},
 	"sns:publish": {service: "sns", operation: "Publish", token: true, request: textOf("Message"),
 		prefix: "SNS", other: "SNS.AmazonSNSException", label: "AmazonSNS"},
-}
+})
 
-func init() {
+// withSageMaker adds the integrations of SageMaker: all are plain calls.
+func withSageMaker(all map[string]integration) map[string]integration {
 	for _, op := range []string{"createTrainingJob", "createProcessingJob", "createTransformJob", "createModel",
 		"createEndpointConfig", "createEndpoint", "updateEndpoint"} {
-		integrations["sagemaker:"+op] = integration{service: "sagemaker", operation: upperFirst(op),
+		all["sagemaker:"+op] = integration{service: "sagemaker", operation: upperFirst(op),
 			prefix: "SageMaker", other: "SageMaker.AmazonSageMakerException", label: "AmazonSageMaker"}
 	}
+	return all
 }
 
 // sdkServices are the names that aws-sdk: resources give to services.

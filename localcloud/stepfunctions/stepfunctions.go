@@ -130,12 +130,30 @@ func (s *StepFunctions) Start(ctx context.Context) error {
 			err = s.engine.Resume(m, e.Snapshot)
 		}
 		if err != nil {
-			s.o.Log.Error("execution cannot be resumed", "execution_arn", e.Info.ARN, "error", err)
+			s.o.Log.Error("execution cannot be resumed and fails", "execution_arn", e.Info.ARN, "error", err)
+			if err := s.giveUp(e, err); err != nil {
+				return fmt.Errorf("start step functions: %w", err)
+			}
 			continue
 		}
 		s.o.Log.Info("execution resumed", "execution_arn", e.Info.ARN)
 	}
 	return nil
+}
+
+// giveUp fails an execution that cannot be resumed, so that it does not run for ever.
+func (s *StepFunctions) giveUp(e execution, reason error) error {
+	events, err := s.events(e.Info.ARN)
+	if err != nil {
+		s.o.Log.Error("history is damaged", "execution_arn", e.Info.ARN, "error", err)
+	}
+	f := asl.Failure{Error: "States.Runtime", Cause: "The local cloud could not take this execution up after a restart: " + reason.Error()}
+	end := asl.Event{ID: 1, Time: s.o.Clock.Now(), Type: asl.ExecutionFailed, Error: &f.Error, Cause: &f.Cause}
+	if len(events) > 0 {
+		end.Previous = events[len(events)-1].ID
+		end.ID = end.Previous + 1
+	}
+	return s.keep(asl.Update{Info: e.Info, Status: asl.Failed, Events: []asl.Event{end}, Failure: &f, At: end.Time})
 }
 
 // Close stops all executions where they are; Start of the next process takes

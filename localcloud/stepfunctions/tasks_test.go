@@ -3,6 +3,7 @@ package stepfunctions_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
+	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
@@ -278,6 +280,45 @@ func TestCallInFlightIsMadeAgain(t *testing.T) {
 	want := "ExecutionStarted TaskStateEntered LambdaFunctionScheduled LambdaFunctionStarted LambdaFunctionSucceeded TaskStateExited ExecutionSucceeded"
 	if got := kinds(c.history(arn)); got != want {
 		t.Errorf("history %s, want %s", got, want)
+	}
+}
+
+// A saved state that cannot be read fails its execution, with a reason, and no other.
+func TestDamagedExecutionFails(t *testing.T) {
+	c := newCloud(t)
+	machine := c.create("m", waits)
+	broken, whole := c.start(machine, "broken", `{}`), c.start(machine, "whole", `{}`)
+	c.stop()
+	st, err := store.Open(c.path, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := store.NewTable[map[string]any](st, "states/executions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := table.Update("e/"+broken, func(v map[string]any, ok bool) (map[string]any, error) {
+		if !ok {
+			t.Errorf("no record of %s", broken)
+		}
+		v["snapshot"] = map[string]any{"root": map[string]any{"state": "Gone", "phase": "wait"}}
+		return v, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.up()
+	if end := c.ended(broken); end["status"] != "FAILED" || !strings.Contains(fmt.Sprint(end["cause"]), `no state "Gone"`) {
+		t.Errorf("ended with %v", end)
+	}
+	if got := kinds(c.history(broken)); got != "ExecutionStarted WaitStateEntered ExecutionFailed" {
+		t.Errorf("history %s", got)
+	}
+	d, err := c.client.DescribeExecution(context.Background(), &sfn.DescribeExecutionInput{ExecutionArn: &whole})
+	if err != nil || d.Status != types.ExecutionStatusRunning {
+		t.Errorf("the other one: %+v, %v", d, err)
 	}
 }
 
