@@ -140,13 +140,9 @@ func TestFromTarRefuses(t *testing.T) {
 
 // FuzzFromTar holds that no archive makes it panic.
 func FuzzFromTar(f *testing.F) {
-	files := trained(f)
-	f.Add(files[bundle.SpecFile], files[bundle.ModelFile], files[bundle.BaselineFile])
-	f.Fuzz(func(t *testing.T, spec, model, baseline string) {
-		b, err := bundle.FromTar(bytes.NewReader(pack(t, map[string]string{
-			bundle.SpecFile: spec, bundle.ModelFile: model, bundle.BaselineFile: baseline,
-		})))
-		if err == nil {
+	f.Add(pack(f, trained(f)))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if b, err := bundle.FromTar(bytes.NewReader(raw)); err == nil {
 			b.Model.PredictRow(make([]float32, b.Model.NumFeatures()))
 		}
 	})
