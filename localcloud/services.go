@@ -85,9 +85,9 @@ func (c *Cloud) openSNS() error {
 }
 
 // assume gives a service of AWS the credentials of the roles that trust it.
-func (c *Cloud) assume(service string) func(roleARN, session string) (accessKey, secretKey, token string, err error) {
-	return func(roleARN, session string) (string, string, string, error) {
-		return c.iam.AssumeRoleAs(service, roleARN, session)
+func (c *Cloud) assume(service string) func(roleARN, session, sourceARN string) (accessKey, secretKey, token string, err error) {
+	return func(roleARN, session, sourceARN string) (string, string, string, error) {
+		return c.iam.AssumeRoleAs(service, sourceARN, roleARN, session)
 	}
 }
 

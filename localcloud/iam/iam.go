@@ -169,11 +169,16 @@ func (s *IAM) SecretFor(accessKey string) (secret, token string, c wire.Caller, 
 }
 
 // AssumeRoleAs gives a service of AWS ("lambda.amazonaws.com") credentials of a
-// role that trusts it. They last as long as the cloud runs; the same role and
+// role that trusts it, on behalf of the resource sourceARN (aws:SourceArn to the
+// role's trust policy). They last as long as the cloud runs; the same role and
 // session name get the same credentials.
-func (s *IAM) AssumeRoleAs(service, roleARN, sessionName string) (accessKey, secretKey, token string, err error) {
+func (s *IAM) AssumeRoleAs(service, sourceARN, roleARN, sessionName string) (accessKey, secretKey, token string, err error) {
 	c, ok := s.byARN(roleARN)
-	if !ok || !c.trust.Trusts("Service", []string{service}, Request{Action: "sts:AssumeRole", Conditions: s.conditions(wire.Caller{Account: s.o.Account})}) {
+	conditions := s.conditions(wire.Caller{Account: s.o.Account})
+	if sourceARN != "" {
+		conditions["aws:sourcearn"] = []string{sourceARN}
+	}
+	if !ok || !c.trust.Trusts("Service", []string{service}, Request{Action: "sts:AssumeRole", Conditions: conditions}) {
 		return "", "", "", s.mayNotAssume(service, roleARN)
 	}
 	sessionName = sessionNameOf(sessionName)

@@ -147,11 +147,11 @@ func TestAssumeRole(t *testing.T) {
 		`{"Effect":"Allow","Action":"states:StartExecution","Resource":"arn:aws:states:us-east-1:000000000000:stateMachine:m"},
 		 {"Effect":"Allow","Action":"iam:PassRole","Resource":"arn:aws:iam::000000000000:role/*","Condition":{"StringEquals":{"iam:PassedToService":"sagemaker.amazonaws.com"}}}`)})
 	const role = "arn:aws:iam::000000000000:role/fn"
-	key, secret, token, err := s.AssumeRoleAs("lambda.amazonaws.com", role, "fn")
+	key, secret, token, err := s.AssumeRoleAs("lambda.amazonaws.com", "", role, "fn")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, _, _, _ := s.AssumeRoleAs("lambda.amazonaws.com", role, "fn"); again != key {
+	if again, _, _, _ := s.AssumeRoleAs("lambda.amazonaws.com", "", role, "fn"); again != key {
 		t.Error("the same session got other credentials")
 	}
 	foundSecret, foundToken, caller, ok := s.SecretFor(key)
@@ -165,7 +165,7 @@ func TestAssumeRole(t *testing.T) {
 		"not a role":         {"lambda.amazonaws.com", "fn"},
 		"under another path": {"lambda.amazonaws.com", "arn:aws:iam::000000000000:role/x/fn"},
 	} {
-		if _, _, _, err := s.AssumeRoleAs(tc.service, tc.role, "s"); !wire.HasCode(err, "AccessDenied") {
+		if _, _, _, err := s.AssumeRoleAs(tc.service, "", tc.role, "s"); !wire.HasCode(err, "AccessDenied") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -268,7 +268,7 @@ func TestRolesSurviveRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := start(t, path)
-	if _, _, _, err := s.AssumeRoleAs("lambda.amazonaws.com", "arn:aws:iam::000000000000:role/kept", "a strange/session name"); err != nil {
+	if _, _, _, err := s.AssumeRoleAs("lambda.amazonaws.com", "", "arn:aws:iam::000000000000:role/kept", "a strange/session name"); err != nil {
 		t.Errorf("assume a role of an earlier run: %v", err)
 	}
 }

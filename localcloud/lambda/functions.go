@@ -312,7 +312,7 @@ func (l *Lambda) checkRole(ctx context.Context, role, name string) error {
 	if l.o.AssumeRole == nil {
 		return nil
 	}
-	if _, _, _, err := l.o.AssumeRole(role, name); err != nil {
+	if _, _, _, err := l.o.AssumeRole(role, name, l.functionARN(name)); err != nil {
 		return invalid("The role defined for the function cannot be assumed by Lambda. (%v)", err)
 	}
 	return nil

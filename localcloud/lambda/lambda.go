@@ -40,7 +40,7 @@ type Options struct {
 	Objects Objects
 	// AssumeRole gives the credentials of a role for a process; its failure at
 	// creation means that Lambda may not assume the role.
-	AssumeRole func(roleARN, session string) (accessKey, secretKey, token string, err error)
+	AssumeRole func(roleARN, session, sourceARN string) (accessKey, secretKey, token string, err error)
 	// LogWriter opens a log stream; a line written is an event.
 	LogWriter func(group, stream string) io.WriteCloser
 	// Endpoint is the URL at which processes reach the cloud; asked at each start.

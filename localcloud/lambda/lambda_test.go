@@ -186,7 +186,7 @@ func open(t testing.TB, change func(*lambda.Options)) *cloud {
 		LogWriter:       func(group, _ string) io.WriteCloser { return logWriter{c.logs, group} },
 		Endpoint:        func() string { return "http://127.0.0.1:1" },
 		AsyncRetryWaits: []time.Duration{time.Millisecond, 2 * time.Millisecond},
-		AssumeRole: func(arn, session string) (string, string, string, error) {
+		AssumeRole: func(arn, session, _ string) (string, string, string, error) {
 			if arn != role {
 				return "", "", "", errors.New("no such role")
 			}

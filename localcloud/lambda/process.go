@@ -75,7 +75,7 @@ func (l *Lambda) start(f *function, requestID string) (*instance, *result, error
 	key, secret, token := "", "", ""
 	if l.o.AssumeRole != nil {
 		var err error
-		if key, secret, token, err = l.o.AssumeRole(aws.ToString(f.Config.Role), f.name()); err != nil {
+		if key, secret, token, err = l.o.AssumeRole(aws.ToString(f.Config.Role), f.name(), f.arn()); err != nil {
 			return nil, nil, status(http.StatusForbidden, "AccessDeniedException", "The role defined for the function cannot be assumed by Lambda. (%v)", err)
 		}
 	}

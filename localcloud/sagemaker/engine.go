@@ -249,7 +249,7 @@ func (s *SageMaker) workspace(l life) (w *workspace, finish func(), err error) {
 			return nil, nil, fmt.Errorf("make folder of job %s: %w", l.name, err)
 		}
 	}
-	key, secret, token, err := s.opt.AssumeRole(l.role, "SageMaker")
+	key, secret, token, err := s.opt.AssumeRole(l.role, "SageMaker", s.arn(l.kind+"-job", l.name))
 	if err != nil {
 		return nil, nil, blame("Could not assume role %s: %v", l.role, err)
 	}

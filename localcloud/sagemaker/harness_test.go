@@ -346,7 +346,7 @@ func reopen(t *testing.T, dir string, s3 *buckets, change func(*setup)) *cloud {
 	set := setup{caller: wire.Caller{Account: account, ARN: rootARN, UserID: account}, Options: sagemaker.Options{
 		Account: account, Region: region, Clock: clock.Real{}, Store: st, Dir: filepath.Join(dir, "sagemaker"), Objects: s3,
 		Emit: c.events.emit, LogWriter: func(group, name string) io.WriteCloser { return stream{c.logs, group + ":" + name} },
-		AssumeRole: func(arn, _ string) (string, string, string, error) {
+		AssumeRole: func(arn, _, _ string) (string, string, string, error) {
 			if arn != role {
 				return "", "", "", errors.New("no such role")
 			}

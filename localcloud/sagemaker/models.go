@@ -34,7 +34,7 @@ func (s *SageMaker) createModel(ctx context.Context, in *sm.CreateModelInput) (*
 	if err := s.checkTags(ctx, arn, in.Tags); err != nil {
 		return nil, err
 	}
-	if err := s.passRole(ctx, *in.ExecutionRoleArn); err != nil {
+	if err := s.passRole(ctx, *in.ExecutionRoleArn, "arn:aws:sagemaker:"+s.opt.Region+":"+s.opt.Account+":*"); err != nil {
 		return nil, err
 	}
 	container := in.PrimaryContainer

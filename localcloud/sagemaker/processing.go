@@ -36,7 +36,7 @@ func (s *SageMaker) createProcessing(ctx context.Context, in *sm.CreateProcessin
 	if err := s.checkTags(ctx, arn, in.Tags); err != nil {
 		return nil, err
 	}
-	if err := s.passRole(ctx, *in.RoleArn); err != nil {
+	if err := s.passRole(ctx, *in.RoleArn, arn); err != nil {
 		return nil, err
 	}
 	job := s.newProcessing(in, arn)

@@ -43,8 +43,9 @@ type Options struct {
 
 	Dir     string // holds the folders of jobs and copies of images' programs
 	Objects Objects
-	// AssumeRole gives a job's process the credentials of its role.
-	AssumeRole func(roleARN, session string) (accessKey, secretKey, token string, err error)
+	// AssumeRole gives a job's process the credentials of its role; sourceARN is
+	// the job's (aws:SourceArn to the role's trust policy).
+	AssumeRole func(roleARN, session, sourceARN string) (accessKey, secretKey, token string, err error)
 	// Emit puts an event of ours onto the default bus. nil emits nothing.
 	Emit func(ctx context.Context, source, detailType string, resources []string, detail any)
 	// LogWriter writes lines to a log stream.
@@ -203,12 +204,14 @@ func (s *SageMaker) allow(ctx context.Context, action, resource string) error {
 	return s.opt.Authorize(ctx, action, resource)
 }
 
-// passRole checks that the caller may give the role to SageMaker, and that the role is there.
-func (s *SageMaker) passRole(ctx context.Context, role string) error {
+// passRole checks that the caller may give the role to SageMaker, and that the
+// role trusts SageMaker on behalf of sourceARN. Models act for the whole account:
+// AWS gives their roles the ARN that ends in :*.
+func (s *SageMaker) passRole(ctx context.Context, role, sourceARN string) error {
 	if err := s.allow(ctx, "iam:PassRole", role); err != nil {
 		return err
 	}
-	if _, _, _, err := s.opt.AssumeRole(role, "SageMaker"); err != nil {
+	if _, _, _, err := s.opt.AssumeRole(role, "SageMaker", sourceARN); err != nil {
 		return invalid("Could not assume role %s. Please ensure that the role exists and allows principal 'sagemaker.amazonaws.com' to assume the role. (%v)", role, err)
 	}
 	return nil

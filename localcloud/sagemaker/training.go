@@ -41,7 +41,7 @@ func (s *SageMaker) createTraining(ctx context.Context, in *sm.CreateTrainingJob
 	if err := s.checkTags(ctx, arn, in.Tags); err != nil {
 		return nil, err
 	}
-	if err := s.passRole(ctx, *in.RoleArn); err != nil {
+	if err := s.passRole(ctx, *in.RoleArn, arn); err != nil {
 		return nil, err
 	}
 	job := s.newTraining(in, arn)
