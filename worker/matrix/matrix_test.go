@@ -44,7 +44,7 @@ func TestReadDirRefuses(t *testing.T) {
 		want  string
 	}{
 		"nothing":    {nil, "there is no file"},
-		"no label":   {map[string]string{"a": "1,2\n,2\n"}, "a line 2: value 1: the label is missing"},
+		"no label":   {map[string]string{"a": "1,2\n,2\n"}, "a line 2: the label is missing"},
 		"too many":   {map[string]string{"a": "1,2,3\n"}, "a line 1: more than 2 values"},
 		"too few":    {map[string]string{"a": "1,2\n", "b": "1\n"}, "b line 1: 1 values, want 2"},
 		"text":       {map[string]string{"a": "1,x\n"}, `a line 1: value 2: "x" is not a number`},

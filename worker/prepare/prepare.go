@@ -20,26 +20,11 @@ import (
 	"github.com/millrace-ml/millrace/worker/table"
 )
 
-// Objectives of a model, as serving.json names them.
-const (
-	Binary     = "binary"
-	Regression = "regression"
-)
-
-// Objective is what kind of label the definition's metric is about.
-func Objective(metric string) string {
-	switch metric {
-	case "rmse", "mae", "r2":
-		return Regression
-	}
-	return Binary
-}
-
 // rows is a training upload on its way.
 type rows struct {
 	*upload
 	def       *definition.Definition
-	objective string
+	objective string // binary | regression
 	program   *features.Program
 	label     []float64 // of every row; NaN: missing
 	order     []int32   // the rows that count, in their one order
@@ -60,7 +45,7 @@ func Run(ctx context.Context, base job.Base, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	r := &rows{upload: u, def: &f.Definition, objective: Objective(f.Definition.Evaluate.Metric)}
+	r := &rows{upload: u, def: &f.Definition, objective: f.Definition.Objective()}
 	facts, err := r.run(ctx, base)
 	if err != nil {
 		return err
@@ -70,16 +55,7 @@ func Run(ctx context.Context, base job.Base, log *slog.Logger) error {
 
 // run fills the report; it stops early once a finding stops the run.
 func (r *rows) run(ctx context.Context, base job.Base) (map[string]any, error) {
-	declared, err := quality.DeclaredTypes(r.def.Quality)
-	if err != nil {
-		return nil, err
-	}
-	d := r.def.Data
-	declared[d.Key] = features.Text
-	if d.Time != "" {
-		declared[d.Time] = features.Time
-	}
-	if ok, err := r.read(ctx, base, r.wanted(), declared); err != nil || !ok {
+	if ok, err := r.read(ctx, base, r.wanted(), r.def.Types()); err != nil || !ok {
 		return nil, err
 	}
 	if err := r.check(ctx); err != nil || quality.Stops(r.report.Findings) {
@@ -152,9 +128,7 @@ func (r *rows) compile(types map[string]features.Type) {
 	for i, f := range r.def.Features {
 		defs[i] = features.Feature{Name: f.Name, Expr: expression(f), Encode: f.Encode}
 	}
-	program, problems := features.Compile(defs, types, features.Roles{
-		Key: r.def.Data.Key, Label: features.Label{Name: r.def.Data.Label.Name, Expr: r.def.Data.Label.Expr},
-	})
+	program, problems := features.Compile(defs, types, r.def.Roles())
 	r.program = program
 	for _, p := range problems {
 		message := p.Error()
@@ -200,7 +174,7 @@ func (r *rows) labels(types map[string]features.Type) {
 		switch {
 		case y != y:
 			missing++
-		case r.objective == Binary && y != 0 && y != 1:
+		case r.objective == "binary" && y != 0 && y != 1:
 			if odd.Count++; odd.Count == 1 {
 				odd.Examples = []table.Problem{r.tab.Problem(i, d.Name, fmt.Sprintf("the label is %v", y), "")}
 			}
@@ -271,7 +245,7 @@ func (r *rows) facts() map[string]any {
 		mean += r.report.Parts[p].Label * float64(len(r.parts[p]))
 	}
 	name := "label_rate"
-	if r.objective == Regression {
+	if r.objective == "regression" {
 		name = "label_mean"
 	}
 	facts[name] = math.Round(mean/float64(len(r.order))*1e6) / 1e6

@@ -61,22 +61,6 @@ func FromProblems(problems table.Problems) []Finding {
 	return out
 }
 
-// DeclaredTypes are the types that checks declare.
-func DeclaredTypes(checks []definition.Check) (map[string]features.Type, error) {
-	out := map[string]features.Type{}
-	for _, c := range checks {
-		if c.Type == "" {
-			continue
-		}
-		t, err := features.ParseType(c.Type)
-		if err != nil {
-			return nil, fmt.Errorf("read check of column %q: %w", c.Column, err)
-		}
-		out[c.Column] = t
-	}
-	return out, nil
-}
-
 // Check holds the rows against the checks. used are the columns the pipeline
 // reads: in them a cell of the wrong type is a fault even when no check says so.
 func Check(tab *table.Table, typed map[string]*table.Typed, checks []definition.Check, used []string) ([]Finding, error) {
