@@ -74,6 +74,10 @@ func (s *session) saveReport(ctx context.Context, pipeline string, run int, file
 // reportURIs are where a run's reports are, the one that says most first.
 func (s *session) reportURIs(ctx context.Context, pipeline string, run int) []string {
 	var uris []string
+	howItEnded := s.ledger.URI(ledger.RunKey(pipeline, run, "end.html"))
+	if end, _, err := s.ledger.Ended(ctx, pipeline, run); err == nil && saysMost(end.Error) {
+		uris = append(uris, howItEnded)
+	}
 	for _, r := range []struct{ step, output string }{
 		{statemachine.StepEvaluate, "evaluation"}, {statemachine.StepPrepareScores, "quality"}, {statemachine.StepPrepare, "quality"},
 	} {
@@ -82,7 +86,17 @@ func (s *session) reportURIs(ctx context.Context, pipeline string, run int) []st
 			uris = append(uris, st.Outputs[r.output]+"report.html")
 		}
 	}
-	return append(uris, s.ledger.URI(ledger.RunKey(pipeline, run, "end.html")))
+	return append(uris, howItEnded)
+}
+
+// saysMost tells whether the page of how a run ended says more than what its
+// jobs reported: they know nothing of a failure that is not in the data or the model.
+func saysMost(failure string) bool {
+	switch failure {
+	case "", statemachine.ErrDataRejected, statemachine.ErrApprovalRejected, statemachine.ErrApprovalExpired:
+		return false
+	}
+	return true
 }
 
 func writeFile(file string, r io.Reader) error {
