@@ -1,9 +1,11 @@
 package cloudformation
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -194,8 +196,8 @@ type resourceRecord struct {
 	ID         string // physical id; "" until it exists
 	Ref        string
 	Attributes map[string]string
-	Properties map[string]any // resolved
-	Attempted  map[string]any // what an update that has not succeeded set
+	Properties values // resolved
+	Attempted  values // what an update that has not succeeded set
 	Status     string
 	Reason     string
 	Time       time.Time
@@ -204,6 +206,16 @@ type resourceRecord struct {
 	Replace    string // UpdateReplacePolicy
 	Metadata   string
 	Order      int // of creation
+}
+
+// values are properties that keep their numbers' text in the store.
+type values map[string]any
+
+// UnmarshalJSON reads numbers as json.Number.
+func (v *values) UnmarshalJSON(raw []byte) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	return d.Decode((*map[string]any)(v))
 }
 
 type event struct {
