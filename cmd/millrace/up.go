@@ -32,6 +32,8 @@ type cloudOptions struct {
 	assembly  string
 	empty     bool // deploy nothing
 	verbose   bool
+	bin       string // folder with what `make build` makes; where this program lies when empty
+	private   bool   // do not write down where it is to be found
 }
 
 // cloud is a running local cloud.
@@ -77,9 +79,11 @@ func exports(endpoint string) string {
 
 // startCloud starts the local cloud in this process and deploys into it.
 func startCloud(ctx context.Context, o cloudOptions) (*cloud, error) {
-	bin, err := binFolder()
-	if err != nil {
-		return nil, err
+	bin, err := o.bin, error(nil)
+	if bin == "" {
+		if bin, err = binFolder(); err != nil {
+			return nil, err
+		}
 	}
 	ln, err := listen(o.port)
 	if err != nil {
@@ -105,7 +109,7 @@ func startCloud(ctx context.Context, o cloudOptions) (*cloud, error) {
 	if up.cfg, err = localConfig(ctx, up.endpoint); err == nil && !o.empty {
 		err = deployLocal(ctx, up.cfg, bin, o.assembly, worker)
 	}
-	if err == nil {
+	if err == nil && !o.private {
 		err = writeRunning(running{Endpoint: up.endpoint, PID: os.Getpid(), Dir: o.dir})
 	}
 	if err != nil {
