@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/millrace-ml/millrace/worker/bundle"
+	"github.com/millrace-ml/millrace/worker/job"
 	"github.com/millrace-ml/millrace/worker/serve"
 )
 
@@ -253,4 +255,24 @@ func FuzzInvocations(f *testing.F) {
 			t.Errorf("%d %q", got.Code, got.Body)
 		}
 	})
+}
+
+func TestServeRunRefuses(t *testing.T) {
+	p := newPlatform(t, trips(), tripFiles())
+	trained, _ := p.train(p.prepare())
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, err := net.SplitHostPort(taken.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := serve.Run(context.Background(), trained, port, p.log); err == nil || !strings.Contains(err.Error(), "listen on port "+port) {
+		t.Errorf("with the port taken the error is %v", err)
+	}
+	if err := serve.Run(context.Background(), job.Base(t.TempDir()), "0", p.log); !errors.Is(err, bundle.ErrNoModel) {
+		t.Errorf("without a model the error is %v", err)
+	}
 }
