@@ -311,12 +311,19 @@ func (s *SageMaker) stop(kind, name string) bool {
 
 // tidy removes the folder of a job that went well, and all but the last few of those that did not.
 func (s *SageMaker) tidy(l life, out outcome) {
-	if out.status != failed {
-		if err := os.RemoveAll(s.folder(l.kind, l.name)); err != nil {
-			s.opt.Log.Error("remove folder of job", "job", l.name, "error", err)
-		}
+	if out.status == failed {
+		s.prune()
 		return
 	}
+	if err := os.RemoveAll(s.folder(l.kind, l.name)); err != nil {
+		s.opt.Log.Error("remove folder of job", "job", l.name, "error", err)
+	}
+}
+
+// prune removes all but the newest folders of jobs that have ended.
+func (s *SageMaker) prune() {
+	s.pruning.Lock() // a folder half removed looks new
+	defer s.pruning.Unlock()
 	dirs, err := filepath.Glob(filepath.Join(s.opt.Dir, "jobs", "*", "*"))
 	if err != nil {
 		return
@@ -328,8 +335,11 @@ func (s *SageMaker) tidy(l life, out outcome) {
 	var old []kept
 	s.mu.Lock()
 	for _, d := range dirs {
-		info, err := os.Stat(d)
-		if _, alive := s.running[filepath.Base(filepath.Dir(d))+"/"+filepath.Base(d)]; err == nil && (!alive || d == s.folder(l.kind, l.name)) {
+		kind, name := filepath.Base(filepath.Dir(d)), filepath.Base(d)
+		if _, alive := s.running[kind+"/"+name]; alive && !s.over(kind, name) {
+			continue
+		}
+		if info, err := os.Stat(d); err == nil {
 			old = append(old, kept{d, info.ModTime()})
 		}
 	}
@@ -338,6 +348,23 @@ func (s *SageMaker) tidy(l life, out outcome) {
 	for i := s.opt.KeepFailed; i < len(old); i++ {
 		_ = os.RemoveAll(old[i].dir)
 	}
+}
+
+// over reports whether a job's end is recorded.
+func (s *SageMaker) over(kind, name string) bool {
+	status := ""
+	switch kind {
+	case "training":
+		j, _, _ := s.training.Get(name)
+		status = string(j.Job.TrainingJobStatus)
+	case "processing":
+		j, _, _ := s.process.Get(name)
+		status = string(j.Job.ProcessingJobStatus)
+	case "transform":
+		j, _, _ := s.batch.Get(name)
+		status = string(j.Job.TransformJobStatus)
+	}
+	return terminal(status)
 }
 
 // readText reads at most n bytes of a file that a program may have written.

@@ -80,6 +80,11 @@ func container(behaviour string) int {
 		fmt.Println("child", child.Process.Pid)
 		fmt.Println("ready")
 		select {}
+	case "pid": // ignores SIGTERM, tells its number
+		signal.Ignore(syscall.SIGTERM)
+		fmt.Println(os.Getpid())
+		fmt.Println("ready")
+		select {}
 	case "orphan": // leaves a child behind that holds its output open
 		child := exec.Command("sleep", "3600")
 		child.Stdout = os.Stdout
@@ -163,6 +168,11 @@ func serveModel(behaviour string) int {
 	if len(os.Args) != 2 || os.Args[1] != "serve" {
 		fmt.Println("want the argument serve, got", os.Args[1:])
 		return 98
+	}
+	if os.Getenv("NEEDS_MODEL") != "" {
+		raw, err := os.ReadFile(base("model/xgboost-model"))
+		must(err)
+		fmt.Println("model is", string(raw))
 	}
 	var tries atomic.Int32
 	mux := http.NewServeMux()

@@ -1,10 +1,15 @@
 package sagemaker_test
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -118,8 +123,6 @@ func TestImagePinnedByDigestSurvivesARebuild(t *testing.T) {
 	}
 }
 
-// A job's process dies with the cloud's even when that is killed: see Pdeathsig.
-// Here the weaker half is shown, that Close leaves no process behind.
 func TestCloseLeavesNoProcess(t *testing.T) {
 	c := open(t, nil)
 	if _, err := c.CreateTrainingJob(t.Context(), training("job", "deaf")); err != nil {
@@ -128,7 +131,60 @@ func TestCloseLeavesNoProcess(t *testing.T) {
 	child := childPid(t, c.logs.wait("job/", "ready"))
 	c.close(t)
 	gone(t, child)
-	if err := syscall.Kill(-child, 0); err == nil {
-		t.Error("the group is still there")
+}
+
+// crashEnv makes the test binary play a whole cloud that runs a job in the
+// state folder named, and tells on stdout when the job runs.
+const crashEnv = "TEST_CLOUD"
+
+func TestKilledCloud(t *testing.T) {
+	if dir := os.Getenv(crashEnv); dir != "" {
+		playCloud(t, dir)
 	}
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestKilledCloud$")
+	cmd.Env = append(os.Environ(), crashEnv+"="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := 0
+	for lines := bufio.NewScanner(out); pid == 0 && lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), "job runs as "); ok {
+			if pid, err = strconv.Atoi(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if pid == 0 {
+		t.Fatal("the cloud never ran its job")
+	}
+	if runtime.GOOS == "linux" {
+		gone(t, pid) // the parent-death signal: nobody else could end it
+	} else {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	c := reopen(t, dir, &buckets{objects: map[string][]byte{}, denied: map[string]bool{}, callers: map[string]bool{}}, nil)
+	if e := c.ended("Training", "job"); e.Detail["TrainingJobStatus"] != "Failed" || !strings.Contains(e.Detail["FailureReason"].(string), "the local cloud was stopped") {
+		t.Errorf("%v", e.Detail)
+	}
+}
+
+// playCloud runs a job until it is killed.
+func playCloud(t *testing.T, dir string) {
+	c := reopen(t, dir, &buckets{objects: map[string][]byte{}, denied: map[string]bool{}, callers: map[string]bool{}}, nil)
+	if _, err := c.CreateTrainingJob(t.Context(), training("job", "pid")); err != nil {
+		t.Fatal(err)
+	}
+	log := c.logs.wait("job/", "ready")
+	pid, _, _ := strings.Cut(log, "\n")
+	fmt.Println("job runs as " + pid)
+	select {}
 }

@@ -80,6 +80,7 @@ type SageMaker struct {
 	closed  bool
 	running map[string]context.CancelCauseFunc // by kind/name
 	wg      sync.WaitGroup
+	pruning sync.Mutex
 }
 
 // New opens the service's state. Call Start once everything it reaches is up.
@@ -158,6 +159,7 @@ func (s *SageMaker) Start(ctx context.Context) error {
 			return err
 		}
 	}
+	s.prune()
 	return nil
 }
 

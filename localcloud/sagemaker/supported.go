@@ -89,7 +89,7 @@ func (s *SageMaker) notSupported(operation, what string) *wire.Error {
 func unsupported(v reflect.Value, at string, paths []string, found map[string]bool) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		if !f.IsExported() || given(v.Field(i)) == false {
+		if !f.IsExported() || !given(v.Field(i)) {
 			continue
 		}
 		path := f.Name

@@ -318,3 +318,27 @@ func TestTransformWithModelPackage(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestTransformModelDataSources(t *testing.T) {
+	for name, source := range map[string]types.S3ModelDataSource{
+		"prefix":  {S3Uri: aws.String("s3://models/plain/"), S3DataType: types.S3ModelDataTypeS3Prefix, CompressionType: types.ModelCompressionTypeNone},
+		"object":  {S3Uri: aws.String("s3://models/plain/xgboost-model"), S3DataType: types.S3ModelDataTypeS3Object, CompressionType: types.ModelCompressionTypeNone},
+		"archive": {S3Uri: aws.String("s3://models/m.tar.gz"), S3DataType: types.S3ModelDataTypeS3Object, CompressionType: types.ModelCompressionTypeGzip},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := open(t, nil)
+			c.s3.put("s3://models/plain/xgboost-model", "{}")
+			c.s3.put("s3://models/m.tar.gz", archive(t, map[string]string{"xgboost-model": "{}"}))
+			_, err := c.CreateModel(t.Context(), &sm.CreateModelInput{ModelName: aws.String("m"), ExecutionRoleArn: aws.String(role),
+				PrimaryContainer: &types.ContainerDefinition{Image: aws.String(image), ModelDataSource: &types.ModelDataSource{S3DataSource: &source},
+					Environment: map[string]string{behaviourEnv: "serve", "NEEDS_MODEL": "1"}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.s3.put("s3://data/in/a", "a,b\n")
+			if status, reason := c.runTransform(t, transform()); status != "Completed" {
+				t.Errorf("%s %s: %s", status, reason, c.logs.text("algo-1-"))
+			}
+		})
+	}
+}
