@@ -18,7 +18,6 @@ const healthPath = "/_millrace/health"
 // verifies the signature.
 func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := c.o.NewID()
-	w.Header().Set("X-Amzn-Requestid", id)
 	r = r.WithContext(wire.WithRequestID(r.Context(), id))
 	defer func() {
 		if p := recover(); p != nil {
@@ -64,7 +63,9 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
 		c.fail(service, w, r, err)
 		return
 	}
-	if credential.Service == "s3" {
+	if credential.Service != "s3" {
+		w.Header().Set("X-Amzn-Requestid", wire.RequestID(r.Context()))
+	} else {
 		service.ServeHTTP(w, r) // verifies by itself: bodies may be large, or signed in chunks
 		return
 	}
