@@ -267,3 +267,31 @@ func TestBlocksByTime(t *testing.T) {
 		}
 	}
 }
+
+// The expected values are scikit-learn 1.9.1's for the same rows.
+func TestMetricsAreScikitLearns(t *testing.T) {
+	var label, scores, value, guess []float32
+	for i := range 2000 {
+		s := float32((i*7919)%1000) / 1024
+		y := float32(0)
+		if float64((i*104729+i*i)%997)/997 < 0.2+0.6*float64(s) {
+			y = 1
+		}
+		label, scores = append(label, y), append(scores, s)
+		v := float32((i*31 + i*i) % 887)
+		value, guess = append(value, v), append(guess, v*0.75+float32((i*17)%101))
+	}
+	check := func(got, want map[string]float64) {
+		t.Helper()
+		for name, w := range want {
+			if math.Abs(got[name]-w) > 1e-9 {
+				t.Errorf("%s is %.12f, want %.12f", name, got[name], w)
+			}
+		}
+	}
+	check(compute(t, label, scores, true, 0.5, nil), map[string]float64{
+		"auc": 0.6963547854191416, "pr_auc": 0.6796751505156752, "logloss": 0.7176330080926503, "brier": 0.2337214012145996,
+		"accuracy": 0.64, "precision": 0.6424180327868853, "recall": 0.6282565130260521, "f1": 0.6352583586626139,
+	})
+	check(compute(t, value, guess, false, 0, nil), map[string]float64{"rmse": 92.93958857774227, "mae": 76.394, "r2": 0.8683357085076033})
+}
