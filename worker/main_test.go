@@ -307,6 +307,12 @@ func TestFromUploadToDecision(t *testing.T) {
 	if len(e.Slices) != 3 || e.Slices[0].Metric == nil {
 		t.Errorf("slices are %+v", e.Slices)
 	}
+	page := string(p.read(base, "processing", "output", "evaluation", "report.html"))
+	for _, want := range []string{"Yes: it may be approved", "ROC", "Precision and recall", "Calibration", "Scores by label", "zone = north", "The rows it was judged on", "num_round=40", "cafe"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
 	if e.Bootstrap.Block != "day" {
 		t.Errorf("blocks are %+v", e.Bootstrap)
 	}

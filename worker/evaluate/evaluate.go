@@ -216,7 +216,26 @@ func (j *judging) judge(ctx context.Context) error {
 		return err
 	}
 	j.out.Curves = curves(j.sample, j.scores)
-	return nil
+	def := &j.file.Definition
+	j.out.Method = Method{Trees: j.model.Model.NumTrees(), Hyperparameters: def.Train.Hyperparameters, Seed: def.Train.Seed, Split: def.Split}
+	return j.describe(ctx)
+}
+
+// describe summarises the columns that the model reads, as far as the rows have them.
+func (j *judging) describe(ctx context.Context) error {
+	declared, present := map[string]features.Type{}, []string{}
+	for i, name := range j.model.Columns() {
+		if j.rows.Has(name) {
+			declared[name] = j.model.Program.Types()[i]
+			present = append(present, name)
+		}
+	}
+	typed, err := j.rows.Types(ctx, declared)
+	if err != nil {
+		return err
+	}
+	j.out.Columns, err = quality.Describe(ctx, j.rows, typed, present, nil)
+	return err
 }
 
 // block decides which rows stand or fall together: those of a day when rows were

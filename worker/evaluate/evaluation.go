@@ -8,7 +8,9 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/millrace-ml/millrace/shared/definition"
 	"github.com/millrace-ml/millrace/worker/metrics"
+	"github.com/millrace-ml/millrace/worker/quality"
 )
 
 // Num is a number in evaluation.json: ten significant digits, null when it is
@@ -71,8 +73,18 @@ type Evaluation struct {
 	Slices     []Slice             `json:"slices,omitempty"`
 	Importance []Importance        `json:"importance"`
 	Curves     Curves              `json:"curves"`
+	Columns    []quality.Summary   `json:"columns,omitempty"` // that the model reads, over the test rows
+	Method     Method              `json:"method"`
 	Notes      []string            `json:"notes,omitempty"`
 	Decision   Decision            `json:"decision"`
+}
+
+// Method is how the model was made, as far as the definition says.
+type Method struct {
+	Trees           int               `json:"trees"`
+	Hyperparameters map[string]string `json:"hyperparameters,omitempty"`
+	Seed            int64             `json:"seed"`
+	Split           definition.Split  `json:"split"`
 }
 
 // Bootstrap says how the intervals were made.

@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/millrace-ml/millrace/worker/job"
 	"github.com/millrace-ml/millrace/worker/metrics"
+	"github.com/millrace-ml/millrace/worker/quality"
 	"github.com/millrace-ml/millrace/worker/report"
 )
 
@@ -47,7 +49,11 @@ func Page(e *Evaluation) *report.Page {
 	if len(e.Slices) > 0 {
 		p.Sections = append(p.Sections, slicesSection(e))
 	}
-	p.Sections = append(p.Sections, importanceSection(e), factsSection(e))
+	p.Sections = append(p.Sections, importanceSection(e))
+	if len(e.Columns) > 0 {
+		p.Sections = append(p.Sections, quality.Sections("The rows it was judged on", "The columns that the model reads, over the test rows.", e.Columns)...)
+	}
+	p.Sections = append(p.Sections, factsSection(e))
 	if len(e.Notes) > 0 {
 		var notes report.Notes
 		for _, n := range e.Notes {
@@ -98,7 +104,7 @@ func tiles(e *Evaluation) []report.Tile {
 			Note: "without a model: " + short(1000*float64(v.NoModel)),
 		})
 	}
-	out = append(out, report.Tile{Label: "Judged on", Value: thousands(e.Rows) + " rows", Note: period(e.From, e.To)})
+	out = append(out, report.Tile{Label: "Judged on", Value: report.Thousands(e.Rows) + " rows", Note: period(e.From, e.To)})
 	return out
 }
 
@@ -169,7 +175,7 @@ func metricsSection(e *Evaluation) report.Section {
 		t.Rows = append(t.Rows, row)
 	}
 	lead := fmt.Sprintf("In small print: the %s interval by %s bootstrap replicates of whole %ss (%s of them).",
-		percent(float64(e.Confidence)), thousands(e.Bootstrap.Replicates), e.Bootstrap.Block, thousands(e.Bootstrap.Blocks))
+		percent(float64(e.Confidence)), report.Thousands(e.Bootstrap.Replicates), e.Bootstrap.Block, report.Thousands(e.Bootstrap.Blocks))
 	if th := e.Threshold; th != nil {
 		lead += fmt.Sprintf(" A score of %s or more counts as yes: %s.", short(float64(th.Value)), th.Chosen)
 	}
@@ -262,7 +268,7 @@ func slicesSection(e *Evaluation) report.Section {
 		if s.Value == "" {
 			name = s.Column + " missing"
 		}
-		row := []report.Cell{{Text: name, Note: s.Note}, {Text: thousands(s.Rows)}, {Text: short(float64(s.LabelMean))}, {Text: "–"}}
+		row := []report.Cell{{Text: name, Note: s.Note}, {Text: report.Thousands(s.Rows)}, {Text: short(float64(s.LabelMean))}, {Text: "–"}}
 		if s.Metric != nil {
 			row[3] = estimateCell(*s.Metric)
 			if len(chart.Spans) < shownSlices {
@@ -317,17 +323,35 @@ func factsSection(e *Evaluation) report.Section {
 	facts := report.Facts{
 		{Name: "Pipeline and run", Value: fmt.Sprintf("%s/%d", e.Pipeline, e.Run)},
 		{Name: "Kind of model", Value: e.Objective},
-		{Name: "Test rows", Value: thousands(e.Rows)},
+		{Name: "Test rows", Value: report.Thousands(e.Rows)},
 		{Name: "Mean label", Value: short(float64(e.LabelMean))},
 	}
 	if e.From != "" {
 		facts = append(facts, report.Fact{Name: "Test rows from", Value: e.From}, report.Fact{Name: "to", Value: e.To})
 	}
-	facts = append(facts, report.Fact{Name: "Bootstrap", Value: fmt.Sprintf("%s replicates, seed %d, %s %s blocks", thousands(e.Bootstrap.Replicates), e.Bootstrap.Seed, thousands(e.Bootstrap.Blocks), e.Bootstrap.Block)})
+	facts = append(facts, report.Fact{Name: "Bootstrap", Value: fmt.Sprintf("%s replicates, seed %d, %s %s blocks", report.Thousands(e.Bootstrap.Replicates), e.Bootstrap.Seed, report.Thousands(e.Bootstrap.Blocks), e.Bootstrap.Block)})
+	facts = append(facts,
+		report.Fact{Name: "Trees", Value: report.Thousands(e.Method.Trees)},
+		report.Fact{Name: "Hyperparameters", Value: pairs(e.Method.Hyperparameters)},
+		report.Fact{Name: "Training seed", Value: strconv.FormatInt(e.Method.Seed, 10)},
+		report.Fact{Name: "Split", Value: fmt.Sprintf("by %s, %s for validation, %s for the test", e.Method.Split.By, report.Percent(e.Method.Split.Validation), report.Percent(e.Method.Split.Test))},
+	)
 	if e.Recipe != "" {
 		facts = append(facts, report.Fact{Name: "Recipe (SHA-256)", Value: e.Recipe})
 	}
 	return report.Section{Title: "Recipe and method", Blocks: []report.Block{facts}}
+}
+
+// pairs writes name=value, sorted by name.
+func pairs(m map[string]string) string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, name+"="+m[name])
+	}
+	if len(out) == 0 {
+		return "all left at their defaults"
+	}
+	return strings.Join(out, ", ")
 }
 
 func title(name string) string {
@@ -349,13 +373,4 @@ func period(from, to string) string {
 		return ""
 	}
 	return from[:min(10, len(from))] + " to " + to[:min(10, len(to))]
-}
-
-// thousands writes 1234567 as 1,234,567.
-func thousands(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

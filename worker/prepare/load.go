@@ -131,6 +131,8 @@ func (u *upload) checkKey(key string) {
 	missing := quality.Finding{Severity: quality.Stop, Check: "key", Column: key}
 	u.tab.Column(key).Each(0, u.tab.Rows(), func(row int, cell string) {
 		if cell == "" {
+			own, _ := u.tab.Where(row)
+			missing.Blame(own, 1)
 			if missing.Count++; missing.Count == 1 {
 				missing.Examples = []table.Problem{u.tab.Problem(row, key, "the key is missing", "")}
 			}
@@ -153,6 +155,8 @@ func (u *upload) checkTime(name string) {
 	f := quality.Finding{Severity: quality.Stop, Check: "time", Column: name}
 	for row := range u.tab.Rows() {
 		if col.Missing(row) {
+			key, _ := u.tab.Where(row)
+			f.Blame(key, 1)
 			if f.Count++; f.Count == 1 {
 				f.Examples = []table.Problem{u.tab.Problem(row, name, fmt.Sprintf("the value is %q", col.Cell(row)), "")}
 			}

@@ -175,6 +175,8 @@ func (r *rows) labels(types map[string]features.Type) {
 		case y != y:
 			missing++
 		case r.objective == "binary" && y != 0 && y != 1:
+			key, _ := r.tab.Where(i)
+			odd.Blame(key, 1)
 			if odd.Count++; odd.Count == 1 {
 				odd.Examples = []table.Problem{r.tab.Problem(i, d.Name, fmt.Sprintf("the label is %v", y), "")}
 			}
@@ -271,6 +273,9 @@ func (u *upload) finish(base job.Base, facts map[string]any, log *slog.Logger) e
 	m := job.Message{OK: u.report.OK, Facts: facts}
 	if !u.report.OK {
 		m.Error, m.Message, m.Facts = job.DataRejected, u.report.Verdict, nil
+		if refused := u.refused(); len(refused) > 0 {
+			m.Facts = map[string]any{"refused": refused}
+		}
 	}
 	return base.WriteMessage(m)
 }

@@ -3,12 +3,9 @@ package prepare
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"strconv"
-	"strings"
 
-	"github.com/millrace-ml/millrace/shared/drift"
 	"github.com/millrace-ml/millrace/worker/job"
 	"github.com/millrace-ml/millrace/worker/quality"
 	"github.com/millrace-ml/millrace/worker/report"
@@ -67,7 +64,7 @@ func Page(r *quality.Report) *report.Page {
 		bytes += f.Bytes
 	}
 	p.Tiles = []report.Tile{
-		{Label: "Rows", Value: thousands(int64(r.Rows))},
+		{Label: "Rows", Value: report.Thousands(r.Rows)},
 		{Label: "Files", Value: strconv.Itoa(len(r.Files)), Note: size(bytes)},
 		{Label: "Stop the run", Value: strconv.Itoa(stops)},
 		{Label: "Warnings", Value: strconv.Itoa(warnings)},
@@ -82,7 +79,7 @@ func Page(r *quality.Report) *report.Page {
 		p.Sections = append(p.Sections, report.Section{Title: "Parts", Blocks: []report.Block{parts(r)}})
 	}
 	if len(r.Columns) > 0 {
-		p.Sections = append(p.Sections, columnSections(r)...)
+		p.Sections = append(p.Sections, quality.Sections("Columns", "", r.Columns)...)
 	}
 	p.Sections = append(p.Sections, report.Section{Title: "Files", Blocks: []report.Block{files(r)}})
 	return p
@@ -103,7 +100,7 @@ func findings(r *quality.Report) report.Notes {
 				n.Text = f.Column + ": " + f.Message
 			}
 			if f.Count > 0 && f.Share > 0 {
-				n.Text += fmt.Sprintf(" (%s of %s rows)", percentOf(f.Share), thousands(int64(r.Rows)))
+				n.Text += fmt.Sprintf(" (%s of %s rows)", report.Percent(f.Share), report.Thousands(r.Rows))
 			}
 			for _, e := range f.Examples {
 				n.More = append(n.More, e.Error())
@@ -119,64 +116,11 @@ func parts(r *quality.Report) report.Table {
 	for _, p := range r.Parts {
 		label := ""
 		if p.Name != "batch" {
-			label = number(p.Label)
+			label = report.Number(p.Label)
 		}
-		t.Rows = append(t.Rows, []report.Cell{{Text: p.Name}, {Text: thousands(int64(p.Rows))}, {Text: label}, {Text: p.From}, {Text: p.To}})
+		t.Rows = append(t.Rows, []report.Cell{{Text: p.Name}, {Text: report.Thousands(p.Rows)}, {Text: label}, {Text: p.From}, {Text: p.To}})
 	}
 	return t
-}
-
-// chartedColumns bounds the histograms of a page.
-const chartedColumns = 24
-
-func columnSections(r *quality.Report) []report.Section {
-	t := report.Table{
-		Head:    []string{"Column", "Missing", "Distinct", "Least", "Median", "Mean", "Most", "Most frequent"},
-		Numeric: []bool{false, true, true, true, true, true, true},
-	}
-	var charts report.Charts
-	for _, c := range r.Columns {
-		name := report.Cell{Text: c.Name, Note: c.Type}
-		if c.Role != "" && c.Role != c.Type {
-			name.Note += ", " + c.Role
-		}
-		row := []report.Cell{name, {Text: percentOf(float64(c.Missing) / float64(max(1, c.Present+c.Missing)))}, {}, {}, {}, {}, {}, {}}
-		if c.Distinct != nil {
-			row[2].Text = thousands(int64(*c.Distinct))
-			if *c.Distinct > drift.MaxDistinct {
-				row[2].Text = "≈ " + row[2].Text
-			}
-		}
-		if c.Min != nil {
-			show := number
-			if c.Type == "time" {
-				show = func(x float64) string {
-					return strings.TrimSuffix(strings.Replace(quality.Instant(x), "T", " ", 1), "Z")
-				}
-			}
-			row[3].Text, row[4].Text, row[6].Text = show(*c.Min), show(c.Quartiles[1]), show(*c.Max)
-			if c.Type != "time" {
-				row[5].Text = number(*c.Mean)
-			}
-		}
-		var most []string
-		for _, b := range c.Top[:min(3, len(c.Top))] {
-			most = append(most, fmt.Sprintf("%s %s", b.Value, percentOf(float64(b.Count)/float64(max(1, c.Present)))))
-		}
-		row[7].Text = strings.Join(most, ", ")
-		t.Rows = append(t.Rows, row)
-		if h := c.Histogram; h != nil && c.Type != "time" && len(charts) < chartedColumns {
-			charts = append(charts, report.Chart{
-				Title: c.Name, XLabel: c.Name, YLabel: "share of rows", X: report.Axis{Low: h.Low, High: h.High},
-				Bars: []report.Bars{{Low: h.Low, High: h.High, Heights: h.Shares}},
-			})
-		}
-	}
-	out := []report.Section{{Title: "Columns", Blocks: []report.Block{t}}}
-	if len(charts) > 0 {
-		out = append(out, report.Section{Title: "Distributions", Lead: "Without the outermost hundredth of the values.", Blocks: []report.Block{charts}})
-	}
-	return out
 }
 
 func files(r *quality.Report) report.Table {
@@ -184,7 +128,7 @@ func files(r *quality.Report) report.Table {
 	for _, f := range r.Files {
 		rows := ""
 		if f.Rows > 0 {
-			rows = thousands(int64(f.Rows))
+			rows = report.Thousands(f.Rows)
 		}
 		note := ""
 		if f.VersionID != "" {
@@ -194,20 +138,6 @@ func files(r *quality.Report) report.Table {
 	}
 	return t
 }
-
-func thousands(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-func percentOf(x float64) string {
-	return strconv.FormatFloat(math.Round(x*1e4)/100, 'f', -1, 64) + " %"
-}
-
-func number(x float64) string { return strconv.FormatFloat(x, 'g', 5, 64) }
 
 func size(bytes int64) string {
 	switch {

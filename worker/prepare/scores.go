@@ -96,6 +96,8 @@ func (u *upload) checkLines() {
 		f := quality.Finding{Severity: quality.Stop, Check: "type", Column: name}
 		u.tab.Column(name).Each(0, u.tab.Rows(), func(row int, cell string) {
 			if strings.ContainsAny(cell, "\n\r") {
+				key, _ := u.tab.Where(row)
+				f.Blame(key, 1)
 				if f.Count++; f.Count == 1 {
 					f.Examples = []table.Problem{u.tab.Problem(row, name, "the value goes over more than one line", "")}
 				}

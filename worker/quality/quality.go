@@ -32,6 +32,9 @@ type Finding struct {
 	Count    int             `json:"count,omitempty"` // of rows
 	Share    float64         `json:"share,omitempty"` // of all rows
 	Examples []table.Problem `json:"examples,omitempty"`
+
+	files   map[string]int // rows that break the check, by the key of their file
+	allowed float64        // share of rows that may
 }
 
 // Text is the finding in one line, with its first place.
@@ -57,6 +60,9 @@ func FromProblems(problems table.Problems) []Finding {
 			check = "column"
 		}
 		out[i] = Finding{Severity: Stop, Check: check, Message: p.Error()}
+		if p.Key != "" {
+			out[i].Blame(p.Key, 1)
+		}
 	}
 	return out
 }
@@ -87,10 +93,14 @@ func Check(tab *table.Table, typed map[string]*table.Typed, checks []definition.
 
 func mistakes(col *table.Typed, rows int) Finding {
 	found := col.Mistakes()
-	return Finding{
+	f := Finding{
 		Severity: Stop, Check: "type", Column: col.Name, Count: col.Wrong, Share: share(col.Wrong, rows),
 		Message: fmt.Sprintf("%s not of type %s", are(col.Wrong, "value"), col.Type), Examples: found[:min(len(found), examples)],
 	}
+	for _, p := range found {
+		f.Blame(p.Key, 1)
+	}
+	return f
 }
 
 func one(tab *table.Table, col *table.Typed, c definition.Check) ([]Finding, error) {
@@ -101,7 +111,7 @@ func one(tab *table.Table, col *table.Typed, c definition.Check) ([]Finding, err
 		if f.Count == 0 {
 			return
 		}
-		f.Share = share(f.Count, rows)
+		f.Share, f.allowed = share(f.Count, rows), max(f.allowed, allowed)
 		switch {
 		case f.Share <= allowed:
 			f.Severity = Warn
@@ -157,6 +167,7 @@ func one(tab *table.Table, col *table.Typed, c definition.Check) ([]Finding, err
 		}
 		if s := share(f.Count, rows); s > c.Missing.AtMost {
 			f.Message = fmt.Sprintf("%s of the values missing, at most %s allowed", percent(s), percent(c.Missing.AtMost))
+			f.allowed = c.Missing.AtMost
 			settle(f, 0)
 		}
 	}
@@ -193,6 +204,8 @@ func scan(tab *table.Table, col *table.Typed, check string, good func(string) bo
 
 // add counts a row, and keeps it as an example while there are few.
 func (f *Finding) add(tab *table.Table, row int, col *table.Typed, message string) {
+	key, _ := tab.Where(row)
+	f.Blame(key, 1)
 	if f.Count++; len(f.Examples) < examples {
 		if message == "" {
 			message = "the value is " + strconv.Quote(clip(col.Cell(row)))
@@ -214,6 +227,8 @@ func Duplicates(tab *table.Table, column string) Finding {
 			first[cell] = row
 			return
 		}
+		own, _ := tab.Where(row)
+		f.Blame(own, 1)
 		if f.Count++; len(f.Examples) < examples {
 			key, line := tab.Where(before)
 			f.Examples = append(f.Examples, tab.Problem(row, column, fmt.Sprintf("%q is also in %s, line %d", clip(cell), key, line), ""))
