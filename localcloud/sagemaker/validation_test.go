@@ -310,42 +310,7 @@ func TestListJobs(t *testing.T) {
 		"contains":   {name: "ET", want: "beta", batch: "beta"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var got [3][]string
-			one := aws.Int32(1)
-			var contains *string
-			if tt.name != "" {
-				contains = &tt.name
-			}
-			tp := sm.NewListTrainingJobsPaginator(c, &sm.ListTrainingJobsInput{MaxResults: one, SortBy: tt.by, SortOrder: tt.order, StatusEquals: types.TrainingJobStatus(tt.status), NameContains: contains})
-			for tp.HasMorePages() {
-				out, err := tp.NextPage(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, j := range out.TrainingJobSummaries {
-					got[0] = append(got[0], *j.TrainingJobName)
-				}
-			}
-			pp := sm.NewListProcessingJobsPaginator(c, &sm.ListProcessingJobsInput{MaxResults: one, SortBy: tt.by, SortOrder: tt.order, StatusEquals: types.ProcessingJobStatus(tt.status), NameContains: contains})
-			for pp.HasMorePages() {
-				out, err := pp.NextPage(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, j := range out.ProcessingJobSummaries {
-					got[1] = append(got[1], *j.ProcessingJobName)
-				}
-			}
-			bp := sm.NewListTransformJobsPaginator(c, &sm.ListTransformJobsInput{MaxResults: one, SortBy: tt.by, SortOrder: tt.order, StatusEquals: types.TransformJobStatus(tt.status), NameContains: contains})
-			for bp.HasMorePages() {
-				out, err := bp.NextPage(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, j := range out.TransformJobSummaries {
-					got[2] = append(got[2], *j.TransformJobName)
-				}
-			}
+			got := c.list(t, tt.by, tt.order, tt.status, tt.name)
 			for i, want := range []string{tt.want, tt.want, tt.batch} {
 				if g := strings.Join(got[i], " "); g != want {
 					t.Errorf("list %d: %s, want %s", i, g, want)
@@ -353,4 +318,45 @@ func TestListJobs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// list pages, one by one, through training, processing and transform jobs.
+func (c *cloud) list(t *testing.T, by types.SortBy, order types.SortOrder, status, name string) (got [3][]string) {
+	t.Helper()
+	one := aws.Int32(1)
+	var contains *string
+	if name != "" {
+		contains = &name
+	}
+	tp := sm.NewListTrainingJobsPaginator(c, &sm.ListTrainingJobsInput{MaxResults: one, SortBy: by, SortOrder: order, StatusEquals: types.TrainingJobStatus(status), NameContains: contains})
+	for tp.HasMorePages() {
+		out, err := tp.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, j := range out.TrainingJobSummaries {
+			got[0] = append(got[0], *j.TrainingJobName)
+		}
+	}
+	pp := sm.NewListProcessingJobsPaginator(c, &sm.ListProcessingJobsInput{MaxResults: one, SortBy: by, SortOrder: order, StatusEquals: types.ProcessingJobStatus(status), NameContains: contains})
+	for pp.HasMorePages() {
+		out, err := pp.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, j := range out.ProcessingJobSummaries {
+			got[1] = append(got[1], *j.ProcessingJobName)
+		}
+	}
+	bp := sm.NewListTransformJobsPaginator(c, &sm.ListTransformJobsInput{MaxResults: one, SortBy: by, SortOrder: order, StatusEquals: types.TransformJobStatus(status), NameContains: contains})
+	for bp.HasMorePages() {
+		out, err := bp.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, j := range out.TransformJobSummaries {
+			got[2] = append(got[2], *j.TransformJobName)
+		}
+	}
+	return got
 }
