@@ -61,6 +61,37 @@ func (l *Lambda) install(ctx context.Context, f *function, src codeSource) error
 	return nil
 }
 
+// sweep removes what an earlier run left: scratch space, and code that no
+// function uses any more (it cannot be removed while a process may still run from it).
+func (l *Lambda) sweep() error {
+	used := map[string]bool{scratchRoot(l.o.Dir): true}
+	err := l.functions.Scan("", func(name string, f function) bool {
+		used[filepath.Join(l.o.Dir, name)] = true
+		used[l.codeDir(name, f.CodeSHA)] = true
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	var found []string
+	for _, pattern := range []string{"*", "*/*"} {
+		paths, err := filepath.Glob(filepath.Join(l.o.Dir, pattern))
+		if err != nil {
+			return fmt.Errorf("list code in %s: %w", l.o.Dir, err)
+		}
+		found = append(found, paths...)
+	}
+	for _, path := range found {
+		if used[path] {
+			continue
+		}
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("remove left-over %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
 func (l *Lambda) codeDir(name, sha string) string { return filepath.Join(l.o.Dir, name, sha) }
 
 // scratchRoot cannot collide with a function's folder: names have no dot.

@@ -94,6 +94,9 @@ func New(o Options) (*Lambda, error) {
 	if l.queue, err = store.NewTable[asyncEvent](o.Store, "lambda/async"); err != nil {
 		return nil, err
 	}
+	if err := l.sweep(); err != nil {
+		return nil, err
+	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.spawn = newSpawner()
 	l.svc = l.operations()

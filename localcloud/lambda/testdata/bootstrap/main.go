@@ -72,6 +72,15 @@ func handle(ctx context.Context, e event) (any, error) {
 			return nil, err
 		}
 		return nil, errors.New("touched and failed")
+	case "touch-sleep":
+		f, err := os.OpenFile(e.Text, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := fmt.Fprintln(f, os.Getpid()); err != nil {
+			return nil, err
+		}
+		time.Sleep(time.Hour)
 	case "env":
 		wd, err := os.Getwd()
 		deadline, _ := ctx.Deadline()
