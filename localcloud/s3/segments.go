@@ -107,6 +107,21 @@ func (b *blobs) publish(st *staged) error {
 	if err := os.Rename(st.path, to); err != nil {
 		return fmt.Errorf("keep object: %w", err)
 	}
+	if b.noSync {
+		return nil
+	}
+	return syncDir(filepath.Dir(to))
+}
+
+// syncDir makes a new name last through a power cut, as the index that will refer to it does.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("keep object: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("keep object: %w", err)
+	}
 	return nil
 }
 

@@ -29,8 +29,9 @@ const (
 	RESTJSON // routed by the service itself; see Service.REST
 )
 
-// MaxBody bounds a request body, in bytes (S3 has its own path).
-const MaxBody = 16 << 20
+// MaxBody bounds a request body, in bytes: AWS's largest, a function's code (S3
+// has its own path).
+const MaxBody = 70167211
 
 // Authorize decides whether the caller in ctx may do action ("sagemaker:CreateModel")
 // on resource (an ARN or "*"); a refusal is an *Error with AWS's code.

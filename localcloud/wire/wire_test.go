@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
@@ -100,13 +101,13 @@ func echo(log io.Writer) *wire.Service {
 	s := &wire.Service{Name: "sns", Protocol: wire.Query, Namespace: "http://sns.amazonaws.com/doc/2010-03-31/", Log: slog.New(slog.NewTextHandler(log, nil))}
 	s.Add(
 		wire.On(wire.Op("CreateTopic", func(ctx context.Context, in *sns.CreateTopicInput) (*sns.CreateTopicOutput, error) {
-			if *in.Name == "bad" {
-				return nil, wire.Errorf("InvalidParameter", "no <%s>", *in.Name)
+			if aws.ToString(in.Name) == "bad" {
+				return nil, wire.Errorf("InvalidParameter", "no <%s>", aws.ToString(in.Name))
 			}
 			raw, err := json.Marshal(in)
 			text := string(raw)
 			return &sns.CreateTopicOutput{TopicArn: &text}, err
-		}), func(in *sns.CreateTopicInput) []string { return []string{"arn:topic:" + *in.Name} }),
+		}), func(in *sns.CreateTopicInput) []string { return []string{"arn:topic:" + aws.ToString(in.Name)} }),
 		wire.Op("DescribeStacks", func(context.Context, *cloudformation.CreateStackInput) (*cloudformation.DescribeStacksOutput, error) {
 			return &cloudformation.DescribeStacksOutput{}, nil
 		}),
