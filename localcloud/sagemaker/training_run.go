@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -199,7 +200,7 @@ func (s *SageMaker) endTraining(name string, out outcome) error {
 		j.Job.TrainingJobStatus = types.TrainingJobStatus(out.status)
 		j.Job.TrainingEndTime = &now
 		if started := j.Job.TrainingStartTime; started != nil {
-			seconds := aws.Int32(int32(now.Sub(*started).Seconds()))
+			seconds := aws.Int32(max(1, int32(math.Ceil(now.Sub(*started).Seconds())))) // AWS bills no less
 			j.Job.TrainingTimeInSeconds, j.Job.BillableTimeInSeconds = seconds, seconds
 		}
 		switch {

@@ -74,6 +74,9 @@ func TestTrainingCompletes(t *testing.T) {
 	if j.TrainingJobStatus != "Completed" || j.SecondaryStatus != "Completed" || j.FailureReason != nil {
 		t.Fatalf("%s %s %v", j.TrainingJobStatus, j.SecondaryStatus, aws.ToString(j.FailureReason))
 	}
+	if aws.ToInt32(j.TrainingTimeInSeconds) < 1 || *j.BillableTimeInSeconds != *j.TrainingTimeInSeconds {
+		t.Errorf("training time %v", j.TrainingTimeInSeconds)
+	}
 	if m := j.FinalMetricDataList; len(m) != 1 || *m[0].MetricName != "validation:auc" || *m[0].Value != 0.79 {
 		t.Errorf("metrics %+v", m)
 	}
