@@ -26,6 +26,20 @@ func flights(tb testing.TB, months ...string) *platform {
 	return newPlatform(tb, *def, files)
 }
 
+// The shipped pipeline learns something from January 2001 alone.
+func TestFlightsJanuary(t *testing.T) {
+	p := flights(t, "2001-01")
+	prepared := p.prepare()
+	if m := p.message(prepared); m["ok"] != true || m["rows"] != 105_361.0 {
+		t.Fatalf("prepare says %v", m)
+	}
+	trained, _ := p.train(prepared)
+	_, e := p.evaluate(prepared, p.tarOf(trained), nil)
+	if auc := e.Metrics["auc"]; !(auc.Low > 0.7 && auc.High < 0.9) {
+		t.Errorf("auc is %+v; one near 1 would be a leak of the label", auc)
+	}
+}
+
 // BenchmarkFlights runs the steps over January to March 2001: 312,000 rows.
 func BenchmarkFlights(b *testing.B) {
 	p := flights(b, "2001-01", "2001-02", "2001-03")

@@ -303,6 +303,6 @@ func BenchmarkRead(b *testing.B) {
 		if _, err := tab.Types(context.Background(), nil); err != nil {
 			b.Fatal(err)
 		}
-		b.ReportMetric(float64(tab.Rows())*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 	}
+	b.ReportMetric(100_000*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }

@@ -56,11 +56,11 @@ func (t *Table) Types(ctx context.Context, declared map[string]features.Type) (m
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			kind, ok := declared[name]
-			if !ok {
-				kind = t.infer(name)
+			if kind, ok := declared[name]; ok {
+				typed[i] = t.parse(name, kind)
+			} else {
+				typed[i] = t.infer(name)
 			}
-			typed[i] = t.parse(name, kind)
 			return nil
 		})
 	}
@@ -76,59 +76,73 @@ func (t *Table) Types(ctx context.Context, declared map[string]features.Type) (m
 
 // infer finds a column's type from all its cells, so that neither the order of
 // the files nor a sample decides. A column without a value is a number.
-func (t *Table) infer(name string) features.Type {
+func (t *Table) infer(name string) *Typed {
 	var counts [features.Boolean + 1]int
-	t.Column(name).Each(0, t.Rows(), func(_ int, cell string) {
-		if cell != "" {
-			counts[kindOf(cell)]++
+	c := &Typed{Column: t.Column(name), Numbers: make([]float64, t.Rows())}
+	c.Each(0, t.Rows(), func(row int, cell string) {
+		if cell == "" {
+			c.Numbers[row] = math.NaN()
+			return
 		}
+		kind, number := kindOf(cell)
+		c.Numbers[row] = number
+		counts[kind]++
 	})
 	total := 0
 	for _, n := range counts {
 		total += n
 	}
-	if total == 0 {
-		return features.Number
+	matching := 0
+	c.Type, matching = settle(counts, total)
+	if matching < total || c.Type == features.Text {
+		return t.parse(name, c.Type)
 	}
-	enough := func(n int) bool { return float64(n) >= mostly*float64(total) }
-	switch {
-	case enough(counts[features.Integer] + counts[features.Number]):
-		if counts[features.Number] == 0 {
-			return features.Integer
-		}
-		return features.Number
-	case enough(counts[features.Time]):
-		return features.Time
-	case counts[features.Boolean] == total:
-		return features.Boolean
-	}
-	return features.Text
+	return c
 }
 
-// kindOf is the narrowest type that a cell reads as. The looks at the cell's
-// first bytes only save the making of errors that nobody reads.
-func kindOf(cell string) features.Type {
+// settle chooses the type and says how many cells are of it.
+func settle(counts [features.Boolean + 1]int, total int) (kind features.Type, matching int) {
+	enough := func(n int) bool { return float64(n) >= mostly*float64(total) }
+	numbers := counts[features.Integer] + counts[features.Number]
+	switch {
+	case total == 0:
+		return features.Number, 0
+	case enough(numbers) && counts[features.Number] == 0:
+		return features.Integer, numbers
+	case enough(numbers):
+		return features.Number, numbers
+	case enough(counts[features.Time]):
+		return features.Time, counts[features.Time]
+	case counts[features.Boolean] == total:
+		return features.Boolean, total
+	}
+	return features.Text, total
+}
+
+// kindOf is the narrowest type that a cell reads as, and its value. The looks at
+// the cell's first bytes only save the making of errors that nobody reads.
+func kindOf(cell string) (features.Type, float64) {
 	first := cell[0]
 	digit := first >= '0' && first <= '9'
 	if digit && len(cell) >= 10 && cell[4] == '-' {
-		if _, err := features.ParseValue(features.Time, cell); err == nil {
-			return features.Time
+		if v, err := features.ParseValue(features.Time, cell); err == nil {
+			return features.Time, v.Number
 		}
 	}
 	if digit || first == '-' || first == '+' || first == '.' || (len(cell) == 3 && (first == 'n' || first == 'N')) {
 		if v, err := features.ParseValue(features.Number, cell); err == nil {
 			if v.Number == math.Trunc(v.Number) && math.Abs(v.Number) <= 1<<53 || v.IsMissing() {
-				return features.Integer
+				return features.Integer, v.Number
 			}
-			return features.Number
+			return features.Number, v.Number
 		}
 	}
 	if len(cell) <= len("false") && (first|0x20 == 't' || first|0x20 == 'f') {
-		if _, err := features.ParseValue(features.Boolean, cell); err == nil {
-			return features.Boolean
+		if v, err := features.ParseValue(features.Boolean, cell); err == nil {
+			return features.Boolean, v.Number
 		}
 	}
-	return features.Text
+	return features.Text, math.NaN()
 }
 
 func (t *Table) parse(name string, kind features.Type) *Typed {
