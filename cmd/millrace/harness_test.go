@@ -59,8 +59,15 @@ func newCloud(t *testing.T, definition string) *testCloud {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveCloud(t, cloudOptions{bin: bin})
+}
+
+// serveCloud is newCloud of a folder made with newBin.
+func serveCloud(t *testing.T, o cloudOptions) *testCloud {
+	t.Helper()
+	o.ephemeral, o.private = true, true
 	ctx, cancel := context.WithCancel(context.Background()) // outlives t.Context, which ends before Cleanup
-	up, err := startCloud(ctx, cloudOptions{ephemeral: true, bin: bin, private: true})
+	up, err := startCloud(ctx, o)
 	if err != nil {
 		cancel()
 		t.Fatal(err)
@@ -169,16 +176,26 @@ func (c *testCloud) waitRun(n int) runEnd {
 // path gives the names of the states that a run has entered, in order.
 func (c *testCloud) path(n int) []string {
 	c.t.Helper()
-	arn := c.executionARN(pipeline, n)
+	states, err := statesOf(c.t.Context(), c.session, n)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return states
+}
+
+// statesOf gives the states that a run of flights has entered, in order; none
+// for a run that has not begun.
+func statesOf(ctx context.Context, s *session, n int) ([]string, error) {
+	arn := s.executionARN(pipeline, n)
 	var states []string
-	pages := sfn.NewGetExecutionHistoryPaginator(c.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: &arn})
+	pages := sfn.NewGetExecutionHistoryPaginator(s.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: &arn})
 	for pages.HasMorePages() {
-		page, err := pages.NextPage(c.t.Context())
+		page, err := pages.NextPage(ctx)
 		if awserr.IsNotFound(err) {
-			return nil
+			return nil, nil
 		}
 		if err != nil {
-			c.t.Fatalf("read history of run %d: %v", n, err)
+			return nil, fmt.Errorf("read history of run %d: %w", n, err)
 		}
 		for _, e := range page.Events {
 			if e.StateEnteredEventDetails != nil {
@@ -186,7 +203,7 @@ func (c *testCloud) path(n int) []string {
 			}
 		}
 	}
-	return states
+	return states, nil
 }
 
 // waitState waits until a run is in a state; it fails when the run ends before.

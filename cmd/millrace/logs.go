@@ -39,13 +39,21 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 	if len(rest) != 1 {
 		return &usageError{"of which run or function?"}
 	}
+	var pipeline string
+	var run int
+	ofRun := strings.Contains(rest[0], "/")
+	if ofRun {
+		if pipeline, run, err = splitRef(rest[0]); err != nil {
+			return err
+		}
+	}
 	s, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
 	var lines []logLine
-	if strings.Contains(rest[0], "/") {
-		lines, err = s.runLog(ctx, rest[0], *step)
+	if ofRun {
+		lines, err = s.runLog(ctx, pipeline, run, *step)
 	} else {
 		lines, err = s.streams(ctx, "/aws/lambda/millrace-"+rest[0], "", rest[0])
 	}
@@ -59,11 +67,7 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 	})
 }
 
-func (s *session) runLog(ctx context.Context, ref, only string) ([]logLine, error) {
-	pipeline, run, err := splitRef(ref)
-	if err != nil {
-		return nil, err
-	}
+func (s *session) runLog(ctx context.Context, pipeline string, run int, only string) ([]logLine, error) {
 	lines := []logLine{}
 	for _, step := range []string{statemachine.StepPrepare, statemachine.StepTrain, statemachine.StepEvaluate, statemachine.StepPrepareScores, statemachine.StepScore} {
 		if only != "" && only != step {

@@ -95,7 +95,7 @@ func (c *cli) exit(cmd command, err error) int {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.As(err, &usage):
-		fmt.Fprintf(c.err, "millrace %s: %s\nusage: millrace %s %s   (millrace %s -h tells more)\n", cmd.name, usage.msg, cmd.name, cmd.args, cmd.name)
+		fmt.Fprintf(c.err, "millrace %s: %s\nusage: %s   (millrace %s -h tells more)\n", cmd.name, usage.msg, strings.TrimSpace("millrace "+cmd.name+" "+cmd.args), cmd.name)
 		return 2
 	case errors.As(err, &finding):
 		if finding.msg != "" {
@@ -123,10 +123,11 @@ Exit codes: 0 done, 1 failed, 2 called wrongly, 3 the answer is bad news (invali
 // flags makes the flag set of a command: all take --json and --endpoint.
 func (c *cli) flags(name, args, what string) *flag.FlagSet {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
-	fs.SetOutput(c.err)
+	fs.SetOutput(io.Discard) // wrong flags are told by exit
 	fs.BoolVar(&c.json, "json", false, "answer in JSON")
 	fs.StringVar(&c.endpoint, "endpoint", "", "URL of the cloud (default: AWS_ENDPOINT_URL, else the usual AWS configuration)")
 	fs.Usage = func() {
+		fs.SetOutput(c.err)
 		fmt.Fprintf(c.err, "usage: millrace %s [flags] %s\n\n%s\n\nflags:\n", name, args, what)
 		fs.PrintDefaults()
 	}
@@ -136,9 +137,12 @@ func (c *cli) flags(name, args, what string) *flag.FlagSet {
 // parse parses flags wherever they stand among the arguments, as people write them.
 func parse(fs *flag.FlagSet, args []string) ([]string, error) {
 	var rest []string
+	help := fs.Usage
+	fs.Usage = func() {}
 	for {
 		if err := fs.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
+				help()
 				return nil, err
 			}
 			return nil, &usageError{err.Error()}

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/millrace-ml/millrace/localcloud"
+	"github.com/millrace-ml/millrace/localcloud/clock"
 )
 
 // defaultPort is where the local cloud listens when nothing else is said; a
@@ -32,8 +33,9 @@ type cloudOptions struct {
 	assembly  string
 	empty     bool // deploy nothing
 	verbose   bool
-	bin       string // folder with what `make build` makes; where this program lies when empty
-	private   bool   // do not write down where it is to be found
+	bin       string      // folder with what `make build` makes; where this program lies when empty
+	private   bool        // do not write down where it is to be found
+	clock     clock.Clock // nil: the machine's
 }
 
 // cloud is a running local cloud.
@@ -96,7 +98,7 @@ func startCloud(ctx context.Context, o cloudOptions) (*cloud, error) {
 	worker := filepath.Join(bin, "worker")
 	lc, err := localcloud.New(ctx, localcloud.Options{
 		Dir: o.dir, Ephemeral: o.ephemeral, Account: localAccount, Region: localRegion,
-		Log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+		Clock: o.clock, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 		Images: map[string]string{workerImage: worker},
 	})
 	if err != nil {
@@ -126,6 +128,9 @@ func deployLocal(ctx context.Context, cfg aws.Config, bin, dir, worker string) e
 	if err != nil {
 		return err
 	}
+	if err := checkDefinitions(a); err != nil {
+		return err
+	}
 	params, err := localParameters(worker)
 	if err != nil {
 		return err
@@ -145,10 +150,12 @@ func (u *cloud) wait() error {
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
+	err = errors.Join(err, u.cloud.Close())
+	// Last, for `millrace down` waits for it: what follows finds the state folder free.
 	if r, rerr := readRunning(); rerr == nil && r.PID == os.Getpid() {
 		err = errors.Join(err, os.Remove(runningFile()))
 	}
-	return errors.Join(err, u.cloud.Close())
+	return err
 }
 
 // listen takes a port on the loopback interface.

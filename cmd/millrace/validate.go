@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/millrace-ml/millrace/shared/definition"
 )
@@ -99,4 +101,35 @@ func definitionFiles(args []string) ([]string, error) {
 		files = append(files, arg)
 	}
 	return files, nil
+}
+
+// checkDefinitions refuses to deploy definitions that the functions could not
+// work with: they would crash, and no run could say why.
+func checkDefinitions(a *assembly) error {
+	seen := map[string]bool{}
+	var problems []error
+	for _, key := range slices.Sorted(maps.Keys(a.assets)) {
+		files, err := filepath.Glob(filepath.Join(a.assets[key].path, "pipelines", "*", "pipeline.yaml"))
+		if err != nil {
+			return fmt.Errorf("find definitions in %s: %w", a.dir, err)
+		}
+		for _, file := range files {
+			pipeline := filepath.Base(filepath.Dir(file))
+			if seen[pipeline] { // each function has the same ones
+				continue
+			}
+			seen[pipeline] = true
+			v, err := check(file)
+			if err != nil {
+				return err
+			}
+			if !v.OK {
+				problems = append(problems, &definition.Problems{File: v.File, List: v.Problems})
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("nothing was deployed, since a definition is wrong (hint: `millrace validate` before a build):\n%w", errors.Join(problems...))
+	}
+	return nil
 }

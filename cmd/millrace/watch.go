@@ -32,18 +32,21 @@ func runWatch(ctx context.Context, c *cli, args []string) error {
 	if len(rest) > 1 {
 		return &usageError{"one run at a time"}
 	}
-	s, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
 	var pipeline string
 	var run int
 	if len(rest) == 1 {
 		if pipeline, run, err = splitRef(rest[0]); err != nil {
 			return err
 		}
-	} else if pipeline, run, err = s.newestRun(ctx); err != nil {
+	}
+	s, err := c.open(ctx)
+	if err != nil {
 		return err
+	}
+	if len(rest) == 0 {
+		if pipeline, run, err = s.newestRun(ctx); err != nil {
+			return err
+		}
 	}
 	w := &watcher{session: s, out: c.err, live: isTerminal(c.err)}
 	end, err := w.watch(ctx, pipeline, run, nil)
@@ -174,11 +177,11 @@ func (w *watcher) event(e types.HistoryEvent, onState func(string)) {
 	}
 	if d := e.StateEnteredEventDetails; d != nil {
 		w.state, w.since = aws.ToString(d.Name), at
-		if onState != nil {
-			onState(w.state)
-		}
 		if what := waitsFor(w.state); what != "" && !w.live {
 			fmt.Fprintf(w.out, "  %-12s %-14s %s …\n", w.name, w.state, what)
+		}
+		if onState != nil {
+			onState(w.state)
 		}
 	}
 	if d := e.StateExitedEventDetails; d != nil {
