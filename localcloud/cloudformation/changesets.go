@@ -35,6 +35,7 @@ func (c *CloudFormation) createChangeSet(ctx context.Context, in *api.CreateChan
 		"NotificationARNs": len(in.NotificationARNs) > 0, "ResourceTypes": len(in.ResourceTypes) > 0, "RollbackConfiguration": triggers(in.RollbackConfiguration),
 		"ResourcesToImport": len(in.ResourcesToImport) > 0, "ImportExistingResources": aws.ToBool(in.ImportExistingResources), "DeploymentConfig": in.DeploymentConfig != nil,
 		"ChangeSetType IMPORT": in.ChangeSetType == types.ChangeSetTypeImport, "DeploymentMode": in.DeploymentMode != "",
+		"DisableValidation": aws.ToBool(in.DisableValidation),
 	})
 	if err != nil {
 		return nil, err
@@ -175,7 +176,7 @@ func (c *CloudFormation) executeChangeSet(ctx context.Context, in *api.ExecuteCh
 	}
 	p := &prepared{template: t, text: cs.Template, parameters: cs.Parameters, tags: cs.Tags, caps: cs.Capabilities, role: cs.Role}
 	s.Caller, s.Token, s.ChangeSet = wire.CallerFrom(ctx), aws.ToString(in.ClientRequestToken), cs.ID
-	s.OnFailure = cs.OnFailure
+	s.OnFailure, s.ExceptOnCreate = cs.OnFailure, aws.ToBool(in.RetainExceptOnCreate)
 	if aws.ToBool(in.DisableRollback) {
 		s.OnFailure = "DO_NOTHING"
 	}

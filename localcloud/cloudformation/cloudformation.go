@@ -151,28 +151,29 @@ func invalid(format string, args ...any) *wire.Error {
 // stack is what the store keeps of a stack. Resources change as an operation
 // goes on; Prior is how everything was when an update began.
 type stack struct {
-	ID, Name     string
-	Status       string
-	Reason       string
-	Created      time.Time
-	Updated      time.Time
-	Deleted      time.Time
-	Template     string
-	Description  string
-	Parameters   map[string]string
-	Tags         map[string]string
-	Capabilities []string
-	Role         string
-	Protected    bool
-	OnFailure    string // ROLLBACK, DELETE or DO_NOTHING
-	ChangeSet    string
-	Outputs      []stackOutput
-	Resources    map[string]*resourceRecord
-	Prior        *generation
-	RetainNow    []string // resources a DeleteStack leaves alone
-	Caller       wire.Caller
-	Token        string
-	Sequence     int // of its events
+	ID, Name       string
+	Status         string
+	Reason         string
+	Created        time.Time
+	Updated        time.Time
+	Deleted        time.Time
+	Template       string
+	Description    string
+	Parameters     map[string]string
+	Tags           map[string]string
+	Capabilities   []string
+	Role           string
+	Protected      bool
+	OnFailure      string // ROLLBACK, DELETE or DO_NOTHING
+	ExceptOnCreate bool   // a creation that is undone keeps nothing
+	ChangeSet      string
+	Outputs        []stackOutput
+	Resources      map[string]*resourceRecord
+	Prior          *generation
+	RetainNow      []string // resources a DeleteStack leaves alone
+	Caller         wire.Caller
+	Token          string
+	Sequence       int // of its events
 }
 
 // generation is the part of a stack that an update changes.

@@ -406,7 +406,10 @@ func (c *CloudFormation) removeAll(ctx context.Context, s *stack, logicals []str
 		if rec == nil || rec.Status == "DELETE_COMPLETE" || rec.Status == "DELETE_SKIPPED" {
 			continue
 		}
-		keep := rec.Delete == "Retain" || (rec.Delete == "RetainExceptOnCreate" && !creation)
+		keep := retained(rec.Delete)
+		if creation && (s.ExceptOnCreate || rec.Delete == "RetainExceptOnCreate") {
+			keep = false
+		}
 		// What never came to be is not retained.
 		if (keep && rec.ID != "") || contains(s.RetainNow, logical) {
 			if err := c.note(s, logical, "DELETE_SKIPPED", ""); err != nil {

@@ -78,7 +78,11 @@ func lambdaFunction() *kind {
 			if canonical(old.settings()) != canonical(p.settings()) {
 				in := p.settings()
 				// What the new template leaves out goes back to Lambda's default.
-				for k, v := range map[string]any{"Environment": map[string]any{"Variables": map[string]string{}}, "MemorySize": 128, "Timeout": 3} {
+				for k, v := range map[string]any{
+					"Environment": map[string]any{"Variables": map[string]string{}}, "MemorySize": 128, "Timeout": 3, "Description": new(string),
+					"DeadLetterConfig": map[string]any{"TargetArn": new(string)}, "EphemeralStorage": map[string]any{"Size": 512},
+					"LoggingConfig": map[string]any{"LogFormat": "Text"}, "TracingConfig": map[string]any{"Mode": "PassThrough"},
+				} {
 					if empty(in[k]) {
 						in[k] = v
 					}

@@ -156,12 +156,16 @@ func (p *prepared) into(s *stack) {
 }
 
 func refuse(given map[string]bool) error {
+	var names []string
 	for _, name := range sortedKeys(given) {
 		if given[name] {
-			return invalid("the local cloud does not support %s for stacks", name)
+			names = append(names, name)
 		}
 	}
-	return nil
+	if len(names) == 0 {
+		return nil
+	}
+	return invalid("the local cloud does not support %s for stacks", strings.Join(names, ", "))
 }
 
 func triggers(r *types.RollbackConfiguration) bool { return r != nil && len(r.RollbackTriggers) > 0 }
@@ -170,6 +174,7 @@ func (c *CloudFormation) createStack(ctx context.Context, in *api.CreateStackInp
 	err := refuse(map[string]bool{
 		"NotificationARNs": len(in.NotificationARNs) > 0, "ResourceTypes": len(in.ResourceTypes) > 0, "RollbackConfiguration": triggers(in.RollbackConfiguration),
 		"StackPolicyBody": in.StackPolicyBody != nil, "StackPolicyURL": in.StackPolicyURL != nil, "DeploymentConfig": in.DeploymentConfig != nil,
+		"TimeoutInMinutes": in.TimeoutInMinutes != nil, "DisableValidation": aws.ToBool(in.DisableValidation),
 	})
 	if err != nil {
 		return nil, err
@@ -182,7 +187,7 @@ func (c *CloudFormation) createStack(ctx context.Context, in *api.CreateStackInp
 		return nil, err
 	}
 	s.Protected = aws.ToBool(in.EnableTerminationProtection)
-	s.OnFailure = string(in.OnFailure)
+	s.OnFailure, s.ExceptOnCreate = string(in.OnFailure), aws.ToBool(in.RetainExceptOnCreate)
 	if aws.ToBool(in.DisableRollback) {
 		s.OnFailure = "DO_NOTHING"
 	}
@@ -236,6 +241,7 @@ func (c *CloudFormation) updateStack(ctx context.Context, in *api.UpdateStackInp
 		"NotificationARNs": len(in.NotificationARNs) > 0, "ResourceTypes": len(in.ResourceTypes) > 0, "RollbackConfiguration": triggers(in.RollbackConfiguration),
 		"StackPolicyBody": in.StackPolicyBody != nil, "StackPolicyURL": in.StackPolicyURL != nil, "DeploymentConfig": in.DeploymentConfig != nil,
 		"StackPolicyDuringUpdateBody": in.StackPolicyDuringUpdateBody != nil, "StackPolicyDuringUpdateURL": in.StackPolicyDuringUpdateURL != nil,
+		"DisableValidation": aws.ToBool(in.DisableValidation),
 	})
 	if err != nil {
 		return nil, err
@@ -263,7 +269,7 @@ func (c *CloudFormation) updateStack(ctx context.Context, in *api.UpdateStackInp
 		return nil, invalid("No updates are to be performed.")
 	}
 	s.Caller, s.Token = wire.CallerFrom(ctx), aws.ToString(in.ClientRequestToken)
-	s.OnFailure = ""
+	s.OnFailure, s.ExceptOnCreate = "", aws.ToBool(in.RetainExceptOnCreate)
 	if aws.ToBool(in.DisableRollback) {
 		s.OnFailure = "DO_NOTHING"
 	}
@@ -294,7 +300,7 @@ func (c *CloudFormation) beginUpdate(s *stack, p *prepared) error {
 	if err := now.mayUpdate(); err != nil {
 		return err
 	}
-	now.Caller, now.Token, now.OnFailure, now.ChangeSet = s.Caller, s.Token, s.OnFailure, s.ChangeSet
+	now.Caller, now.Token, now.OnFailure, now.ExceptOnCreate, now.ChangeSet = s.Caller, s.Token, s.OnFailure, s.ExceptOnCreate, s.ChangeSet
 	if now.Prior == nil { // after a failed update without rollback, the last good state stays what to go back to
 		now.Prior = now.generation()
 	}

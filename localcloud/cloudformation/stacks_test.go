@@ -134,7 +134,7 @@ func TestStacks_RefusedBeforeAnythingIsCreated(t *testing.T) {
 				"Resources/E/QueueName: unresolved resource dependencies [Lost]", "Outputs/O: unresolved resource dependencies [Missing]", "Resources/B/Tags: expected an object, got the scalar no"}},
 		"circle":           {`{"Resources":{"A":{"Type":"AWS::SNS::Topic","DependsOn":"B"},"B":{"Type":"AWS::SNS::Topic","DependsOn":["A"]},"C":{"Type":"AWS::SNS::Topic"}}}`, "ValidationError", []string{"Circular dependency between resources: [A, B]"}},
 		"macro":            {`{"Transform":"AWS::Serverless-2016-10-31","Resources":{"A":{"Type":"AWS::SNS::Topic"}}}`, "ValidationError", []string{"Transform"}},
-		"creation policy":  {`{"Resources":{"A":{"Type":"AWS::SNS::Topic","CreationPolicy":{}}}}`, "ValidationError", []string{"CreationPolicy"}},
+		"creation policy":  {`{"Resources":{"A":{"Type":"AWS::SNS::Topic","CreationPolicy":{}}}}`, "ValidationError", []string{`Resources/A: unknown field "CreationPolicy"`}},
 		"no resources":     {`{"Resources":{}}`, "ValidationError", []string{"At least one Resources member"}},
 		"not JSON":         {`{"Resources":`, "ValidationError", []string{"Template format error"}},
 		"parameter needed": {`{"Parameters":{"P":{"Type":"String"}},"Resources":{"A":{"Type":"AWS::SNS::Topic"}}}`, "ValidationError", []string{"Parameters: [P] must have values"}},
@@ -196,6 +196,25 @@ func TestStacks_HalfMadeResourceIsRemoved(t *testing.T) {
 	if s.StackStatus != types.StackStatusRollbackComplete || !has(c.world.calls(), "logs:DeleteLogGroup g") {
 		t.Errorf("status %s calls %v", s.StackStatus, c.world.calls())
 	}
+}
+
+func TestStacks_RetainExceptOnCreate(t *testing.T) {
+	body := strings.Replace(three, `"A":{`, `"A":{"DeletionPolicy":"Retain",`, 1)
+	for _, except := range []bool{true, false} {
+		c := open(t)
+		c.world.fail["sns:CreateTopic b"] = wire.Errorf("InvalidParameter", "no")
+		_, err := c.client.CreateStack(t.Context(), &api.CreateStackInput{StackName: aws.String("S"), TemplateBody: &body, RetainExceptOnCreate: &except})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.settled(t, "S")
+		if deleted := has(c.world.calls(), "sqs:DeleteQueue http://127.0.0.1/000000000000/a"); deleted != except {
+			t.Errorf("except on create %v: deleted %v", except, deleted)
+		}
+	}
+	c := open(t)
+	_, err := c.client.CreateStack(t.Context(), &api.CreateStackInput{StackName: aws.String("S"), TemplateBody: &body, TimeoutInMinutes: aws.Int32(5), NotificationARNs: []string{"arn:x"}})
+	wantCode(t, err, "ValidationError", "does not support NotificationARNs, TimeoutInMinutes for stacks")
 }
 
 func TestStacks_DisableRollbackAndOnFailureDelete(t *testing.T) {

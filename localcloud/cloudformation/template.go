@@ -3,6 +3,7 @@ package cloudformation
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -77,25 +78,49 @@ func parseTemplate(body string) (*template, error) {
 		}
 		trimmed = raw
 	}
-	d := json.NewDecoder(strings.NewReader(trimmed))
-	d.UseNumber()
-	d.DisallowUnknownFields()
-	t := &template{}
-	if err := d.Decode(t); err != nil {
-		return nil, invalid("Template format error: %s", strings.TrimPrefix(err.Error(), "json: "))
+	var sections struct {
+		template
+		Resources map[string]json.RawMessage
 	}
-	if d.More() {
-		return nil, invalid("Template format error: text follows the template")
+	if err := strict(trimmed, &sections); err != nil {
+		return nil, invalid("Template format error: %v", err)
+	}
+	t := &sections.template
+	t.Resources = map[string]*resource{}
+	var p problems
+	for _, name := range sortedKeys(sections.Resources) {
+		r := &resource{}
+		if err := strict(string(sections.Resources[name]), r); err != nil {
+			p.add("Resources/"+name, "%v", err)
+		}
+		t.Resources[name] = r
+	}
+	if err := p.err(); err != nil {
+		return nil, err
 	}
 	if len(t.Resources) == 0 {
 		return nil, invalid("Template format error: At least one Resources member must be defined.")
 	}
 	for name, r := range t.Resources {
-		if r == nil || r.Type == "" {
+		if r.Type == "" {
 			return nil, invalid("Template format error: [/Resources/%s] Every Resources object must contain a Type member.", name)
 		}
 	}
 	return t, nil
+}
+
+// strict decodes JSON, refusing members that do not exist here.
+func strict(text string, into any) error {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if d.More() {
+		return errors.New("text follows the template")
+	}
+	return nil
 }
 
 // yamlToJSON reads YAML with CloudFormation's short function tags.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
@@ -169,7 +170,7 @@ func unpack(r io.ReaderAt, size int64, dir string) error {
 		switch {
 		case mode.IsDir():
 			if err := os.MkdirAll(path, 0o700); err != nil {
-				return fmt.Errorf("unpack folder %s: %w", f.Name, err)
+				return badName(f.Name, err)
 			}
 			continue
 		case !mode.IsRegular():
@@ -184,9 +185,19 @@ func unpack(r io.ReaderAt, size int64, dir string) error {
 	return nil
 }
 
+// badName tells a name that no file can have from a disk that fails.
+func badName(name string, err error) error {
+	for _, e := range []error{syscall.EINVAL, syscall.ENAMETOOLONG, syscall.ENOTDIR, syscall.EISDIR, syscall.EEXIST} {
+		if errors.Is(err, e) {
+			return invalid("Could not unzip uploaded file: %q: %v", name, e)
+		}
+	}
+	return fmt.Errorf("unpack %q: %w", name, err)
+}
+
 func unpackFile(f *zip.File, path string, left int64) (int64, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return 0, fmt.Errorf("unpack folder of %s: %w", f.Name, err)
+		return 0, badName(f.Name, err)
 	}
 	r, err := f.Open()
 	if err != nil {
@@ -195,16 +206,18 @@ func unpackFile(f *zip.File, path string, left int64) (int64, error) {
 	defer func() { _ = r.Close() }()
 	w, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, f.Mode().Perm()|0o600)
 	if err != nil {
-		return 0, invalid("Could not unzip uploaded file: %q: %v", f.Name, errors.Unwrap(err))
+		return 0, badName(f.Name, err)
 	}
 	n, err := io.Copy(w, io.LimitReader(r, left+1))
 	if closeErr := w.Close(); err == nil {
 		err = closeErr
 	}
-	if n > left {
+	switch {
+	case n > left:
 		return n, invalid("Unzipped size must be smaller than %d bytes", maxUnzipped)
-	}
-	if err != nil {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EIO):
+		return n, fmt.Errorf("unpack %q: %w", f.Name, err)
+	case err != nil:
 		return n, invalid("Could not unzip uploaded file: %q: %v", f.Name, err)
 	}
 	return n, nil

@@ -274,7 +274,10 @@ func (l *Lambda) configure(ctx context.Context, f *function, s settings) error {
 		if err := checkTarget(aws.ToString(s.DeadLetterConfig.TargetArn), "DeadLetterConfig.TargetArn", "sqs", "sns"); err != nil {
 			return err
 		}
-		c.DeadLetterConfig = s.DeadLetterConfig
+		c.DeadLetterConfig = nil
+		if aws.ToString(s.DeadLetterConfig.TargetArn) != "" {
+			c.DeadLetterConfig = s.DeadLetterConfig
+		}
 	}
 	if s.Handler != nil {
 		c.Handler = s.Handler

@@ -130,6 +130,7 @@ func TestFunctions_RefusedAtCreation(t *testing.T) {
 		"link": {func(in *api.CreateFunctionInput) {
 			in.Code.ZipFile = zipOf(t, file{"l", 0o777 | 1<<27, []byte("/etc/passwd")})
 		}, "InvalidParameterValueException", "only files and folders"},
+		"name with NUL": {func(in *api.CreateFunctionInput) { in.Code.ZipFile = zipOf(t, file{"a\x00b/c", 0o644, nil}) }, "InvalidParameterValueException", "invalid argument"},
 		"same twice": {func(in *api.CreateFunctionInput) {
 			in.Code.ZipFile = zipOf(t, file{"a", 0o644, nil}, file{"a", 0o644, nil})
 		}, "InvalidParameterValueException", "Could not unzip"},
