@@ -198,7 +198,14 @@ func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 2, 2)
 	n := number(ts, args[0])
 	scriptAwaits(ts, fmt.Sprintf("run %d gets to %s", n, args[1]), func(ctx context.Context, s *session) (bool, error) {
+		_, ended, err := s.ledger.Ended(ctx, pipeline, n)
+		if err != nil {
+			return false, err
+		}
 		states, err := statesOf(ctx, s, n)
+		if err == nil && ended && !slices.Contains(states, args[1]) {
+			err = fmt.Errorf("it ended after %v", states)
+		}
 		return slices.Contains(states, args[1]), err
 	})
 }
