@@ -12,22 +12,23 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"github.com/millrace-ml/millrace/events"
+	"github.com/millrace-ml/millrace/shared/ledger"
 	"github.com/millrace-ml/millrace/statemachine"
 )
 
 // badInput is the definition of the tests of what goes wrong.
 const badInput = "testdata/badinput.yaml"
 
-// trouble is a cloud in which things go wrong. Its runs are counted, so that a
-// test fails when one begins that should not, or the other way round.
+// trouble is a cloud in which things go wrong.
 type trouble struct {
 	*testCloud
 	clock *jumpClock
 	bin   string
-	runs  int
+	runs  int // the newest run that the test has seen
 }
 
 // newTrouble starts a cloud with the definition badInput, edited by (old, new)
@@ -65,9 +66,23 @@ func (c *trouble) upload(raw []byte, name string) string {
 	return c.uploadBytes(raw, pipeline+"/raw/"+name)
 }
 
-// next is the number of the run that the test has just caused.
+// next waits for the run that the test has caused, and gives its number. There
+// can be gaps between numbers.
 func (c *trouble) next() int {
-	c.runs++
+	c.t.Helper()
+	c.await(fmt.Sprintf("a run begins after run %d", c.runs), func() bool {
+		out, err := c.sfn.ListExecutions(c.t.Context(), &sfn.ListExecutionsInput{StateMachineArn: &c.stateMachine})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		for _, e := range slices.Backward(out.Executions) { // the newest comes first
+			if _, n, ok := ledger.ParseExecutionName(*e.Name); ok && n > c.runs {
+				c.runs = n
+				return true
+			}
+		}
+		return false
+	})
 	return c.runs
 }
 
@@ -123,10 +138,14 @@ func (c *trouble) trains(n int) {
 	c.completes(n, statemachine.OutcomeReleased, statemachine.OutcomeRefused)
 }
 
-// recovers uploads good rows and sees them trained from.
-func (c *trouble) recovers(month int) {
+// goodRows are of the file that recovers uploads.
+const goodRows = 400
+
+// recovers uploads good rows, others each time, and sees them trained from.
+func (c *trouble) recovers() {
 	c.t.Helper()
-	c.upload(flightRows(400, month), fmt.Sprintf("good-%02d.csv", month))
+	raw := flightRows(goodRows, 2)
+	c.upload(edited(c.t, raw, "\n200102-000001,", fmt.Sprintf("\n200102-after-%d,", c.runs)), "good.csv")
 	c.trains(c.next())
 }
 
