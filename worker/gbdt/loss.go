@@ -1,6 +1,10 @@
 package gbdt
 
-import "math"
+import (
+	"math"
+
+	"github.com/millrace-ml/millrace/worker/exact"
+)
 
 const (
 	// lossBlock is the number of rows whose loss is summed before it is added to
@@ -47,7 +51,7 @@ func unitFor(bound float64) float64 {
 
 // fixedPoint rounds to the nearest integer, half to even.
 func fixedPoint(v, perUnit float64) int32 {
-	return int32(uint32(math.Float64bits(float64(v*perUnit) + roundMagic)))
+	return int32(uint32(math.Float64bits(float64(v*perUnit) + exact.RoundMagic)))
 }
 
 // logisticLoss is binary:logistic.
@@ -87,12 +91,12 @@ type softSum struct {
 func (s *softSum) add(e float64) {
 	s.product = float64(s.product * (1 + e))
 	if s.n++; s.n == 512 {
-		s.sum += log(s.product)
+		s.sum += exact.Log(s.product)
 		s.product, s.n = 1, 0
 	}
 }
 
-func (s *softSum) total() float64 { return s.sum + log(s.product) }
+func (s *softSum) total() float64 { return s.sum + exact.Log(s.product) }
 
 func (l *logisticLoss) gradients(begin, end int) lossSum {
 	margin, label, grad := l.t.margin[begin:end], l.t.label[begin:end], l.t.grad[begin:end]
@@ -102,7 +106,7 @@ func (l *logisticLoss) gradients(begin, end int) lossSum {
 	var out lossSum
 	for i, m := range margin {
 		// e is never above 1, and serves both the probability and the loss.
-		e := exp(-math.Abs(float64(m)))
+		e := exact.Exp(-math.Abs(float64(m)))
 		p := 1 / (1 + e)
 		if m < 0 {
 			p = float64(e * p)
@@ -121,7 +125,7 @@ func (l *logisticLoss) gradients(begin, end int) lossSum {
 			out.weight++
 		} else {
 			given := float64(l.t.weight[begin+i])
-			out.loss += float64(given * (wrong + log(1+e)))
+			out.loss += float64(given * (wrong + exact.Log(1+e)))
 			out.weight += given
 			w = float64(w * given)
 		}
@@ -135,7 +139,7 @@ func (l *logisticLoss) value(margin, label []float32) lossSum {
 	soft := softSum{product: 1}
 	out := lossSum{weight: float64(len(margin))}
 	for i, m := range margin {
-		soft.add(exp(-math.Abs(float64(m))))
+		soft.add(exact.Exp(-math.Abs(float64(m))))
 		if label[i] != 0 {
 			m = -m
 		}
