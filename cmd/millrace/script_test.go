@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +37,7 @@ import (
 //	rows FILE N MONTH    writes flights (see flightRows), gzipped if the name ends in .gz
 //	await N STATE        waits until run N of flights enters a state
 //	training JOB         waits until the program of a training job runs
+//	failed JOB REASON    fails unless a training job has failed for a reason that matches
 //	take NAME            takes a port for the rest of the script, and puts its number into $NAME
 //	fetch KEY FILE       writes an object of the ledger to a file
 //	lines FILE N         fails unless the file has N lines
@@ -47,7 +49,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setupScript,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": scriptExits, "up": scriptUp, "ended": scriptEnded, "powercut": scriptPowerCut, "rows": scriptRows,
-			"await": scriptAwait, "training": scriptTraining, "take": scriptTake, "fetch": scriptFetch, "lines": scriptLines,
+			"await": scriptAwait, "training": scriptTraining, "failed": scriptFailed, "take": scriptTake, "fetch": scriptFetch, "lines": scriptLines,
 		},
 	})
 }
@@ -222,6 +224,21 @@ func scriptTraining(ts *testscript.TestScript, neg bool, args []string) {
 			err = fmt.Errorf("it is %s already: %s", job.TrainingJobStatus, aws.ToString(job.FailureReason))
 		}
 		return err == nil && job.SecondaryStatus == types.SecondaryStatusTraining, err
+	})
+}
+
+func scriptFailed(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2, 2)
+	scriptAwaits(ts, args[0]+" has failed", func(ctx context.Context, s *session) (bool, error) {
+		job, err := s.sagemaker.DescribeTrainingJob(ctx, &sagemaker.DescribeTrainingJobInput{TrainingJobName: &args[0]})
+		if err != nil {
+			return false, err
+		}
+		reason := aws.ToString(job.FailureReason)
+		if ok, err := regexp.MatchString(args[1], reason); err != nil || !ok || job.TrainingJobStatus != types.TrainingJobStatusFailed {
+			return false, errors.Join(err, fmt.Errorf("it is %s: %q, which should match %q", job.TrainingJobStatus, reason, args[1]))
+		}
+		return true, nil
 	})
 }
 
