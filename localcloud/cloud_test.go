@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	ebtypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
@@ -301,5 +302,31 @@ func TestCall(t *testing.T) {
 	}
 	if !c.Serves("sqs", "SendMessage") || c.Serves("sqs", "Fly") || c.Serves("glue", "StartJobRun") {
 		t.Error("Serves is wrong")
+	}
+}
+
+func TestStopsWithRequestsUnderWay(t *testing.T) {
+	c := serve(t, localcloud.Options{Ephemeral: true})
+	must[*s3.CreateBucketOutput](t)(s3.NewFromConfig(c.config()).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("stalled")}))
+	signed := must[*v4.PresignedHTTPRequest](t)(s3.NewPresignClient(s3.NewFromConfig(c.config())).PresignPutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("stalled"), Key: aws.String("k")}))
+	body, feed := io.Pipe()
+	req := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), signed.Method, signed.URL, body))
+	req.ContentLength = 1 << 20
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			_ = resp.Body.Close()
+		}
+	}()
+	// Once this is taken, the request is being read.
+	if _, err := feed.Write(make([]byte, 256<<10)); err != nil {
+		t.Fatal(err)
+	}
+	c.stop()
+	_ = feed.Close() // the client waits for its own body first
+	<-answered
+	if _, err := os.Stat(c.Dir()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder is still there: %v", err)
 	}
 }

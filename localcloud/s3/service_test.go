@@ -277,9 +277,22 @@ func TestRoles(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRolesCallDirectly(t *testing.T) {
+	c := start(t, t.TempDir())
+	makeBucket(t, c.root(), "theirs", false)
+	put(t, c.root(), "theirs", "in/a", "x")
+	c.rules[roleARN] = map[string]bool{"s3:GetObject arn:aws:s3:::theirs/in/a": true}
 	ctx := wire.WithCaller(t.Context(), wire.Caller{ARN: "arn:aws:sts::000000000000:assumed-role/reader/s", RoleARN: roleARN})
 	if _, _, err := c.Open(ctx, "theirs", "secret", ""); !wire.HasCode(err, "AccessDenied") {
 		t.Errorf("direct open: %v", err)
+	}
+	if _, err := c.Put(ctx, "theirs", "in/a", strings.NewReader("x"), 1); !wire.HasCode(err, "AccessDenied") {
+		t.Errorf("direct put: %v", err)
+	}
+	if _, err := c.List(ctx, "theirs", ""); !wire.HasCode(err, "AccessDenied") {
+		t.Errorf("direct list: %v", err)
 	}
 	if body, n, err := c.Open(ctx, "theirs", "in/a", ""); err != nil || n != 1 || body.Close() != nil {
 		t.Errorf("direct open: %d, %v", n, err)

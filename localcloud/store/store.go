@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // ErrInUse says that another process holds the state folder.
@@ -35,7 +36,7 @@ func Open(path string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("create state folder: %w", err)
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoSync: o.NoSync, NoFreelistSync: true})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open state %s: %w", path, ErrInUse)
 	}
 	if err != nil {
