@@ -77,6 +77,9 @@ func New(o Options) (_ *S3, err error) {
 		return nil, err
 	}
 	s.keeper = &keeper{index: index, blobs: blobs, clock: o.Clock, account: o.Account, region: o.Region, newID: o.NewID}
+	if err := s.keeper.sweep(); err != nil {
+		return nil, err
+	}
 	s.keeper.events = &events{emit: o.Emit, account: o.Account, enabled: s.eventBridge}
 	who := &identities{secretFor: o.SecretFor, evaluate: o.Evaluate, account: o.Account, denied: s.logDenied}
 	address, err := s.address()

@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -314,6 +316,10 @@ func TestStateSurvivesRestart(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
+	orphan := filepath.Join(dir, "objects", "00", "00-left-by-a-kill")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(orphan), 0o700), os.WriteFile(orphan, []byte("x"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	var err error
 	c.S3, err = s3.New(s3.Options{Dir: dir, Account: account, Region: "us-east-1", Clock: clock.Real{}, Log: slog.Default(), SecretFor: secretFor, Evaluate: c.evaluate})
 	if err != nil {
@@ -330,6 +336,9 @@ func TestStateSurvivesRestart(t *testing.T) {
 	}
 	if got := get(t, c.root(), &awss3.GetObjectInput{Bucket: aws.String("kept"), Key: aws.String("large")}); len(got) != 100_000 {
 		t.Errorf("large object has %d bytes", len(got))
+	}
+	if _, err := os.Stat(orphan); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what a kill left is still there: %v", err)
 	}
 }
 
