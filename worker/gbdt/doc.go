@@ -1,6 +1,7 @@
 // Package gbdt trains and applies histogram gradient-boosted trees, in pure Go,
-// for binary classification (binary:logistic) and regression (reg:squarederror),
-// with XGBoost's parameter names and XGBoost's JSON model format both ways.
+// for binary classification (binary:logistic), regression (reg:squarederror) and
+// several classes (multi:softprob), with XGBoost's parameter names. Models are written
+// in XGBoost's JSON, and read in its JSON and UBJSON.
 //
 // The same data and parameters give the same model, byte for byte, on every run,
 // with any number of threads and on every kind of CPU. Three decisions make that so:
@@ -16,6 +17,6 @@
 // Margins are float32 sums in tree order starting from the base margin, as in
 // XGBoost: a model loaded there gives bit-equal margins.
 //
-// Not here: multi-class, ranking, categorical splits, monotone constraints, DART.
+// Not here: ranking, categorical splits, monotone constraints, DART.
 // Parameters and model files that ask for them are refused.
 package gbdt

@@ -34,9 +34,9 @@ type loss interface {
 	units() (g, h float64)
 	// gradients fills the gradients of rows begin to end and sums their losses.
 	gradients(begin, end int) lossSum
-	// value sums the unweighted losses of scored rows.
-	value(margin, label []float32) lossSum
-	// metric makes logloss or rmse of sums.
+	// value sums the unweighted losses of scored rows begin to end.
+	value(v *validation, begin, end int) lossSum
+	// metric makes the metric of the objective of sums.
 	metric(sums []lossSum) float64
 }
 
@@ -135,7 +135,8 @@ func (l *logisticLoss) gradients(begin, end int) lossSum {
 	return out
 }
 
-func (l *logisticLoss) value(margin, label []float32) lossSum {
+func (l *logisticLoss) value(v *validation, begin, end int) lossSum {
+	margin, label := v.margin[begin:end], v.label[begin:end]
 	soft := softSum{product: 1}
 	out := lossSum{weight: float64(len(margin))}
 	for i, m := range margin {
@@ -204,7 +205,8 @@ func (l *squaredLoss) gradients(begin, end int) lossSum {
 	return out
 }
 
-func (l *squaredLoss) value(margin, label []float32) lossSum {
+func (l *squaredLoss) value(v *validation, begin, end int) lossSum {
+	margin, label := v.margin[begin:end], v.label[begin:end]
 	out := lossSum{weight: float64(len(margin))}
 	for i, m := range margin {
 		d := float64(m) - float64(label[i])

@@ -9,11 +9,11 @@ import (
 // concurrent use.
 type Model struct {
 	objective      string
-	baseScore      float32 // as a prediction, not a margin
-	scalePosWeight float32 // recorded only
+	baseScores     []float32 // one, as a prediction; with Softmax a margin for every class
+	scalePosWeight float32   // recorded only
 	features       int
 	names          []string // empty or one per feature
-	trees          []*tree
+	trees          []*tree  // with Softmax those of a round lie together, by class
 
 	stopped   bool // best is known; bestScore may be NaN
 	best      int
@@ -22,7 +22,7 @@ type Model struct {
 	compiled []compiledTree
 }
 
-// Objective is Logistic or SquaredError.
+// Objective is Logistic, SquaredError or Softmax.
 func (m *Model) Objective() string { return m.objective }
 
 // NumFeatures is the number of columns the model wants.
@@ -31,11 +31,20 @@ func (m *Model) NumFeatures() int { return m.features }
 // FeatureNames are the names of the columns, or nil if they had none.
 func (m *Model) FeatureNames() []string { return append([]string(nil), m.names...) }
 
-// NumTrees is the number of trees.
+// NumClasses is the number of classes with Softmax, else 0.
+func (m *Model) NumClasses() int {
+	if m.objective == Softmax {
+		return len(m.baseScores)
+	}
+	return 0
+}
+
+// NumTrees is the number of trees, of all classes.
 func (m *Model) NumTrees() int { return len(m.trees) }
 
-// BaseScore is the prediction of a model without trees.
-func (m *Model) BaseScore() float32 { return m.baseScore }
+// BaseScore is the prediction of a model without trees; with Softmax the margin that the
+// first class starts from.
+func (m *Model) BaseScore() float32 { return m.baseScores[0] }
 
 // BestIteration is the best round by early stopping (a trained model ends there),
 // or the last one. It is -1 for a model without trees.
@@ -43,7 +52,7 @@ func (m *Model) BestIteration() int {
 	if m.stopped {
 		return m.best
 	}
-	return len(m.trees) - 1
+	return len(m.trees)/len(m.baseScores) - 1
 }
 
 // BestScore is the metric at BestIteration; false if it is not known.
@@ -66,12 +75,12 @@ func (m *Model) Fits(x Matrix) error {
 	return nil
 }
 
-// baseMargin is the base score before the objective's transform.
-func (m *Model) baseMargin() float32 {
+// baseMargin is an output's base score before the objective's transform.
+func (m *Model) baseMargin(output int) float32 {
 	if m.objective == Logistic {
-		return logit32(m.baseScore)
+		return logit32(m.baseScores[output])
 	}
-	return m.baseScore
+	return m.baseScores[output]
 }
 
 // Importance gives, for every feature, the mean gain (loss reduction) and the mean cover

@@ -15,14 +15,22 @@ import (
 const (
 	Logistic     = "binary:logistic"
 	SquaredError = "reg:squarederror"
+	// Softmax has NumClass classes, labelled 0, 1, 2 and so on, and a tree a round for
+	// each. multi:softmax, whose trees are the same, is refused: it hides the probabilities.
+	Softmax = "multi:softprob"
 )
+
+// maxClasses bounds NumClass.
+const maxClasses = 4096
 
 // Params are the training parameters, by XGBoost's meaning of them. Start from
 // DefaultParams: the zero value is refused by Train.
 type Params struct {
-	// Objective is Logistic or SquaredError.
+	// Objective is Logistic, SquaredError or Softmax.
 	Objective string
-	// Rounds is the number of trees (num_round).
+	// NumClass is the number of classes with Softmax, else 0.
+	NumClass int
+	// Rounds is the number of trees (num_round), of each class with Softmax.
 	Rounds int
 	// Eta shrinks every leaf, in (0, 1].
 	Eta float64
@@ -49,9 +57,10 @@ type Params struct {
 	EarlyStoppingRounds int
 	// Threads is the number of threads, 0 for one per CPU. It never changes the model.
 	Threads int
-	// BaseScore is the prediction before the first tree; nil for the mean label.
+	// BaseScore is the prediction before the first tree; nil for the mean label. With
+	// Softmax it is the margin of every class; nil for 0.5.
 	BaseScore *float64
-	// EvalMetric is "logloss" or "rmse", by the objective, or empty.
+	// EvalMetric is "logloss", "rmse" or "mlogloss", by the objective, or empty.
 	EvalMetric string
 }
 
@@ -75,6 +84,7 @@ func (e *ParamError) Error() string {
 // setters parse one parameter each, by XGBoost's name.
 var setters = map[string]func(p *Params, text string) error{
 	"objective":             func(p *Params, s string) error { p.Objective = s; return nil },
+	"num_class":             func(p *Params, s string) error { return setInt(&p.NumClass, s) },
 	"num_round":             func(p *Params, s string) error { return setInt(&p.Rounds, s) },
 	"eta":                   func(p *Params, s string) error { return setFloat(&p.Eta, s) },
 	"lambda":                func(p *Params, s string) error { return setFloat(&p.Lambda, s) },
@@ -188,8 +198,12 @@ func (p Params) problems() []problem {
 	share := func(v float64, name string) {
 		need(v > 0 && v <= 1, name, "must be above 0 and at most 1, is %v", v)
 	}
-	need(p.Objective == Logistic || p.Objective == SquaredError, "objective",
-		"must be %s or %s, is %q", Logistic, SquaredError, p.Objective)
+	metric, known := metricNames[p.Objective]
+	if p.Objective == "multi:softmax" {
+		need(false, "objective", "multi:softmax is not supported: %s has the same trees, and all probabilities", Softmax)
+	} else {
+		need(known, "objective", "must be %s, %s or %s, is %q", Logistic, SquaredError, Softmax, p.Objective)
+	}
 	need(p.Rounds >= 1 && p.Rounds <= 1_000_000, "num_round", "must be 1 to 1000000, is %d", p.Rounds)
 	share(p.Eta, "eta")
 	atLeast0(p.Lambda, "lambda")
@@ -202,12 +216,16 @@ func (p Params) problems() []problem {
 	need(p.MaxBin >= 2 && p.MaxBin <= 65535, "max_bin", "must be 2 to 65535, is %d", p.MaxBin)
 	need(p.EarlyStoppingRounds >= 0, "early_stopping_rounds", "must be at least 0, is %d", p.EarlyStoppingRounds)
 	need(p.Threads >= 0 && p.Threads <= 1024, "nthread", "must be 0 (all) to 1024, is %d", p.Threads)
-	if p.Objective == SquaredError {
-		need(p.EvalMetric == "" || p.EvalMetric == "rmse", "eval_metric", "must be rmse with %s, is %q", p.Objective, p.EvalMetric)
+	if known {
+		need(p.EvalMetric == "" || p.EvalMetric == metric, "eval_metric", "must be %s with %s, is %q", metric, p.Objective, p.EvalMetric)
+	}
+	if known && p.Objective != Logistic {
 		need(p.ScalePosWeight == 1, "scale_pos_weight", "has no meaning with %s", p.Objective)
 	}
-	if p.Objective == Logistic {
-		need(p.EvalMetric == "" || p.EvalMetric == "logloss", "eval_metric", "must be logloss with %s, is %q", p.Objective, p.EvalMetric)
+	if p.Objective == Softmax {
+		need(p.NumClass >= 2 && p.NumClass <= maxClasses, "num_class", "must be 2 to %d with %s, is %d", maxClasses, p.Objective, p.NumClass)
+	} else if known {
+		need(p.NumClass == 0 || p.NumClass == 1, "num_class", "has no meaning with %s", p.Objective)
 	}
 	if p.BaseScore != nil {
 		v := float64(float32(*p.BaseScore))
@@ -218,6 +236,20 @@ func (p Params) problems() []problem {
 		}
 	}
 	return out
+}
+
+// metricNames are the objectives and the metric of each.
+var metricNames = map[string]string{Logistic: "logloss", SquaredError: "rmse", Softmax: "mlogloss"}
+
+// Metric is the name of the metric that Progress is told, by the objective.
+func (p Params) Metric() string { return metricNames[p.Objective] }
+
+// outputs is the number of trees in a round.
+func (p Params) outputs() int {
+	if p.Objective == Softmax {
+		return p.NumClass
+	}
+	return 1
 }
 
 // check is problems as one error.

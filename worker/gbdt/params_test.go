@@ -49,8 +49,15 @@ func TestParseParamsRefuses(t *testing.T) {
 			"subsample must be above 0 and at most 1, is 0", "max_bin must be 2 to 65535, is 1"}},
 		"unsupported value": {map[string]string{"tree_method": "exact", "alpha": "1"}, []string{
 			`alpha="1" is not supported: only 0 or 0.0 is`, `tree_method="exact" is not supported: only hist or auto is`}},
-		"twice":             {map[string]string{"eta": "0.1", "learning_rate": "0.2"}, []string{"eta and learning_rate are the same parameter: give one"}},
-		"unknown objective": {map[string]string{"objective": "multi:softmax"}, []string{`objective must be binary:logistic or reg:squarederror, is "multi:softmax"`}},
+		"twice": {map[string]string{"eta": "0.1", "learning_rate": "0.2"}, []string{"eta and learning_rate are the same parameter: give one"}},
+		"unknown objective": {map[string]string{"objective": "rank:ndcg"}, []string{
+			`objective must be binary:logistic, reg:squarederror or multi:softprob, is "rank:ndcg"`}},
+		"softmax": {map[string]string{"objective": "multi:softmax", "num_class": "3"}, []string{
+			"objective multi:softmax is not supported: multi:softprob has the same trees, and all probabilities"}},
+		"no classes": {map[string]string{"objective": "multi:softprob", "eval_metric": "merror", "scale_pos_weight": "2"}, []string{
+			`eval_metric must be mlogloss with multi:softprob, is "merror"`, "scale_pos_weight has no meaning with multi:softprob",
+			"num_class must be 2 to 4096 with multi:softprob, is 0"}},
+		"too many classes": {map[string]string{"objective": "binary:logistic", "num_class": "3"}, []string{"num_class has no meaning with binary:logistic"}},
 		"contradictions": {map[string]string{"objective": "reg:squarederror", "eval_metric": "logloss", "scale_pos_weight": "2"}, []string{
 			`eval_metric must be rmse with reg:squarederror, is "logloss"`, "scale_pos_weight has no meaning with reg:squarederror"}},
 		"base score": {map[string]string{"objective": "binary:logistic", "base_score": "1"}, []string{

@@ -11,6 +11,22 @@ func sigmoid32(margin float32) float32 {
 	return 1 / (1 + float32(exact.Exp(float64(x))))
 }
 
+// softmax32 turns the margins of one row into probabilities in XGBoost's way.
+func softmax32(row []float32) {
+	most := row[0]
+	for _, v := range row {
+		most = max(most, v)
+	}
+	sum := 0.0
+	for k, v := range row {
+		row[k] = float32(exact.Exp(float64(v - most)))
+		sum += float64(row[k])
+	}
+	for k := range row {
+		row[k] /= float32(sum)
+	}
+}
+
 // logit32 is the margin XGBoost derives from a base score in (0, 1).
 func logit32(p float32) float32 {
 	odds := float32(1/p) - 1

@@ -11,6 +11,8 @@ const (
 	paddedDepth = 8
 	// lanes rows walk down a tree side by side, to hide the latency of memory.
 	lanes = 4
+	// blockRows is the most rows that go down all trees before the next ones do.
+	blockRows = 64
 	// rowsPerTask is the number of rows a goroutine predicts at a time.
 	rowsPerTask = 2048
 )
@@ -129,24 +131,23 @@ func (n *compiledNode) goesLeft(row []float32) int {
 
 // PredictMargin writes the raw score of every row of x to out, which must have
 // x.Rows values. Data that does not fit the model in number of columns (see Fits)
-// gets NaN.
+// gets NaN, and so does all data with Softmax: see PredictClassMargins.
 func (m *Model) PredictMargin(x Matrix, out []float32) {
-	if x.checkShape() != nil || x.Cols != m.features || len(out) != x.Rows {
-		for i := range out {
-			out[i] = float32(math.NaN())
-		}
+	if m.objective == Softmax {
+		fillNaN(out)
 		return
 	}
-	tasks := blocks(x.Rows, rowsPerTask)
-	c := &crew{threads: 1}
-	if threads := min(runtime.GOMAXPROCS(0), tasks); threads > 1 {
-		c = newCrew(threads)
-		defer c.close()
+	m.predict(x, out)
+}
+
+// PredictClassMargins is PredictMargin with Softmax: NumClasses values a row, the first
+// row's first. Other models give NaN.
+func (m *Model) PredictClassMargins(x Matrix, out []float32) {
+	if m.objective != Softmax {
+		fillNaN(out)
+		return
 	}
-	c.each(tasks, func(task int) {
-		begin, end := task*rowsPerTask, min((task+1)*rowsPerTask, x.Rows)
-		m.predictRange(x, begin, out[begin:end])
-	})
+	m.predict(x, out)
 }
 
 // Predict is PredictMargin with the objective's transform: probabilities of label 1
@@ -160,13 +161,24 @@ func (m *Model) Predict(x Matrix, out []float32) {
 	}
 }
 
+// PredictClasses is PredictClassMargins turned into probabilities, which add up to 1 in
+// every row.
+func (m *Model) PredictClasses(x Matrix, out []float32) {
+	m.PredictClassMargins(x, out)
+	if classes := m.NumClasses(); classes > 0 {
+		for start := 0; start+classes <= len(out); start += classes {
+			softmax32(out[start : start+classes])
+		}
+	}
+}
+
 // PredictRow predicts one row of NumFeatures values, like Predict; NaN if the row
-// has another length.
+// has another length, or with Softmax.
 func (m *Model) PredictRow(row []float32) float32 {
-	if len(row) != m.features {
+	if len(row) != m.features || m.objective == Softmax {
 		return float32(math.NaN())
 	}
-	margin := m.baseMargin()
+	margin := m.baseMargin(0)
 	for i := range m.compiled {
 		margin += m.compiled[i].walk(row)
 	}
@@ -176,29 +188,78 @@ func (m *Model) PredictRow(row []float32) float32 {
 	return margin
 }
 
+// PredictRowClasses predicts one row, like PredictClasses; out has NumClasses values.
+func (m *Model) PredictRowClasses(row, out []float32) {
+	classes := m.NumClasses()
+	if len(row) != m.features || classes == 0 || len(out) != classes {
+		fillNaN(out)
+		return
+	}
+	for k := range out {
+		out[k] = m.baseMargin(k)
+	}
+	for i := range m.compiled {
+		out[i%classes] += m.compiled[i].walk(row)
+	}
+	softmax32(out)
+}
+
+func fillNaN(out []float32) {
+	for i := range out {
+		out[i] = float32(math.NaN())
+	}
+}
+
+// predict writes the margins of all outputs, row by row.
+func (m *Model) predict(x Matrix, out []float32) {
+	outputs := len(m.baseScores)
+	if x.checkShape() != nil || x.Cols != m.features || len(out)%outputs != 0 || len(out)/outputs != x.Rows {
+		fillNaN(out)
+		return
+	}
+	tasks := blocks(x.Rows, rowsPerTask)
+	c := &crew{threads: 1}
+	if threads := min(runtime.GOMAXPROCS(0), tasks); threads > 1 {
+		c = newCrew(threads)
+		defer c.close()
+	}
+	c.each(tasks, func(task int) {
+		begin, end := task*rowsPerTask, min((task+1)*rowsPerTask, x.Rows)
+		m.predictRange(x, begin, end, out[begin*outputs:end*outputs])
+	})
+}
+
 // rowBuffers holds blocks of rows in row-major order.
 var rowBuffers = sync.Pool{New: func() any { return new([]float32) }}
 
-// predictRange predicts len(out) rows from begin.
-func (m *Model) predictRange(x Matrix, begin int, out []float32) {
-	rows := min(max(16384/x.Cols/lanes*lanes, lanes), 64)
+// predictRange predicts rows begin to end.
+func (m *Model) predictRange(x Matrix, begin, end int, out []float32) {
+	rows := min(max(16384/x.Cols/lanes*lanes, lanes), blockRows)
 	buffer := rowBuffers.Get().(*[]float32)
 	defer rowBuffers.Put(buffer)
 	if cap(*buffer) < rows*x.Cols {
 		*buffer = make([]float32, rows*x.Cols)
 	}
 	block := (*buffer)[:rows*x.Cols]
-	base := m.baseMargin()
-	for start := 0; start < len(out); start += rows {
-		n := min(rows, len(out)-start)
-		gather(x, begin+start, n, block)
-		part := out[start : start+n]
-		for i := range part {
-			part[i] = base
+	outputs := len(m.baseScores)
+	var margins [blockRows]float32
+	for ; begin < end; begin += rows {
+		n := min(rows, end-begin)
+		gather(x, begin, n, block)
+		margin := margins[:n]
+		for k := range outputs {
+			base := m.baseMargin(k)
+			for i := range margin {
+				margin[i] = base
+			}
+			for i := k; i < len(m.compiled); i += outputs {
+				m.compiled[i].addBlock(block, x.Cols, margin)
+			}
+			for i, v := range margin {
+				out[i*outputs+k] = v
+			}
 		}
-		for i := range m.compiled {
-			m.compiled[i].addBlock(block, x.Cols, part)
-		}
+		out = out[n*outputs:]
 	}
 }
 

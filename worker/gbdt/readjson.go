@@ -1,6 +1,7 @@
 package gbdt
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -33,8 +34,9 @@ type learnerFile struct {
 				NumTrees        looseInt `json:"num_trees"`
 				NumParallelTree looseInt `json:"num_parallel_tree"`
 			} `json:"gbtree_model_param"`
-			TreeInfo []int      `json:"tree_info"`
-			Trees    []treeFile `json:"trees"`
+			IterationStarts []int      `json:"iteration_indptr"`
+			TreeInfo        []int      `json:"tree_info"`
+			Trees           []treeFile `json:"trees"`
 		} `json:"model"`
 	} `json:"gradient_booster"`
 	Param struct {
@@ -48,6 +50,9 @@ type learnerFile struct {
 		Loss struct {
 			ScalePosWeight string `json:"scale_pos_weight"`
 		} `json:"reg_loss_param"`
+		Softmax struct {
+			NumClass looseInt `json:"num_class"`
+		} `json:"softmax_multiclass_param"`
 	} `json:"objective"`
 }
 
@@ -105,14 +110,27 @@ func ReadJSON(r io.Reader) (*Model, error) {
 	return m, nil
 }
 
+// ReadModel reads a model in XGBoost's JSON or UBJSON layout, told apart by content,
+// with the checks of ReadJSON.
+func ReadModel(r io.Reader) (*Model, error) {
+	buffered := bufio.NewReader(r)
+	// After the brace, JSON has a quote, a brace or space; UBJSON a length or a type.
+	if head, _ := buffered.Peek(2); len(head) == 2 && head[0] == '{' && !bytes.ContainsAny(head[1:], "\" \t\r\n}") {
+		return ReadUBJSON(buffered)
+	}
+	return ReadJSON(buffered)
+}
+
 func parseModel(data []byte) (*Model, error) {
 	switch {
 	case len(data) > maxModelBytes:
 		return nil, fmt.Errorf("file is larger than %d bytes", maxModelBytes)
 	case len(bytes.TrimSpace(data)) == 0:
 		return nil, errors.New("file is empty")
-	case bytes.HasPrefix(data, []byte("binf")), bytes.HasPrefix(data, []byte("{L")), bytes.HasPrefix(data, []byte("{i")):
-		return nil, errors.New("file is in XGBoost's binary or UBJSON format: save it with a name ending in .json")
+	case bytes.HasPrefix(data, []byte("binf")):
+		return nil, errors.New("file is in XGBoost's old binary format: save it with a name ending in .json or .ubj")
+	case data[0] == 0x80:
+		return nil, errors.New("file is a Python pickle: save the model with a name ending in .json or .ubj")
 	}
 	var file modelFile
 	if err := json.Unmarshal(data, &file); err != nil {
@@ -139,11 +157,11 @@ func parseModel(data []byte) (*Model, error) {
 		}
 		m.scalePosWeight = float32(w)
 	}
-	base, err := parseBaseScore(l.Param.BaseScore, m.objective)
+	base, err := parseBaseScores(l.Param.BaseScore, m.objective, l.outputs())
 	if err != nil {
 		return nil, err
 	}
-	m.baseScore = base
+	m.baseScores = base
 	for i := range l.Booster.Model.Trees {
 		t, err := l.Booster.Model.Trees[i].tree(m.features)
 		if err != nil {
@@ -164,10 +182,14 @@ func (l *learnerFile) supported() error {
 	switch {
 	case b.Name != "gbtree":
 		return fmt.Errorf("booster %.40q is not supported, only gbtree is", b.Name)
-	case l.Objective.Name != Logistic && l.Objective.Name != SquaredError:
-		return fmt.Errorf("objective %.40q is not supported, only %s and %s are", l.Objective.Name, Logistic, SquaredError)
-	case l.Param.NumClass < 0 || l.Param.NumClass > 1:
-		return fmt.Errorf("%d classes are not supported", l.Param.NumClass)
+	case metricNames[l.Objective.Name] == "":
+		return fmt.Errorf("objective %.40q is not supported, only %s, %s and %s are", l.Objective.Name, Logistic, SquaredError, Softmax)
+	case l.Objective.Name != Softmax && (l.Param.NumClass < 0 || l.Param.NumClass > 1):
+		return fmt.Errorf("%d classes are not supported with %s", l.Param.NumClass, l.Objective.Name)
+	case l.Objective.Name == Softmax && (l.Param.NumClass < 2 || l.Param.NumClass > maxClasses):
+		return fmt.Errorf("%d classes are not supported, only 2 to %d are", l.Param.NumClass, maxClasses)
+	case l.Objective.Name == Softmax && l.Objective.Softmax.NumClass != l.Param.NumClass:
+		return fmt.Errorf("the objective has %d classes, num_class is %d", l.Objective.Softmax.NumClass, l.Param.NumClass)
 	case l.Param.NumTarget < 0 || l.Param.NumTarget > 1:
 		return fmt.Errorf("%d targets are not supported", l.Param.NumTarget)
 	case l.Param.NumFeature < 1 || l.Param.NumFeature > maxModelFeatures:
@@ -181,28 +203,65 @@ func (l *learnerFile) supported() error {
 	case len(b.Model.TreeInfo) != len(b.Model.Trees):
 		return fmt.Errorf("tree_info has %d entries for %d trees", len(b.Model.TreeInfo), len(b.Model.Trees))
 	}
-	for i, class := range b.Model.TreeInfo {
-		if class != 0 {
-			return fmt.Errorf("tree %d is for class %d: not supported", i, class)
+	return l.rounds()
+}
+
+// outputs is the number of trees in a round.
+func (l *learnerFile) outputs() int {
+	if l.Objective.Name == Softmax {
+		return int(l.Param.NumClass)
+	}
+	return 1
+}
+
+// rounds checks that every round has one tree for every output, in order.
+func (l *learnerFile) rounds() error {
+	m, outputs := &l.Booster.Model, l.outputs()
+	for i, class := range m.TreeInfo {
+		if class != i%outputs {
+			return fmt.Errorf("tree %d is for class %d, want %d", i, class, i%outputs)
+		}
+	}
+	if len(m.Trees)%outputs != 0 {
+		return fmt.Errorf("%d trees cannot be shared out over %d classes", len(m.Trees), outputs)
+	}
+	if len(m.IterationStarts) > 0 && len(m.IterationStarts) != len(m.Trees)/outputs+1 {
+		return fmt.Errorf("iteration_indptr has %d entries for %d rounds", len(m.IterationStarts), len(m.Trees)/outputs)
+	}
+	for i, start := range m.IterationStarts {
+		if start != i*outputs {
+			return fmt.Errorf("round %d begins with tree %d, want %d", i, start, i*outputs)
 		}
 	}
 	return nil
 }
 
-// parseBaseScore takes "2.4E-1", XGBoost 3.1's "[2.4E-1]", and both without quotes.
-func parseBaseScore(raw json.RawMessage, objective string) (float32, error) {
+// parseBaseScores takes "2.4E-1", XGBoost 3.1's "[2.4E-1]", and both without quotes: one
+// for every output, or one for all.
+func parseBaseScores(raw json.RawMessage, objective string, outputs int) ([]float32, error) {
 	s := strings.Trim(string(raw), `"`)
 	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
 		s = s[1 : len(s)-1]
 	}
-	v, err := strconv.ParseFloat(strings.TrimSpace(s), 32)
-	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-		return 0, fmt.Errorf("base_score %.60s is not one number", raw)
+	n := strings.Count(s, ",") + 1
+	if n != 1 && n != outputs {
+		return nil, fmt.Errorf("base_score has %d numbers, want one for every output (%d) or one for all", n, outputs)
 	}
-	if objective == Logistic && !(v > 0 && v < 1) {
-		return 0, fmt.Errorf("base_score %v is not between 0 and 1", v)
+	scores := make([]float32, 0, outputs)
+	for text := range strings.SplitSeq(s, ",") {
+		v, err := strconv.ParseFloat(strings.TrimSpace(text), 32)
+		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil, fmt.Errorf("base_score %.60s is not a number", raw)
+		}
+		if objective == Logistic && !(v > 0 && v < 1) {
+			return nil, fmt.Errorf("base_score %v is not between 0 and 1", v)
+		}
+		scores = append(scores, float32(v))
 	}
-	return float32(v), nil
+	for len(scores) < outputs {
+		scores = append(scores, scores[0])
+	}
+	return scores, nil
 }
 
 func (m *Model) readAttributes(attributes map[string]string) error {
@@ -211,8 +270,8 @@ func (m *Model) readAttributes(attributes map[string]string) error {
 		return nil
 	}
 	best, err := strconv.Atoi(text)
-	if err != nil || best < 0 || best >= len(m.trees) {
-		return fmt.Errorf("best_iteration %.40q is not one of %d trees", text, len(m.trees))
+	if rounds := len(m.trees) / len(m.baseScores); err != nil || best < 0 || best >= rounds {
+		return fmt.Errorf("best_iteration %.40q is not one of %d rounds", text, rounds)
 	}
 	score := math.NaN() // XGBoost 1.7 writes best_iteration alone
 	if text, ok := attributes["best_score"]; ok {

@@ -11,13 +11,14 @@ import (
 // maxMagnitude bounds labels and weights so that no sum or float32 overflows.
 const maxMagnitude float64 = 1 << 100
 
-// Progress is told the metric (logloss or rmse) after every round, from 0. train is
+// Progress is told the metric (see Params.Metric) after every round, from 0. train is
 // on the weighted training rows; valid is NaN without validation data.
 type Progress func(round int, train, valid float64)
 
 // Train fits a model.
 //
-// label has one finite value per row, 0 or 1 with Logistic. weight is nil or has one
+// label has one finite value per row, 0 or 1 with Logistic and a class's number with
+// Softmax. weight, which is also how classes get weights, is nil or has one
 // finite value >= 0 per row. valid, which may be nil, is only looked at for progress and
 // early stopping. The error is a *ParamError, says which input is wrong and where, or
 // wraps ctx's error.
@@ -34,10 +35,7 @@ func Train(ctx context.Context, p Params, train Matrix, label, weight []float32,
 	defer c.close()
 	t := newTrainer(p, train, label, weight, c)
 	if valid != nil {
-		t.valid = &validation{x: *valid, label: validLabel, margin: make([]float32, valid.Rows)}
-		for i := range t.valid.margin {
-			t.valid.margin[i] = t.base
-		}
+		t.valid = &validation{x: *valid, label: validLabel, margin: t.startingMargins(valid.Rows)}
 	}
 	return t.run(ctx, progress)
 }
@@ -46,7 +44,10 @@ func checkInputs(p Params, train Matrix, label, weight []float32, valid *Matrix,
 	if err := train.checkTrainable(); err != nil {
 		return err
 	}
-	if err := checkLabels(p.Objective, "label", train.Rows, label); err != nil {
+	if train.Rows > maxRows/p.outputs() {
+		return fmt.Errorf("%d rows with %d classes are too many: their product may be %d", train.Rows, p.NumClass, maxRows)
+	}
+	if err := checkLabels(p, "label", train.Rows, label); err != nil {
 		return err
 	}
 	if err := checkWeights(p.Objective, train.Rows, label, weight); err != nil {
@@ -67,10 +68,10 @@ func checkInputs(p Params, train Matrix, label, weight []float32, valid *Matrix,
 	if err := sameColumns(train.Cols, train.Names, *valid); err != nil {
 		return fmt.Errorf("validation: %w", err)
 	}
-	return checkLabels(p.Objective, "validation label", valid.Rows, validLabel)
+	return checkLabels(p, "validation label", valid.Rows, validLabel)
 }
 
-func checkLabels(objective, what string, rows int, label []float32) error {
+func checkLabels(p Params, what string, rows int, label []float32) error {
 	if len(label) != rows {
 		return fmt.Errorf("%d values of %s for %d rows", len(label), what, rows)
 	}
@@ -78,8 +79,10 @@ func checkLabels(objective, what string, rows int, label []float32) error {
 		switch {
 		case !(math.Abs(float64(y)) <= maxMagnitude):
 			return fmt.Errorf("%s of row %d is %v, must be finite and at most %g", what, r, y, maxMagnitude)
-		case objective == Logistic && y != 0 && y != 1:
-			return fmt.Errorf("%s of row %d is %v, must be 0 or 1 with %s", what, r, y, objective)
+		case p.Objective == Logistic && y != 0 && y != 1:
+			return fmt.Errorf("%s of row %d is %v, must be 0 or 1 with %s", what, r, y, p.Objective)
+		case p.Objective == Softmax && !(y >= 0 && y < float32(p.NumClass) && y == float32(int(y))):
+			return fmt.Errorf("%s of row %d is %v, must be a class from 0 to %d with %s", what, r, y, p.NumClass-1, p.Objective)
 		}
 	}
 	return nil
@@ -89,7 +92,8 @@ func checkWeights(objective string, rows int, label, weight []float32) error {
 	if weight != nil && len(weight) != rows {
 		return fmt.Errorf("%d weights for %d rows", len(weight), rows)
 	}
-	var zeros, ones, some bool
+	var some, several bool
+	var first float32
 	for r, y := range label {
 		if weight != nil {
 			w := float64(weight[r])
@@ -100,15 +104,16 @@ func checkWeights(objective string, rows int, label, weight []float32) error {
 				continue
 			}
 		}
-		some = true
-		zeros = zeros || y == 0
-		ones = ones || y == 1
+		if !some {
+			some, first = true, y
+		}
+		several = several || y != first
 	}
 	if !some {
 		return errors.New("all weights are 0")
 	}
-	if objective == Logistic && !(zeros && ones) {
-		return fmt.Errorf("all labels are %d: two classes are needed with %s", oneIf(ones), objective)
+	if objective != SquaredError && !several {
+		return fmt.Errorf("all labels are %v: two classes are needed with %s", first, objective)
 	}
 	return nil
 }
@@ -138,9 +143,8 @@ type trainer struct {
 	crew          *crew
 	grower        *grower
 	loss          loss
-	base          float32 // margin
-	margin        []float32
-	grad          []gradient
+	margin        []float32  // of all rows for the first class, for the second, and so on
+	grad          []gradient // in the same order
 	valid         *validation
 	model         *Model
 }
@@ -149,7 +153,7 @@ type trainer struct {
 type validation struct {
 	x      Matrix
 	label  []float32
-	margin []float32
+	margin []float32 // as trainer.margin
 }
 
 func newTrainer(p Params, x Matrix, label, weight []float32, c *crew) *trainer {
@@ -157,29 +161,45 @@ func newTrainer(p Params, x Matrix, label, weight []float32, c *crew) *trainer {
 	t := &trainer{
 		params: p, x: x, label: label, weight: weight, crew: c,
 		grower: newGrower(data, p.MaxDepth, c),
-		margin: make([]float32, x.Rows), grad: make([]gradient, x.Rows),
+		grad:   make([]gradient, p.outputs()*x.Rows),
 	}
-	score := baseScore(p, label, weight)
+	scores := make([]float32, p.outputs())
+	for k := range scores {
+		scores[k] = baseScore(p, label, weight)
+	}
 	t.model = &Model{
-		objective: p.Objective, baseScore: score, features: x.Cols,
+		objective: p.Objective, baseScores: scores, features: x.Cols,
 		names: append([]string(nil), x.Names...), scalePosWeight: float32(p.ScalePosWeight),
 	}
-	t.base = t.model.baseMargin()
-	for i := range t.margin {
-		t.margin[i] = t.base
-	}
-	if p.Objective == Logistic {
+	t.margin = t.startingMargins(x.Rows)
+	switch p.Objective {
+	case Logistic:
 		t.loss = newLogisticLoss(t)
-	} else {
+	case Softmax:
+		t.loss = newSoftmaxLoss(t)
+	default:
 		t.loss = newSquaredLoss(t)
 	}
 	return t
 }
 
-// baseScore is the given one, or the weighted mean label.
+// startingMargins are the margins of rows before the first tree.
+func (t *trainer) startingMargins(rows int) []float32 {
+	margin := make([]float32, t.params.outputs()*rows)
+	for i := range margin {
+		margin[i] = t.model.baseMargin(i / rows)
+	}
+	return margin
+}
+
+// baseScore is the given one, or the weighted mean label. XGBoost's layout has one number
+// for all classes (until 3.1), so with Softmax it says nothing, and has XGBoost's value.
 func baseScore(p Params, label, weight []float32) float32 {
 	if p.BaseScore != nil {
 		return float32(*p.BaseScore)
+	}
+	if p.Objective == Softmax {
+		return 0.5
 	}
 	var sum, total float64
 	for r, y := range label {
@@ -202,23 +222,21 @@ func (t *trainer) run(ctx context.Context, progress Progress) (*Model, error) {
 	best, bestRound := math.Inf(1), 0
 	rows := blocks(t.x.Rows, lossBlock)
 	sums := make([]lossSum, rows)
-	total := t.gradients(0, sums)
+	totals := t.gradients(0, sums)
 	for round := range t.params.Rounds {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("train round %d: %w", round, err)
 		}
-		t.grower.sample(sampleFeatures(t.params, round, t.x.Cols))
-		s := t.splitter()
-		tr, leaves := t.grower.grow(s, t.grad, total, t.params.Eta)
-		t.model.trees = append(t.model.trees, tr)
-		t.addLeaves(leaves)
+		for output, total := range totals {
+			t.growTree(round, output, total)
+		}
 		validMetric := math.NaN()
 		if t.valid != nil {
-			validMetric = t.score(tr)
+			validMetric = t.score()
 		}
 		last := round == t.params.Rounds-1
 		if !last || progress != nil {
-			total = t.gradients(round+1, sums)
+			totals = t.gradients(round+1, sums)
 		}
 		if progress != nil {
 			progress(round, t.loss.metric(sums), validMetric)
@@ -234,7 +252,7 @@ func (t *trainer) run(ctx context.Context, progress Progress) (*Model, error) {
 		}
 	}
 	if t.params.EarlyStoppingRounds > 0 {
-		t.model.trees = t.model.trees[:bestRound+1]
+		t.model.trees = t.model.trees[:(bestRound+1)*len(totals)]
 		t.model.best = bestRound
 		t.model.bestScore = best
 		t.model.stopped = true
@@ -242,6 +260,21 @@ func (t *trainer) run(ctx context.Context, progress Progress) (*Model, error) {
 	t.model.compile()
 	return t.model, nil
 }
+
+// growTree grows the tree of a round for one output, and moves that output's margins.
+func (t *trainer) growTree(round, output int, total cell) {
+	t.grower.sample(sampleFeatures(t.params, t.treeNumber(round, output), t.x.Cols))
+	from, to := output*t.x.Rows, (output+1)*t.x.Rows
+	tr, leaves := t.grower.grow(t.splitter(), t.grad[from:to], total, t.params.Eta)
+	t.model.trees = append(t.model.trees, tr)
+	t.addLeaves(leaves, t.margin[from:to])
+	if t.valid != nil {
+		t.moveValidation(tr, output)
+	}
+}
+
+// treeNumber counts the trees from 0.
+func (t *trainer) treeNumber(round, output int) int { return round*t.params.outputs() + output }
 
 func (t *trainer) splitter() *splitter {
 	gUnit, hUnit := t.loss.units()
@@ -251,44 +284,47 @@ func (t *trainer) splitter() *splitter {
 	}
 }
 
-// gradients fills grad for a round and returns their sum; sums has the loss before
-// the round, by blocks of lossBlock rows.
-func (t *trainer) gradients(round int, sums []lossSum) cell {
+// gradients fills grad for a round and returns their sum by output; sums has the loss
+// before the round, by blocks of lossBlock rows.
+func (t *trainer) gradients(round int, sums []lossSum) []cell {
 	t.loss.prepare()
-	cells := make([]cell, len(sums))
+	outputs := t.params.outputs()
+	cells := make([]cell, len(sums)*outputs)
 	t.crew.each(len(sums), func(b int) {
 		begin, end := b*lossBlock, min((b+1)*lossBlock, t.x.Rows)
 		sums[b] = t.loss.gradients(begin, end)
-		if t.params.Subsample < 1 {
-			t.dropRows(round, begin, end)
+		for k := range outputs {
+			grad := t.grad[k*t.x.Rows+begin : k*t.x.Rows+end]
+			if t.params.Subsample < 1 {
+				t.dropRows(t.treeNumber(round, k), begin, grad)
+			}
+			c := &cells[b*outputs+k]
+			for _, g := range grad {
+				c.g += int64(g.g)
+				c.h += int64(g.h)
+			}
 		}
-		var c cell
-		for _, g := range t.grad[begin:end] {
-			c.g += int64(g.g)
-			c.h += int64(g.h)
-		}
-		cells[b] = c
 	})
-	var total cell
-	for _, c := range cells {
-		total.g += c.g
-		total.h += c.h
+	totals := make([]cell, outputs)
+	for i, c := range cells {
+		totals[i%outputs].g += c.g
+		totals[i%outputs].h += c.h
 	}
-	return total
+	return totals
 }
 
-// dropRows gives no gradient to the rows that a round does not see, as XGBoost.
-func (t *trainer) dropRows(round, begin, end int) {
+// dropRows gives no gradient to the rows, from begin, that a tree does not see, as XGBoost.
+func (t *trainer) dropRows(tree, begin int, grad []gradient) {
 	limit := uint64(t.params.Subsample * (1 << 53))
-	for r := begin; r < end; r++ {
-		if hash64(uint64(t.params.Seed), uint64(round)<<1, uint64(r))>>11 >= limit {
-			t.grad[r] = gradient{}
+	for i := range grad {
+		if hash64(uint64(t.params.Seed), uint64(tree)<<1, uint64(begin+i))>>11 >= limit {
+			grad[i] = gradient{}
 		}
 	}
 }
 
-// sampleFeatures draws the features of a round without replacement, at least one.
-func sampleFeatures(p Params, round, features int) []int {
+// sampleFeatures draws the features of a tree without replacement, at least one.
+func sampleFeatures(p Params, tree, features int) []int {
 	order := make([]int, features)
 	for i := range order {
 		order[i] = i
@@ -298,7 +334,7 @@ func sampleFeatures(p Params, round, features int) []int {
 		return order
 	}
 	for i := range n {
-		j := i + int(hash64(uint64(p.Seed), uint64(round)<<1|1, uint64(i))%uint64(features-i))
+		j := i + int(hash64(uint64(p.Seed), uint64(tree)<<1|1, uint64(i))%uint64(features-i))
 		order[i], order[j] = order[j], order[i]
 	}
 	sort.Ints(order[:n])
@@ -306,22 +342,21 @@ func sampleFeatures(p Params, round, features int) []int {
 }
 
 // addLeaves moves the margins of all rows by the tree just grown.
-func (t *trainer) addLeaves(leaves []leafRange) {
+func (t *trainer) addLeaves(leaves []leafRange, margin []float32) {
 	t.crew.each(len(leaves), func(i int) {
 		l := leaves[i]
 		for _, r := range t.grower.rows[l.begin:l.end] {
-			t.margin[r] += l.value
+			margin[r] += l.value
 		}
 	})
 }
 
-// score moves the validation margins by a tree and returns the metric.
-func (t *trainer) score(tr *tree) float64 {
+// moveValidation moves the validation margins of an output by its tree.
+func (t *trainer) moveValidation(tr *tree, output int) {
 	v := t.valid
-	sums := make([]lossSum, blocks(v.x.Rows, lossBlock))
-	t.crew.each(len(sums), func(b int) {
-		begin, end := b*lossBlock, min((b+1)*lossBlock, v.x.Rows)
-		for r := begin; r < end; r++ {
+	margin := v.margin[output*v.x.Rows : (output+1)*v.x.Rows]
+	t.crew.each(blocks(v.x.Rows, lossBlock), func(b int) {
+		for r := b * lossBlock; r < min((b+1)*lossBlock, v.x.Rows); r++ {
 			node := int32(0)
 			for tr.left[node] >= 0 {
 				if tr.goesLeft(node, v.x.Data[int(tr.feature[node])*v.x.Rows+r]) {
@@ -330,9 +365,16 @@ func (t *trainer) score(tr *tree) float64 {
 					node = tr.right[node]
 				}
 			}
-			v.margin[r] += tr.condition[node]
+			margin[r] += tr.condition[node]
 		}
-		sums[b] = t.loss.value(v.margin[begin:end], v.label[begin:end])
+	})
+}
+
+// score returns the metric on the validation data.
+func (t *trainer) score() float64 {
+	sums := make([]lossSum, blocks(t.valid.x.Rows, lossBlock))
+	t.crew.each(len(sums), func(b int) {
+		sums[b] = t.loss.value(t.valid, b*lossBlock, min((b+1)*lossBlock, t.valid.x.Rows))
 	})
 	return t.loss.metric(sums)
 }

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 )
 
 // noParent marks the root in XGBoost's files.
 const noParent = 2147483647
 
 // WriteJSON writes the model in the layout of XGBoost 1.7, which later versions
-// read too. Name the file xgboost-model or *.json. The bytes depend on the model only.
+// read too, except that classes which start from different margins, as only models read
+// from XGBoost 3.1 or later do, need 3.1. Name the file xgboost-model or *.json. The bytes depend on the model only.
 func (m *Model) WriteJSON(w io.Writer) error {
 	names := m.names
 	if names == nil {
@@ -36,16 +38,22 @@ func (m *Model) WriteJSON(w io.Writer) error {
 		`","size_leaf_vector":"0"},"tree_info":[`)
 	for i := range m.trees {
 		out.comma(i)
-		out.text("0")
+		out.text(strconv.Itoa(i % len(m.baseScores)))
 	}
 	out.text(`],"trees":[`)
 	for i, t := range m.trees {
 		out.comma(i)
 		out.tree(i, t, m.features)
 	}
-	out.text(`]},"name":"gbtree"},"learner_model_param":{"base_score":"`, number(m.baseScore),
-		`","boost_from_average":"1","num_class":"0","num_feature":"`, strconv.Itoa(m.features), `","num_target":"1"},`)
-	out.text(`"objective":{"name":"`, m.objective, `","reg_loss_param":{"scale_pos_weight":"`, plain(m.scalePosWeight), `"}}},`)
+	classes := strconv.Itoa(m.NumClasses())
+	out.text(`]},"name":"gbtree"},"learner_model_param":{"base_score":"`, numbers(m.baseScores),
+		`","boost_from_average":"1","num_class":"`, classes, `","num_feature":"`, strconv.Itoa(m.features), `","num_target":"1"},`)
+	out.text(`"objective":{"name":"`, m.objective, `",`)
+	if m.objective == Softmax {
+		out.text(`"softmax_multiclass_param":{"num_class":"`, classes, `"}}},`)
+	} else {
+		out.text(`"reg_loss_param":{"scale_pos_weight":"`, plain(m.scalePosWeight), `"}}},`)
+	}
 	out.text(`"version":[1,7,4]}`)
 	if err := out.w.Flush(); err != nil {
 		return fmt.Errorf("write model: %w", err)
@@ -56,6 +64,21 @@ func (m *Model) WriteJSON(w io.Writer) error {
 // number writes a float with an exponent, always: XGBoost takes "0" for an integer
 // and then refuses the array.
 func number(v float32) string { return strconv.FormatFloat(float64(v), 'E', -1, 32) }
+
+// numbers is one number if all are equal, which every version reads, else a list, which
+// XGBoost reads since 3.1.
+func numbers(values []float32) string {
+	texts := make([]string, len(values))
+	same := true
+	for i, v := range values {
+		texts[i] = number(v)
+		same = same && v == values[0]
+	}
+	if same {
+		return texts[0]
+	}
+	return "[" + strings.Join(texts, ",") + "]"
+}
 
 func plain(v float32) string { return strconv.FormatFloat(float64(v), 'g', -1, 32) }
 
