@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/millrace-ml/millrace/worker/gbdt"
@@ -84,4 +85,35 @@ func withOneHot(s sample, numeric int, sizes ...int) sample {
 		out.x.Cols += size
 	}
 	return out
+}
+
+// classes turns labels into n classes of about the same size, if n is not 0.
+func classes(s sample, n int) sample {
+	if n == 0 {
+		return s
+	}
+	sorted := slices.Sorted(slices.Values(s.label))
+	label := make([]float32, len(s.label))
+	for r, v := range s.label {
+		for k := 1; k < n; k++ {
+			if v >= sorted[k*len(sorted)/n] {
+				label[r] = float32(k)
+			}
+		}
+	}
+	return sample{s.x, label}
+}
+
+// splitAt parts the rows in two.
+func splitAt(s sample, row int) (first, rest sample) {
+	first.x, rest.x = s.x, s.x
+	first.x.Rows, rest.x.Rows = row, s.x.Rows-row
+	first.x.Data, rest.x.Data = nil, nil
+	for c := range s.x.Cols {
+		column := s.x.Column(c)
+		first.x.Data = append(first.x.Data, column[:row]...)
+		rest.x.Data = append(rest.x.Data, column[row:]...)
+	}
+	first.label, rest.label = s.label[:row], s.label[row:]
+	return first, rest
 }

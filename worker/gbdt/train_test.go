@@ -54,6 +54,11 @@ func TestTrainGivesTheSameBytes(t *testing.T) {
 			data:   generate(20_000, 6, 4, gbdt.SquaredError),
 			sha256: "b48554924408148e61536b83baf2a8ae701e43915755ab8c90959b97363ca7e4",
 		},
+		"softmax, sampled": {
+			params: params(gbdt.Softmax, func(p *gbdt.Params) { p.NumClass, p.Subsample, p.Rounds, p.MaxDepth = 4, 0.8, 10, 5 }),
+			data:   classes(generate(20_000, 6, 4, gbdt.Softmax), 4),
+			sha256: "94e7455078d60035949c29aa54bdfabcc74e5db0f58f3834edf5bad2120d800c",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, threads := range []int{1, 2, 4, 4} {
