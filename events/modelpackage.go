@@ -2,6 +2,8 @@ package events
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -57,8 +59,15 @@ func ModelPackagePattern(groups ...any) Pattern {
 	}
 }
 
-// Time reads the ways in which AWS writes a time: RFC 3339, or epoch
-// milliseconds as a number or a string; null and "" are the zero time.
+// Times since the epoch: in milliseconds up to the year 9999, and below a bound
+// that milliseconds passed in 1973, in seconds.
+const (
+	maxMillis  = 253_402_300_799_999
+	maxSeconds = 100_000_000_000
+)
+
+// Time reads the ways in which AWS writes a time: RFC 3339, or milliseconds or
+// seconds since the epoch as a number or a string; null and "" are the zero time.
 type Time struct{ time.Time }
 
 func (t *Time) UnmarshalJSON(raw []byte) error {
@@ -70,11 +79,14 @@ func (t *Time) UnmarshalJSON(raw []byte) error {
 		t.Time = at.UTC()
 		return nil
 	}
-	var ms float64
-	if _, err := fmt.Sscanf(s, "%g", &ms); err != nil {
-		return fmt.Errorf("time %s is neither RFC 3339 nor epoch milliseconds", raw)
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(n >= 0 && n <= maxMillis) {
+		return fmt.Errorf("time %s is neither RFC 3339 nor a time since the epoch", raw)
 	}
-	t.Time = time.UnixMilli(int64(ms)).UTC()
+	if n < maxSeconds {
+		n *= 1000
+	}
+	t.Time = time.UnixMilli(int64(math.Round(n))).UTC()
 	return nil
 }
 

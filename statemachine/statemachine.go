@@ -36,6 +36,7 @@ const (
 	StateRegister      = "Register"
 	StateAwaitApproval = "AwaitApproval"
 	StateExpire        = "Expire"
+	StateHasExpired    = "HasExpired"
 	StateRelease       = "Release"
 	StatePrepareScores = "PrepareScores"
 	StateScore         = "Score"
@@ -175,10 +176,13 @@ type ReleaseOutput struct {
 	Score    bool   `json:"score"`    // rows wait to be scored
 }
 
-// ErrorOutput is the shape in which the definition keeps an error.
-type ErrorOutput struct {
-	Error string `json:"Error"`
-	Cause string `json:"Cause"`
+// ExpireOutput is the result of Expire: the error that the run ends with, in the
+// shape in which the definition keeps errors, unless a reviewer said yes while
+// the wait ran out.
+type ExpireOutput struct {
+	Approved bool   `json:"approved"`
+	Error    string `json:"Error"`
+	Cause    string `json:"Cause"`
 }
 
 // Failure is an error with the name under which the state machine knows it.

@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 
 	"github.com/millrace-ml/millrace/events"
 	"github.com/millrace-ml/millrace/shared/registry"
 	"github.com/millrace-ml/millrace/shared/runs"
-	"github.com/millrace-ml/millrace/statemachine"
 )
 
 type handler struct {
@@ -34,7 +32,7 @@ func (h *handler) handle(ctx context.Context, raw json.RawMessage) (any, error) 
 	case events.ModelPackageStateChange:
 		return nil, h.changed(ctx, e, d)
 	case events.ApprovalDecided:
-		return nil, h.decided(ctx, d)
+		return nil, h.versions.Review(ctx, e, d)
 	}
 	h.log.InfoContext(ctx, "event is not a decision", "event_id", e.ID, "detail_type", e.DetailType)
 	return nil, nil
@@ -49,6 +47,13 @@ func (h *handler) changed(ctx context.Context, e events.Envelope, d events.Model
 		h.log.InfoContext(ctx, "model package is of no pipeline", "event_id", e.ID, "model_package", d.ARN)
 		return err
 	}
+	version := d.Version
+	if version < 1 {
+		var err error
+		if version, err = registry.VersionOf(d.ARN); err != nil {
+			return err
+		}
+	}
 	at := d.Decided()
 	if at.IsZero() { // the event does not say when: the registry does
 		v, err := h.registry.Version(ctx, d.ARN)
@@ -57,31 +62,9 @@ func (h *handler) changed(ctx context.Context, e events.Envelope, d events.Model
 		}
 		at = v.Changed
 	}
-	cause, err := h.versions.Decided(ctx, runs.Decision{Pipeline: d.Group, Version: d.Version, Approval: d.Approval, Comment: d.Description, At: at, EventID: e.ID})
+	cause, err := h.versions.Decided(ctx, runs.Decision{Pipeline: d.Group, Version: version, Approval: d.Approval, Comment: d.Description, At: at, EventID: e.ID})
 	if err != nil || cause == nil {
 		return err
 	}
 	return h.starter.Add(ctx, *cause)
-}
-
-// decided puts a decision that came by the approvals bus into the registry, whose
-// own event then resumes the run.
-func (h *handler) decided(ctx context.Context, d events.ApprovalDecided) error {
-	arn, found, err := h.registry.ARN(ctx, d.Pipeline, d.Version)
-	if err != nil {
-		return err
-	}
-	if !found {
-		return statemachine.Failf(statemachine.ErrInvalid, "%s has no version %d to decide on", d.Pipeline, d.Version)
-	}
-	v, err := h.registry.Version(ctx, arn)
-	if err != nil {
-		return err
-	}
-	comment := fmt.Sprintf("%s by %s: %s", d.Decision, d.By, d.Comment)
-	if v.Approval == d.Decision && v.Comment == comment {
-		h.log.InfoContext(ctx, "decision is in the registry already", "pipeline", d.Pipeline, "version", d.Version)
-		return nil
-	}
-	return h.registry.Decide(ctx, arn, d.Decision, comment)
 }

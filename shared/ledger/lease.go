@@ -10,9 +10,10 @@ import (
 // Lease lets one run at a time work in a lane of a pipeline.
 type Lease struct {
 	Held    bool            `json:"held"`
-	Run     int             `json:"run"`             // the holder, or the last one
-	Started bool            `json:"started"`         // its execution is known to exist
-	Input   json.RawMessage `json:"input,omitempty"` // of the execution: what starting it again needs
+	Run     int             `json:"run"`              // the holder, or the last one
+	Started bool            `json:"started"`          // its execution is known to exist
+	Input   json.RawMessage `json:"input,omitempty"`  // of the execution: what starting it again needs
+	Barren  int             `json:"barren,omitempty"` // how many runs in a row ended without a manifest
 }
 
 func leaseKey(pipeline, lane string) string { return pipeline + "/lease/" + lane + ".json" }
@@ -40,7 +41,7 @@ func (l *Ledger) Claim(ctx context.Context, pipeline, lane string, input func(ru
 	if err != nil {
 		return lease, false, err
 	}
-	mine := Lease{Held: true, Run: run, Input: in}
+	mine := Lease{Held: true, Run: run, Input: in, Barren: lease.Barren}
 	err = l.replace(ctx, leaseKey(pipeline, lane), etag, mine)
 	if errors.Is(err, ErrConflict) {
 		lease, err = l.Lease(ctx, pipeline, lane)
@@ -54,9 +55,16 @@ func (l *Ledger) MarkStarted(ctx context.Context, pipeline, lane string, run int
 	return l.changeLease(ctx, pipeline, lane, run, func(lease *Lease) { lease.Started = true })
 }
 
-// Free gives up the lease, if the run holds it.
-func (l *Ledger) Free(ctx context.Context, pipeline, lane string, run int) error {
-	return l.changeLease(ctx, pipeline, lane, run, func(lease *Lease) { *lease = Lease{Run: run} })
+// Free gives up the lease, if the run holds it. A barren run ended before it had
+// a manifest, so the causes it was for wait on.
+func (l *Ledger) Free(ctx context.Context, pipeline, lane string, run int, barren bool) error {
+	return l.changeLease(ctx, pipeline, lane, run, func(lease *Lease) {
+		before := lease.Barren
+		*lease = Lease{Run: run}
+		if barren {
+			lease.Barren = before + 1
+		}
+	})
 }
 
 func (l *Ledger) changeLease(ctx context.Context, pipeline, lane string, run int, change func(*Lease)) error {

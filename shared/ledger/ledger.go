@@ -18,11 +18,13 @@
 //	<pipeline>/runs/<n>/steps/<step>.json    a step's job, its token, its result
 //	<pipeline>/runs/<n>/package.json         the version that the run registered
 //	<pipeline>/runs/<n>/scores.json          the files that the run scores
+//	<pipeline>/runs/<n>/<use>.json           the version in service as the run uses it (champion, serving)
 //	<pipeline>/runs/<n>/end.json             how the run ended
 //	<pipeline>/runs/<n>/<step>/…             what the run's jobs read and wrote
 //	<pipeline>/results/<digest>.json         a step's result by the digest of all it read
 //	<pipeline>/trained/<digest>.json         the run that trained from a training digest
 //	<pipeline>/versions/<v>.json             who waits for the decision on a version
+//	<pipeline>/reviews/<v>.json              the newest decision that came by the approvals bus
 //	<pipeline>/scored/<id>.json              which run scored an uploaded file
 //	<pipeline>/refused/<id>.json             which run refused an uploaded file, and why
 //	<pipeline>/in-service.json               the version in service
@@ -161,28 +163,32 @@ func (l *Ledger) PutBytes(ctx context.Context, key string, raw []byte, contentTy
 	return nil
 }
 
+// maxRaces bounds how often a document is tried anew because another writer was
+// on its way.
+const maxRaces = 10
+
 // once creates a document, or reads the one that is there: mine is false then.
 func once[T any](ctx context.Context, l *Ledger, key string, v *T) (mine bool, err error) {
-	err = l.create(ctx, key, v)
-	if err == nil {
-		return true, nil
+	for range maxRaces {
+		err := l.create(ctx, key, v)
+		if err == nil {
+			return true, nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return false, err
+		}
+		var there T
+		_, found, err := l.read(ctx, key, &there)
+		if err != nil {
+			return false, err
+		}
+		if found {
+			*v = there
+			return false, nil
+		}
+		// S3 refuses a write also while another is under way, which may yet fail.
 	}
-	if !errors.Is(err, ErrConflict) {
-		return false, err
-	}
-	var there T
-	if _, found, err := l.read(ctx, key, &there); err != nil || !found {
-		return false, errors.Join(err, notFound(key, found))
-	}
-	*v = there
-	return false, nil
-}
-
-func notFound(key string, found bool) error {
-	if found {
-		return nil
-	}
-	return fmt.Errorf("read ledger %s: it is there but cannot be read", key)
+	return false, fmt.Errorf("write ledger %s: %w", key, ErrConflict)
 }
 
 func (l *Ledger) remove(ctx context.Context, key string) error {

@@ -57,9 +57,9 @@ func (l *Ledger) Run(ctx context.Context, pipeline string, run int) (r Run, foun
 	return r, found, err
 }
 
-// EndRun writes how a run ended; the first word counts.
-func (l *Ledger) EndRun(ctx context.Context, e End) error {
-	_, err := once(ctx, l, RunKey(e.Pipeline, e.Run, "end.json"), &e)
+// EndRun writes how a run ended, or reads what was written before into e.
+func (l *Ledger) EndRun(ctx context.Context, e *End) error {
+	_, err := once(ctx, l, RunKey(e.Pipeline, e.Run, "end.json"), e)
 	return err
 }
 
@@ -95,7 +95,7 @@ type Step struct {
 	Kind     string            `json:"kind"` // processing | training | transform
 	Job      string            `json:"job"`
 	Attempt  int               `json:"attempt"`
-	Token    string            `json:"token"`
+	Tokens   []string          `json:"tokens"`            // of the states that wait, the newest last: tries can overtake each other
 	Digest   string            `json:"digest"`            // of all that the step reads; "" when its result is not to be reused
 	Status   string            `json:"status"`            // waiting | done | failed
 	Outputs  map[string]string `json:"outputs,omitempty"` // S3 URIs by name
@@ -155,7 +155,7 @@ func (l *Ledger) KeepResult(ctx context.Context, s Step) error {
 	if s.Digest == "" {
 		return nil
 	}
-	s.Token = ""
+	s.Tokens = nil
 	err := l.create(ctx, s.Pipeline+"/results/"+s.Digest+".json", s)
 	if errors.Is(err, ErrConflict) {
 		return nil
@@ -201,9 +201,26 @@ func ParseExecutionName(name string) (pipeline string, run int, ok bool) {
 	if i < 1 {
 		return "", 0, false
 	}
+	pipeline = name[:i]
 	run, err := strconv.Atoi(name[i+1:])
-	if err != nil || run < 1 {
+	// Atoi takes "03" and "+3" too, which are executions of somebody else.
+	if err != nil || run < 1 || ExecutionName(pipeline, run) != name {
 		return "", 0, false
 	}
-	return name[:i], run, true
+	return pipeline, run, true
+}
+
+// maxTokens bounds how many tokens of one wait are remembered.
+const maxTokens = 20
+
+// AddToken puts a token last among those that wait, without the oldest ones.
+func AddToken(tokens []string, token string) []string {
+	kept := make([]string, 0, len(tokens)+1)
+	for _, t := range tokens {
+		if t != token {
+			kept = append(kept, t)
+		}
+	}
+	kept = append(kept, token)
+	return kept[max(0, len(kept)-maxTokens):]
 }

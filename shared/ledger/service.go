@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,7 +19,28 @@ type InService struct {
 	TrainDigest string             `json:"train_digest,omitempty"`
 	Run         int                `json:"run"` // the run that put it in service
 	Metrics     map[string]float64 `json:"metrics,omitempty"`
-	Previous    int                `json:"previous"` // the version before; 0: none
+	Previous    int                `json:"previous"`          // the version before; 0: none
+	History     []Release          `json:"history,omitempty"` // oldest first, at most maxHistory
+}
+
+// Release is a version that a run put in service.
+type Release struct {
+	Run      int `json:"run"`
+	Version  int `json:"version"`
+	Previous int `json:"previous"`
+}
+
+// maxHistory bounds how many releases are remembered.
+const maxHistory = 50
+
+// ReleaseOf is the release that a run made, if it made one.
+func (s InService) ReleaseOf(run int) (Release, bool) {
+	for _, r := range s.History {
+		if r.Run == run {
+			return r, true
+		}
+	}
+	return Release{}, false
 }
 
 // InService reads the version in service; found is false when there is none.
@@ -28,25 +50,61 @@ func (l *Ledger) InService(ctx context.Context, pipeline string) (s InService, f
 }
 
 // PutInService makes a version the one that serves, and tells which was before.
-// Doing it again for the same run changes nothing.
-func (l *Ledger) PutInService(ctx context.Context, pipeline string, s InService) (InService, error) {
+// A run does so once: when it tries again after another run has released, that
+// one's version stays.
+func (l *Ledger) PutInService(ctx context.Context, pipeline string, s InService) (Release, error) {
 	for {
 		var cur InService
 		etag, _, err := l.read(ctx, pipeline+"/in-service.json", &cur)
 		if err != nil {
-			return cur, err
+			return Release{}, err
 		}
-		if cur.Run == s.Run && cur.Version == s.Version {
-			return cur, nil
+		if r, done := cur.ReleaseOf(s.Run); done {
+			return r, nil
 		}
 		s.Previous = cur.Version
 		if cur.Version == s.Version {
 			s.Previous = cur.Previous
 		}
+		r := Release{Run: s.Run, Version: s.Version, Previous: s.Previous}
+		s.History = append(slices.Clone(cur.History), r)
+		if over := len(s.History) - maxHistory; over > 0 {
+			s.History = s.History[over:]
+		}
 		if err := l.replace(ctx, pipeline+"/in-service.json", etag, s); !errors.Is(err, ErrConflict) {
-			return s, err
+			return r, err
 		}
 	}
+}
+
+// Uses of the version in service by a run.
+const (
+	AsChampion = "champion" // to be beaten
+	AsServing  = "serving"  // to score with
+)
+
+// Pinned is the version in service when a run first looked.
+type Pinned struct {
+	Found bool `json:"found"`
+	InService
+}
+
+// PinService notes the version in service for one use by a run, or reads the one
+// noted before: a release in the other lane changes nothing for the run.
+func (l *Ledger) PinService(ctx context.Context, pipeline string, run int, use string) (Pinned, error) {
+	key := RunKey(pipeline, run, use+".json")
+	var p Pinned
+	if _, found, err := l.read(ctx, key, &p); err != nil || found {
+		return p, err
+	}
+	s, found, err := l.InService(ctx, pipeline)
+	if err != nil {
+		return p, err
+	}
+	s.History = nil
+	p = Pinned{Found: found, InService: s}
+	_, err = once(ctx, l, key, &p)
+	return p, err
 }
 
 // Package is the version that a run registered.
@@ -54,6 +112,8 @@ type Package struct {
 	ARN     string `json:"arn"`
 	Version int    `json:"version"`
 	Report  string `json:"report"` // S3 URI
+	// Approved by policy when it was registered.
+	Approved bool `json:"approved,omitempty"`
 }
 
 // CreatePackage notes a run's version, or reads the one noted before into p.
@@ -72,7 +132,7 @@ func (l *Ledger) Package(ctx context.Context, pipeline string, run int) (p Packa
 type Decision struct {
 	Version int       `json:"version"`
 	Run     int       `json:"run"`     // the run that registered it
-	Token   string    `json:"token"`   // of the run that waits; "" before it does
+	Tokens  []string  `json:"tokens"`  // of the run that waits, the newest last; none before it does
 	Status  string    `json:"status"`  // "" while nobody has decided; else Approved | Rejected | Expired
 	Decided time.Time `json:"decided"` // when the registry changed, by its own clock
 	Comment string    `json:"comment,omitempty"`
@@ -92,6 +152,31 @@ func (l *Ledger) Decision(ctx context.Context, pipeline string, version int) (d 
 // ErrConflict when it is another by now.
 func (l *Ledger) SaveDecision(ctx context.Context, pipeline string, d Decision, etag string) error {
 	return l.replace(ctx, versionKey(pipeline, d.Version), etag, d)
+}
+
+// Review is the newest decision on a version that came by the approvals bus.
+type Review struct {
+	EventID  string    `json:"event_id"`
+	Time     time.Time `json:"time"`
+	Decision string    `json:"decision"`
+	Comment  string    `json:"comment"`
+	Applied  bool      `json:"applied"` // it is in the registry
+}
+
+func reviewKey(pipeline string, version int) string {
+	return pipeline + "/reviews/" + strconv.Itoa(version) + ".json"
+}
+
+// Review reads a version's newest review; the ETag is for SaveReview.
+func (l *Ledger) Review(ctx context.Context, pipeline string, version int) (r Review, etag string, found bool, err error) {
+	etag, found, err = l.read(ctx, reviewKey(pipeline, version), &r)
+	return r, etag, found, err
+}
+
+// SaveReview writes a review over the one with the ETag ("" for none);
+// ErrConflict when it is another by now.
+func (l *Ledger) SaveReview(ctx context.Context, pipeline string, version int, r Review, etag string) error {
+	return l.replace(ctx, reviewKey(pipeline, version), etag, r)
 }
 
 // Scored says which run scores an uploaded file.
@@ -125,18 +210,18 @@ func (l *Ledger) Scores(ctx context.Context, pipeline string, run int) (d jobfil
 	return d, found, err
 }
 
-// Refuse notes that a run refused an object version.
-func (l *Ledger) Refuse(ctx context.Context, pipeline, versionID string, f LeftOut) error {
-	err := l.create(ctx, pipeline+"/refused/"+ID(f.Key, versionID)+".json", f)
+// Refuse notes that a run refused an object version under a digest of rules.
+func (l *Ledger) Refuse(ctx context.Context, pipeline, versionID, rules string, f LeftOut) error {
+	err := l.create(ctx, pipeline+"/refused/"+ID(f.Key, versionID, rules)+".json", f)
 	if errors.Is(err, ErrConflict) {
 		return nil
 	}
 	return err
 }
 
-// Refused reads whether an earlier run refused an object version.
-func (l *Ledger) Refused(ctx context.Context, pipeline, key, versionID string) (f LeftOut, found bool, err error) {
-	_, found, err = l.read(ctx, pipeline+"/refused/"+ID(key, versionID)+".json", &f)
+// Refused reads whether an earlier run refused an object version under the rules.
+func (l *Ledger) Refused(ctx context.Context, pipeline, key, versionID, rules string) (f LeftOut, found bool, err error) {
+	_, found, err = l.read(ctx, pipeline+"/refused/"+ID(key, versionID, rules)+".json", &f)
 	return f, found, err
 }
 

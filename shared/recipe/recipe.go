@@ -80,6 +80,12 @@ func (r Recipe) EvaluateDigest(evaluate definition.Evaluate, champion string) (s
 	return Digest(map[string]any{"step": "evaluate", "train": train, "evaluate": evaluate, "champion": champion, "image": r.Image})
 }
 
+// RulesDigest names what a definition asks of uploaded rows: a file that broke
+// these rules may keep others.
+func RulesDigest(d definition.Definition) (string, error) {
+	return Digest(map[string]any{"data": d.Data, "quality": d.Quality, "features": d.Features})
+}
+
 // Digest is the SHA-256 of v's canonical JSON, in hex.
 func Digest(v any) (string, error) {
 	raw, err := json.Marshal(v)

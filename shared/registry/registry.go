@@ -4,10 +4,13 @@ package registry
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
@@ -75,7 +78,7 @@ type Candidate struct {
 // Register makes a version of a candidate. Registering the same run again finds
 // the version that the first try made.
 func (r *Registry) Register(ctx context.Context, c Candidate) (arn string, version int, err error) {
-	if v, found, err := r.ofRun(ctx, c.Pipeline, c.Run); err != nil || found {
+	if v, found, err := r.ofRun(ctx, c); err != nil || found {
 		return v.ARN, v.Version, err
 	}
 	approval := types.ModelApprovalStatusPendingManualApproval
@@ -87,9 +90,9 @@ func (r *Registry) Register(ctx context.Context, c Candidate) (arn string, versi
 	}
 	out, err := r.client.CreateModelPackage(ctx, &sagemaker.CreateModelPackageInput{
 		ModelPackageGroupName:   &c.Pipeline,
-		ModelPackageDescription: aws.String(truncate(c.Description, 1024)),
+		ModelPackageDescription: aws.String(Text(c.Description)),
 		ModelApprovalStatus:     approval,
-		ClientToken:             aws.String(fmt.Sprintf("%s-%d", truncate(c.Pipeline, 24), c.Run)),
+		ClientToken:             aws.String(clientToken(c)),
 		InferenceSpecification: &types.InferenceSpecification{
 			Containers:                 []types.ModelPackageContainerDefinition{{Image: &c.Image, ModelDataUrl: &c.ModelData}},
 			SupportedContentTypes:      []string{"text/csv", "application/json"},
@@ -111,19 +114,27 @@ func (r *Registry) Register(ctx context.Context, c Candidate) (arn string, versi
 	return arn, version, err
 }
 
-// ofRun looks among the newest versions for the one that a run made.
-func (r *Registry) ofRun(ctx context.Context, pipeline string, run int) (Version, bool, error) {
-	out, err := r.client.ListModelPackages(ctx, &sagemaker.ListModelPackagesInput{ModelPackageGroupName: &pipeline,
+// clientToken is the same for every try to register a candidate, and for no
+// other candidate: SageMaker takes at most 36 characters.
+func clientToken(c Candidate) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{c.Pipeline, strconv.Itoa(c.Run), c.Recipe, c.ModelData}, "\n")))
+	return hex.EncodeToString(sum[:16])
+}
+
+// ofRun looks among the newest versions for the one that a run made of a recipe:
+// run numbers begin anew when a ledger does, and the registry remembers.
+func (r *Registry) ofRun(ctx context.Context, c Candidate) (Version, bool, error) {
+	out, err := r.client.ListModelPackages(ctx, &sagemaker.ListModelPackagesInput{ModelPackageGroupName: &c.Pipeline,
 		SortBy: types.ModelPackageSortByCreationTime, SortOrder: types.SortOrderDescending, MaxResults: aws.Int32(5)})
 	if err != nil {
-		return Version{}, false, fmt.Errorf("list versions of %s: %w", pipeline, err)
+		return Version{}, false, fmt.Errorf("list versions of %s: %w", c.Pipeline, err)
 	}
 	for _, s := range out.ModelPackageSummaryList {
 		v, err := r.Version(ctx, aws.ToString(s.ModelPackageArn))
 		if err != nil {
 			return v, false, err
 		}
-		if v.Run == run {
+		if v.Run == c.Run && v.Recipe == c.Recipe {
 			return v, true, nil
 		}
 	}
@@ -176,7 +187,7 @@ func (r *Registry) ARN(ctx context.Context, pipeline string, version int) (arn s
 func (r *Registry) Decide(ctx context.Context, arn, approval, comment string) error {
 	in := &sagemaker.UpdateModelPackageInput{ModelPackageArn: &arn, ModelApprovalStatus: types.ModelApprovalStatus(approval)}
 	if comment != "" {
-		in.ApprovalDescription = aws.String(truncate(comment, 1024))
+		in.ApprovalDescription = aws.String(Text(comment))
 	}
 	if _, err := r.client.UpdateModelPackage(ctx, in); err != nil {
 		return fmt.Errorf("set approval of %s to %s: %w", arn, approval, err)
@@ -214,9 +225,20 @@ func VersionOf(arn string) (int, error) {
 // Decided reports whether an approval status is a decision.
 func Decided(approval string) bool { return approval == events.Approved || approval == events.Rejected }
 
-func truncate(s string, n int) string {
-	if len(s) <= n {
-		return s
+// maxText bounds SageMaker's descriptions, in bytes.
+const maxText = 1024
+
+// Text is s as the registry keeps it: without control characters, which
+// SageMaker's descriptions refuse, and not too long.
+func Text(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	if len(s) > maxText {
+		s = s[:maxText]
 	}
-	return strings.ToValidUTF8(s[:n], "")
+	return strings.ToValidUTF8(s, "")
 }

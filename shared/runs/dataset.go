@@ -10,13 +10,17 @@ import (
 	"net/url"
 	"path"
 	"sort"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/millrace-ml/millrace/shared/awserr"
+	"github.com/millrace-ml/millrace/shared/definition"
 	"github.com/millrace-ml/millrace/shared/jobs/jobfile"
 	"github.com/millrace-ml/millrace/shared/ledger"
+	"github.com/millrace-ml/millrace/shared/recipe"
+	"github.com/millrace-ml/millrace/statemachine"
 )
 
 // objects is what pinning a dataset needs of S3.
@@ -40,8 +44,8 @@ type Dataset struct {
 const maxCopy = 5 << 30
 
 // Files lists the newest version of each object in a pipeline's folder, sorted
-// by key, without what an earlier run refused (left).
-func (d *Dataset) Files(ctx context.Context, pipeline, folder string) (files []jobfile.DataFile, left []ledger.LeftOut, err error) {
+// by key, without what an earlier run refused under the same rules (left).
+func (d *Dataset) Files(ctx context.Context, pipeline, folder, rules string) (files []jobfile.DataFile, left []ledger.LeftOut, err error) {
 	in := &s3.ListObjectVersionsInput{Bucket: &d.Bucket, Prefix: aws.String(pipeline + "/" + folder + "/")}
 	for {
 		out, err := d.Objects.ListObjectVersions(ctx, in)
@@ -53,7 +57,7 @@ func (d *Dataset) Files(ctx context.Context, pipeline, folder string) (files []j
 			if !aws.ToBool(v.IsLatest) || key[len(key)-1] == '/' {
 				continue
 			}
-			refused, found, err := d.Ledger.Refused(ctx, pipeline, key, version)
+			refused, found, err := d.Ledger.Refused(ctx, pipeline, key, version, rules)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -82,6 +86,23 @@ func (d *Dataset) Pin(ctx context.Context, pipeline string, files []jobfile.Data
 	return nil
 }
 
+// leaveLarge takes out the files that S3 cannot copy in one piece, and sees to it
+// that no run comes back to them.
+func (d *Dataset) leaveLarge(ctx context.Context, pipeline, rules string, run int, files []jobfile.DataFile) (kept []jobfile.DataFile, left []ledger.LeftOut, err error) {
+	for _, f := range files {
+		if f.Size <= maxCopy {
+			kept = append(kept, f)
+			continue
+		}
+		l := ledger.LeftOut{Key: f.Key, Run: run, Why: fmt.Sprintf("it has %d bytes, and S3 copies at most %d in one piece: split the upload", f.Size, int64(maxCopy))}
+		if err := d.Ledger.Refuse(ctx, pipeline, f.VersionID, rules, l); err != nil {
+			return nil, nil, err
+		}
+		left = append(left, l)
+	}
+	return kept, left, nil
+}
+
 func (d *Dataset) pin(ctx context.Context, pipeline string, f *jobfile.DataFile) error {
 	digest, found, err := d.Ledger.DigestOf(ctx, pipeline, f.Key, f.VersionID)
 	if err != nil {
@@ -105,6 +126,9 @@ func (d *Dataset) pin(ctx context.Context, pipeline string, f *jobfile.DataFile)
 
 func (d *Dataset) digest(ctx context.Context, f *jobfile.DataFile) (ledger.Digest, error) {
 	out, err := d.Objects.GetObject(ctx, &s3.GetObjectInput{Bucket: &d.Bucket, Key: &f.Key, VersionId: &f.VersionID})
+	if awserr.IsNotFound(err) {
+		return ledger.Digest{}, gone(err)
+	}
 	if err != nil {
 		return ledger.Digest{}, fmt.Errorf("read object: %w", err)
 	}
@@ -117,10 +141,12 @@ func (d *Dataset) digest(ctx context.Context, f *jobfile.DataFile) (ledger.Diges
 	return ledger.Digest{SHA256: hex.EncodeToString(h.Sum(nil)), Size: n}, nil
 }
 
+// gone says that a version was deleted since it was listed: looking again helps.
+func gone(err error) error {
+	return statemachine.Failf(statemachine.ErrTransient, "the version was deleted meanwhile: %w", err)
+}
+
 func (d *Dataset) copy(ctx context.Context, pipeline string, f *jobfile.DataFile) error {
-	if f.Size > maxCopy {
-		return fmt.Errorf("it has %d bytes, and S3 copies at most %d in one piece: split the upload", f.Size, int64(maxCopy))
-	}
 	bucket, key := d.Ledger.Bucket(), ObjectsPrefix(pipeline)+f.Path
 	head, err := d.Objects.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key})
 	if err == nil && aws.ToInt64(head.ContentLength) == f.Size {
@@ -129,11 +155,24 @@ func (d *Dataset) copy(ctx context.Context, pipeline string, f *jobfile.DataFile
 	if awserr.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("look for copy: %w", err)
 	}
-	source := url.PathEscape(d.Bucket) + "/" + (&url.URL{Path: f.Key}).EscapedPath() + "?versionId=" + url.QueryEscape(f.VersionID)
-	if _, err := d.Objects.CopyObject(ctx, &s3.CopyObjectInput{Bucket: &bucket, Key: &key, CopySource: &source}); err != nil {
+	source := d.Bucket + "/" + escape(f.Key) + "?versionId=" + url.QueryEscape(f.VersionID)
+	_, err = d.Objects.CopyObject(ctx, &s3.CopyObjectInput{Bucket: &bucket, Key: &key, CopySource: &source})
+	if awserr.IsNotFound(err) {
+		return gone(err)
+	}
+	if err != nil {
 		return fmt.Errorf("copy object: %w", err)
 	}
 	return nil
+}
+
+// escape encodes a key for a copy source, where "+" would be read as a blank.
+func escape(key string) string {
+	parts := strings.Split(key, "/")
+	for i, p := range parts {
+		parts[i] = strings.ReplaceAll(url.QueryEscape(p), "+", "%20")
+	}
+	return strings.Join(parts, "/")
 }
 
 // ObjectsPrefix is where a pipeline's pinned files are, in the ledger's bucket.
@@ -145,12 +184,20 @@ const maxScoreTries = 3
 
 // ClaimScores gives the files to score to a run: those that no run has scored or
 // is scoring. Doing it again for the same run gives the same files.
-func (d *Dataset) ClaimScores(ctx context.Context, pipeline string, run int) (jobfile.Dataset, error) {
+func (d *Dataset) ClaimScores(ctx context.Context, def definition.Definition, run int) (jobfile.Dataset, error) {
+	pipeline := def.Name
 	if set, found, err := d.Ledger.Scores(ctx, pipeline, run); err != nil || found {
 		return set, err
 	}
-	files, _, err := d.Files(ctx, pipeline, ScoreFolder)
+	rules, err := recipe.RulesDigest(def)
 	if err != nil {
+		return jobfile.Dataset{}, err
+	}
+	files, _, err := d.Files(ctx, pipeline, ScoreFolder, rules)
+	if err != nil {
+		return jobfile.Dataset{}, err
+	}
+	if files, _, err = d.leaveLarge(ctx, pipeline, rules, run, files); err != nil {
 		return jobfile.Dataset{}, err
 	}
 	set := jobfile.Dataset{Files: []jobfile.DataFile{}}
@@ -170,25 +217,28 @@ func (d *Dataset) ClaimScores(ctx context.Context, pipeline string, run int) (jo
 }
 
 func (d *Dataset) claimScore(ctx context.Context, pipeline string, run int, f jobfile.DataFile) (bool, error) {
-	s, etag, found, err := d.Ledger.ScoredBy(ctx, pipeline, f.Key, f.VersionID)
-	if err != nil {
-		return false, err
-	}
-	if found && s.Run == run {
-		return true, nil
-	}
-	if found {
-		end, ended, err := d.Ledger.Ended(ctx, pipeline, s.Run)
+	for range maxRaces {
+		s, etag, found, err := d.Ledger.ScoredBy(ctx, pipeline, f.Key, f.VersionID)
 		if err != nil {
 			return false, err
 		}
-		if !ended || end.Error == "" || s.Try >= maxScoreTries {
-			return false, nil
+		if found && s.Run == run {
+			return true, nil
+		}
+		if found {
+			end, ended, err := d.Ledger.Ended(ctx, pipeline, s.Run)
+			if err != nil {
+				return false, err
+			}
+			if !ended || end.Error == "" || s.Try >= maxScoreTries {
+				return false, nil
+			}
+		}
+		err = d.Ledger.ClaimScores(ctx, pipeline, ledger.Scored{Run: run, Try: s.Try + 1, File: f}, etag)
+		// The one who was faster may be ourselves, when only the answer was lost.
+		if !errors.Is(err, ledger.ErrConflict) {
+			return err == nil, err
 		}
 	}
-	err = d.Ledger.ClaimScores(ctx, pipeline, ledger.Scored{Run: run, Try: s.Try + 1, File: f}, etag)
-	if errors.Is(err, ledger.ErrConflict) {
-		return false, nil
-	}
-	return err == nil, err
+	return false, statemachine.Failf(statemachine.ErrTransient, "%s is claimed by several runs at once", f.Key)
 }

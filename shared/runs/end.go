@@ -2,11 +2,14 @@ package runs
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/millrace-ml/millrace/events"
 	"github.com/millrace-ml/millrace/shared/ledger"
+	"github.com/millrace-ml/millrace/shared/recipe"
 	"github.com/millrace-ml/millrace/statemachine"
 )
 
@@ -37,26 +40,98 @@ func (e *Ender) Ended(ctx context.Context, d events.ExecutionStatusChange) error
 	if err != nil {
 		return err
 	}
-	if err := e.Ledger.EndRun(ctx, end); err != nil {
+	if err := e.Ledger.EndRun(ctx, &end); err != nil {
 		return err
 	}
-	if found && d.Status == events.ExecutionSucceeded && m.Kind == statemachine.KindTrain {
-		train, err := m.Recipe.TrainDigest()
+	if err := e.writePage(ctx, end, m); err != nil {
+		return err
+	}
+	if err := e.keepTrained(ctx, m, end); err != nil {
+		return err
+	}
+	if err := e.scoreRest(ctx, m, end); err != nil {
+		return err
+	}
+	e.Log.InfoContext(ctx, "run ended", "pipeline", pipeline, "run", run, "status", d.Status, "error", d.Error)
+	lanes := []string{statemachine.LaneTrain, statemachine.LaneServe}
+	for _, lane := range lanes {
+		if err := e.Ledger.Free(ctx, pipeline, lane, run, !found && end.Error != ""); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for _, lane := range lanes {
+		errs = append(errs, e.follow(ctx, pipeline, lane))
+	}
+	return errors.Join(errs...)
+}
+
+// maxBarren bounds how many runs in a row may end before they have a manifest
+// (a permission is missing, say) until the next one waits for a new cause.
+const maxBarren = 3
+
+// follow asks for the run that carries what came meanwhile.
+func (e *Ender) follow(ctx context.Context, pipeline, lane string) error {
+	lease, err := e.Ledger.Lease(ctx, pipeline, lane)
+	if err != nil {
+		return err
+	}
+	if lease.Barren >= maxBarren {
+		e.Log.ErrorContext(ctx, "runs end before they have a plan: the causes wait for the next one", "pipeline", pipeline, "lane", lane, "run", lease.Run)
+		return nil
+	}
+	return e.Starter.Ask(ctx, pipeline, lane)
+}
+
+// keepTrained notes that a training digest has had its answer: the run ended
+// well, its version was released, or whoever had to approve it did not.
+func (e *Ender) keepTrained(ctx context.Context, m ledger.Run, end ledger.End) error {
+	if m.Kind != statemachine.KindTrain || m.Recipe == nil {
+		return nil
+	}
+	serving, _, err := e.Ledger.InService(ctx, end.Pipeline)
+	if err != nil {
+		return err
+	}
+	_, released := serving.ReleaseOf(end.Run)
+	if end.Error != "" && end.Error != statemachine.ErrApprovalRejected && end.Error != statemachine.ErrApprovalExpired && !released {
+		return nil
+	}
+	train, err := m.Recipe.TrainDigest()
+	if err != nil {
+		return err
+	}
+	return e.Ledger.KeepTrained(ctx, end.Pipeline, train, end.Run)
+}
+
+// scoreRest makes a cause of the files that a run was to score and could not,
+// because it had to refuse others among them.
+func (e *Ender) scoreRest(ctx context.Context, m ledger.Run, end ledger.End) error {
+	if end.Error == "" {
+		return nil
+	}
+	rules, err := recipe.RulesDigest(m.Definition)
+	if err != nil {
+		return err
+	}
+	set, _, err := e.Ledger.Scores(ctx, end.Pipeline, end.Run)
+	if err != nil {
+		return err
+	}
+	rest := 0
+	for _, f := range set.Files {
+		_, refused, err := e.Ledger.Refused(ctx, end.Pipeline, f.Key, f.VersionID, rules)
 		if err != nil {
 			return err
 		}
-		if err := e.Ledger.KeepTrained(ctx, pipeline, train, run); err != nil {
-			return err
+		if !refused {
+			rest++
 		}
 	}
-	e.Log.InfoContext(ctx, "run ended", "pipeline", pipeline, "run", run, "status", d.Status, "error", d.Error)
-	for _, lane := range []string{statemachine.LaneTrain, statemachine.LaneServe} {
-		if err := e.Ledger.Free(ctx, pipeline, lane, run); err != nil {
-			return err
-		}
-		if err := e.Starter.Ask(ctx, pipeline, lane); err != nil {
-			return err
-		}
+	if rest == 0 || rest == len(set.Files) {
+		return nil
 	}
-	return nil
+	_, err = e.Ledger.AddCause(ctx, ledger.Cause{ID: ledger.ID("rest", end.Pipeline, fmt.Sprint(end.Run)), Pipeline: end.Pipeline,
+		Kind: ledger.CauseScore, Time: end.Stopped})
+	return err
 }

@@ -70,6 +70,10 @@ func (p *Planner) decide(ctx context.Context, in statemachine.SnapshotInput, cau
 		return run, statemachine.Failf(statemachine.ErrInvalid, "no pipeline is named %q", in.Pipeline)
 	}
 	run.Definition = *d
+	if len(causes) == 0 { // another run carried them, between the look and the lease
+		run.Kind, run.Why = statemachine.KindNothing, "an earlier run has answered all that was asked"
+		return run, nil
+	}
 	if in.Lane == statemachine.LaneServe {
 		return run, p.decideServe(ctx, &run)
 	}
@@ -77,13 +81,21 @@ func (p *Planner) decide(ctx context.Context, in statemachine.SnapshotInput, cau
 }
 
 func (p *Planner) decideTrain(ctx context.Context, run *ledger.Run) error {
-	files, left, err := p.Dataset.Files(ctx, run.Pipeline, RawFolder)
+	rules, err := recipe.RulesDigest(run.Definition)
 	if err != nil {
 		return err
 	}
-	run.Left = left
+	files, left, err := p.Dataset.Files(ctx, run.Pipeline, RawFolder, rules)
+	if err != nil {
+		return err
+	}
+	files, large, err := p.Dataset.leaveLarge(ctx, run.Pipeline, rules, run.Run, files)
+	if err != nil {
+		return err
+	}
+	run.Left = append(left, large...)
 	if len(files) == 0 {
-		run.Kind, run.Why = statemachine.KindNothing, "there are no uploads to learn from in "+run.Pipeline+"/"+RawFolder+"/"
+		run.Kind, run.Why = statemachine.KindNothing, "there are no uploads to learn from in "+run.Pipeline+"/"+RawFolder+"/"+leftInWords(run.Left)
 		return nil
 	}
 	if err := p.Dataset.Pin(ctx, run.Pipeline, files); err != nil {
@@ -106,7 +118,7 @@ func (p *Planner) decideTrain(ctx context.Context, run *ledger.Run) error {
 		run.Kind, run.Why = statemachine.KindNothing, fmt.Sprintf("run %d has trained from the same data, features and code", before)
 		return nil
 	}
-	run.Kind, run.Why = statemachine.KindTrain, fmt.Sprintf("%s: %s", causesInWords(run.Causes), filesInWords(len(files), left))
+	run.Kind, run.Why = statemachine.KindTrain, fmt.Sprintf("%s: %s", causesInWords(run.Causes), filesInWords(len(files), run.Left))
 	return nil
 }
 
@@ -128,7 +140,7 @@ func (p *Planner) decideServe(ctx context.Context, run *ledger.Run) error {
 		run.Kind, run.Why = statemachine.KindNoModel, "no version is in service yet: the files are kept and scored when the first one is released"
 		return nil
 	}
-	set, err := p.Dataset.ClaimScores(ctx, run.Pipeline, run.Run)
+	set, err := p.Dataset.ClaimScores(ctx, run.Definition, run.Run)
 	if err != nil {
 		return err
 	}
@@ -160,11 +172,14 @@ func causesInWords(causes []ledger.Cause) string {
 }
 
 func filesInWords(n int, left []ledger.LeftOut) string {
-	s := plural(n, "file") + " to learn from"
-	if len(left) > 0 {
-		s += fmt.Sprintf(", %s left out that an earlier run refused", plural(len(left), "file"))
+	return plural(n, "file") + " to learn from" + leftInWords(left)
+}
+
+func leftInWords(left []ledger.LeftOut) string {
+	if len(left) == 0 {
+		return ""
 	}
-	return s
+	return fmt.Sprintf(", %s left out that an earlier run refused", plural(len(left), "file"))
 }
 
 func plural(n int, what string) string {

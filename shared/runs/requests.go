@@ -28,6 +28,9 @@ func (s *Steps) plan(ctx context.Context, run ledger.Run, step ledger.Step) (ste
 			Config: prefix + "config/", Output: prefix},
 		file: jobfile.File{Pipeline: run.Pipeline, Run: run.Run, Step: step.Step, Attempt: step.Attempt, Definition: run.Definition, Recipe: run.Digest},
 	}
+	if run.Recipe != nil { // not what was deployed meanwhile: the recipe names what made the model
+		p.job.Image = run.Recipe.Image
+	}
 	var err error
 	switch step.Step {
 	case statemachine.StepPrepare:
@@ -84,24 +87,24 @@ func (s *Steps) planEvaluate(ctx context.Context, run ledger.Run, p *stepPlan) e
 		return err
 	}
 	inputs := []jobs.Input{{Name: "model", URI: trained["model"]}, {Name: "test", URI: prepared["test"]}, {Name: "rows", URI: prepared["rows"]}}
-	champion, found, err := s.Ledger.InService(ctx, run.Pipeline)
+	champion, err := s.Ledger.PinService(ctx, run.Pipeline, run.Run, ledger.AsChampion)
 	if err != nil {
 		return err
 	}
-	if found {
+	if champion.Found {
 		p.file.Champion = &jobfile.Champion{Version: champion.Version, Metrics: champion.Metrics}
 		inputs = append(inputs, jobs.Input{Name: "champion", URI: champion.ModelData})
 	}
-	p.digest, err = run.Recipe.EvaluateDigest(run.Definition.Evaluate, championDigest(champion, found))
+	p.digest, err = run.Recipe.EvaluateDigest(run.Definition.Evaluate, championDigest(champion))
 	p.request = p.job.Process(run.Definition.Evaluate.Resources, inputs...)
 	return err
 }
 
 // championDigest names the version to beat; versions that were not trained by
 // Millrace are named by their ARN.
-func championDigest(c ledger.InService, found bool) string {
+func championDigest(c ledger.Pinned) string {
 	switch {
-	case !found:
+	case !c.Found:
 		return ""
 	case c.TrainDigest != "":
 		return c.TrainDigest
@@ -109,9 +112,11 @@ func championDigest(c ledger.InService, found bool) string {
 	return c.Package
 }
 
-func (s *Steps) serving(ctx context.Context, run ledger.Run) (ledger.InService, error) {
-	serving, found, err := s.Ledger.InService(ctx, run.Pipeline)
-	if err == nil && !found {
+// serving is the version that the run scores with: the same for all its steps,
+// since rows are prepared for one model's columns.
+func (s *Steps) serving(ctx context.Context, run ledger.Run) (ledger.Pinned, error) {
+	serving, err := s.Ledger.PinService(ctx, run.Pipeline, run.Run, ledger.AsServing)
+	if err == nil && !serving.Found {
 		err = statemachine.Failf(statemachine.ErrInvalid, "no version of %s is in service", run.Pipeline)
 	}
 	return serving, err

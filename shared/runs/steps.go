@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -13,7 +16,9 @@ import (
 	"github.com/millrace-ml/millrace/events"
 	"github.com/millrace-ml/millrace/shared/awserr"
 	"github.com/millrace-ml/millrace/shared/jobs"
+	"github.com/millrace-ml/millrace/shared/jobs/jobfile"
 	"github.com/millrace-ml/millrace/shared/ledger"
+	"github.com/millrace-ml/millrace/shared/recipe"
 	"github.com/millrace-ml/millrace/statemachine"
 )
 
@@ -76,11 +81,13 @@ func (s *Steps) begin(ctx context.Context, run ledger.Run, in statemachine.Start
 		return err
 	}
 	if found && step.Status == ledger.StepDone {
-		return s.answer(ctx, in.Token, step)
+		return s.answer(ctx, step, in.Token)
 	}
 	if found && step.Status == ledger.StepFailed {
-		if step.Error != statemachine.ErrJobInterrupted {
-			return s.answer(ctx, in.Token, step)
+		// Only a new token is a new try: the same one comes from a try that
+		// began this attempt and died, or was overtaken.
+		if step.Error != statemachine.ErrJobInterrupted || slices.Contains(step.Tokens, in.Token) {
+			return s.answer(ctx, step, in.Token)
 		}
 		step.Attempt++ // the state machine tries again what the platform interrupted
 	}
@@ -98,10 +105,10 @@ func (s *Steps) begin(ctx context.Context, run ledger.Run, in statemachine.Start
 		if err := s.Ledger.SaveStep(ctx, known, etag); err != nil {
 			return err
 		}
-		return s.answer(ctx, in.Token, known)
+		return s.answer(ctx, known, ledger.AddToken(step.Tokens, in.Token)...)
 	}
 	step.Kind, step.Job, step.Digest, step.Outputs = string(plan.request.Kind()), plan.job.Name(), plan.digest, plan.outputs
-	step.Status, step.Token, step.Error, step.Cause = ledger.StepWaiting, in.Token, "", ""
+	step.Status, step.Tokens, step.Error, step.Cause, step.Facts = ledger.StepWaiting, ledger.AddToken(step.Tokens, in.Token), "", "", nil
 	if err := s.Ledger.SaveStep(ctx, step, etag); err != nil {
 		return err
 	}
@@ -117,11 +124,19 @@ func (s *Steps) begin(ctx context.Context, run ledger.Run, in statemachine.Start
 	s.Log.InfoContext(ctx, "job started", "pipeline", in.Pipeline, "run", in.Run, "step", in.Step, "job", step.Job)
 	// The job may have been there before, and its end told to a token that is
 	// no longer waited for.
-	return s.Finished(ctx, step.Job)
+	err = s.Finished(ctx, step.Job)
+	if errors.Is(err, jobs.ErrNoJob) {
+		return nil // it is so new that it cannot be seen yet: its end will be told
+	}
+	return err
 }
 
 // Finished passes a job's end on to whoever waits for it. A job that nobody
 // waits for, one that still runs and one whose end was passed on are no errors.
+//
+// First the result goes into the ledger, then the state is answered: the next
+// state reads it at once. So whoever finds a result there answers again, since
+// the one who put it there may have died before answering.
 func (s *Steps) Finished(ctx context.Context, job string) error {
 	for range maxRaces {
 		err := s.finished(ctx, job)
@@ -143,8 +158,8 @@ func (s *Steps) finished(ctx context.Context, job string) error {
 		return nil
 	}
 	if step.Status != ledger.StepWaiting {
-		log.InfoContext(ctx, "job's end passed on already", "pipeline", step.Pipeline, "run", step.Run, "step", step.Step)
-		return nil
+		log.InfoContext(ctx, "job's end is known already", "pipeline", step.Pipeline, "run", step.Run, "step", step.Step)
+		return s.answer(ctx, step, step.Tokens...)
 	}
 	o, err := jobs.Describe(ctx, s.Jobs, events.JobKind(step.Kind), job)
 	if err != nil {
@@ -153,15 +168,18 @@ func (s *Steps) finished(ctx context.Context, job string) error {
 	if o.Failure == nil && o.Status != events.JobCompleted {
 		return nil // still under way: its end will be told
 	}
+	if err := s.checkModel(ctx, job, &o); err != nil {
+		return err
+	}
 	settle(&step, o)
 	if err := s.keep(ctx, step); err != nil {
 		return err
 	}
-	if err := s.answer(ctx, step.Token, step); err != nil {
+	if err := s.Ledger.SaveStep(ctx, step, etag); err != nil {
 		return err
 	}
 	log.InfoContext(ctx, "job ended", "pipeline", step.Pipeline, "run", step.Run, "step", step.Step, "status", o.Status, "error", step.Error)
-	return s.Ledger.SaveStep(ctx, step, etag)
+	return s.answer(ctx, step, step.Tokens...)
 }
 
 // keep makes what a step found out known beyond its run.
@@ -178,8 +196,8 @@ func (s *Steps) keep(ctx context.Context, step ledger.Step) error {
 // refuse remembers the files that a job found to be bad, so that the next run
 // is not stopped by them again; a new version of the file is read anew.
 func (s *Steps) refuse(ctx context.Context, step ledger.Step) error {
-	run, _, err := s.Ledger.Run(ctx, step.Pipeline, step.Run)
-	if err != nil || run.Recipe == nil {
+	files, rules, err := s.read(ctx, step)
+	if err != nil {
 		return err
 	}
 	bad := map[string]bool{}
@@ -189,9 +207,9 @@ func (s *Steps) refuse(ctx context.Context, step ledger.Step) error {
 			bad[key] = true
 		}
 	}
-	for _, f := range run.Recipe.Dataset {
+	for _, f := range files {
 		if bad[f.Key] {
-			if err := s.Ledger.Refuse(ctx, step.Pipeline, f.VersionID, ledger.LeftOut{Key: f.Key, Run: step.Run, Why: step.Cause}); err != nil {
+			if err := s.Ledger.Refuse(ctx, step.Pipeline, f.VersionID, rules, ledger.LeftOut{Key: f.Key, Run: step.Run, Why: step.Cause}); err != nil {
 				return err
 			}
 		}
@@ -199,10 +217,46 @@ func (s *Steps) refuse(ctx context.Context, step ledger.Step) error {
 	return nil
 }
 
+// read is the uploaded files that a step reads, and the digest of the rules that
+// it holds them against.
+func (s *Steps) read(ctx context.Context, step ledger.Step) (files []jobfile.DataFile, rules string, err error) {
+	run, _, err := s.Ledger.Run(ctx, step.Pipeline, step.Run)
+	if err != nil {
+		return nil, "", err
+	}
+	if rules, err = recipe.RulesDigest(run.Definition); err != nil {
+		return nil, "", err
+	}
+	switch {
+	case step.Step == statemachine.StepPrepareScores:
+		set, _, err := s.Ledger.Scores(ctx, step.Pipeline, step.Run)
+		return set.Files, rules, err
+	case run.Recipe != nil:
+		return run.Recipe.Dataset, rules, nil
+	}
+	return nil, rules, nil
+}
+
+// needed are the facts by which the state machine decides, by step: a state that
+// looks for one in vain ends the execution, and no Catch sees it.
+var needed = map[string]map[string]func(any) bool{
+	statemachine.StepEvaluate:      {"promote": is[bool], "why": is[string]},
+	statemachine.StepPrepareScores: {"rows": is[float64]},
+}
+
+func is[T any](v any) bool { _, ok := v.(T); return ok }
+
 func settle(step *ledger.Step, o jobs.Outcome) {
 	step.Facts = o.Facts
 	if o.Model != "" {
 		step.Outputs = map[string]string{"model": o.Model}
+	}
+	if o.Failure == nil {
+		for _, name := range slices.Sorted(maps.Keys(needed[step.Step])) {
+			if !needed[step.Step][name](o.Facts[name]) {
+				o.Failure = statemachine.Failf(statemachine.ErrJobFailed, "job %s completed, but its message does not say %s", step.Job, name)
+			}
+		}
 	}
 	if o.Failure == nil {
 		step.Status = ledger.StepDone
@@ -215,16 +269,27 @@ func settle(step *ledger.Step, o jobs.Outcome) {
 	}
 }
 
-// answer tells a waiting state what became of its step.
-func (s *Steps) answer(ctx context.Context, token string, step ledger.Step) error {
+// answer tells a waiting state what became of its step. All tokens are answered:
+// which of a state's tries still waits only Step Functions knows.
+func (s *Steps) answer(ctx context.Context, step ledger.Step, tokens ...string) error {
 	if step.Status == ledger.StepFailed {
-		return fail(ctx, s.Answers, token, step.Error, step.Cause)
+		return each(tokens, func(token string) error { return fail(ctx, s.Answers, token, step.Error, step.Cause) })
 	}
 	facts := step.Facts
 	if facts == nil {
 		facts = map[string]any{}
 	}
-	return succeed(ctx, s.Answers, token, statemachine.StepOutput{Job: step.Job, Reused: step.ReusedOf > 0, Facts: facts})
+	out := statemachine.StepOutput{Job: step.Job, Reused: step.ReusedOf > 0, Facts: facts}
+	return each(tokens, func(token string) error { return succeed(ctx, s.Answers, token, out) })
+}
+
+// each does something for all tokens, whatever becomes of the others.
+func each(tokens []string, do func(string) error) error {
+	var errs []error
+	for _, t := range tokens {
+		errs = append(errs, do(t))
+	}
+	return errors.Join(errs...)
 }
 
 // succeed answers a token; one that was answered before is benign.
@@ -246,7 +311,7 @@ func fail(ctx context.Context, a answers, token, name, cause string) error {
 		name = name[:maxError]
 	}
 	if len(cause) > maxCause {
-		cause = cause[:maxCause]
+		cause = strings.ToValidUTF8(cause[:maxCause], "")
 	}
 	_, err := a.SendTaskFailure(ctx, &sfn.SendTaskFailureInput{TaskToken: &token, Error: &name, Cause: &cause})
 	if err != nil && !awserr.IsTokenGone(err) {

@@ -42,8 +42,17 @@ func (v *Versions) Register(ctx context.Context, pipeline string, run int) (stat
 			return statemachine.PackageOutput{}, err
 		}
 	}
-	// Whoever hears of a decision finds here which run it concerns.
-	err = v.Ledger.SaveDecision(ctx, pipeline, ledger.Decision{Version: p.Version, Run: run}, "")
+	// Whoever hears of a decision finds here which run it concerns. What the
+	// policy approved is decided: approving it again is a wish to go back to it.
+	d := ledger.Decision{Version: p.Version, Run: run}
+	if p.Approved {
+		ver, err := v.Registry.Version(ctx, p.ARN)
+		if err != nil {
+			return statemachine.PackageOutput{}, err
+		}
+		d.Status, d.Decided = events.Approved, ver.Changed
+	}
+	err = v.Ledger.SaveDecision(ctx, pipeline, d, "")
 	if err != nil && !errors.Is(err, ledger.ErrConflict) {
 		return statemachine.PackageOutput{}, err
 	}
@@ -82,7 +91,7 @@ func (v *Versions) register(ctx context.Context, pipeline string, run int) (ledg
 		Approved: m.Definition.Approve.By == "policy", Description: fmt.Sprintf("Run %s/%d. %s", pipeline, run, why),
 	}
 	arn, version, err := v.Registry.Register(ctx, c)
-	return ledger.Package{ARN: arn, Version: version, Report: c.Report}, err
+	return ledger.Package{ARN: arn, Version: version, Report: c.Report, Approved: c.Approved}, err
 }
 
 // Await puts away the token of the state that waits for a decision. A decision
@@ -95,8 +104,9 @@ func (v *Versions) Await(ctx context.Context, pipeline string, run int, token st
 	if !found {
 		return statemachine.Failf(statemachine.ErrInvalid, "run %s/%d has registered no version to wait for", pipeline, run)
 	}
+	// A decision that an earlier try's token was told must be told to this one too.
 	err = v.changeDecision(ctx, pipeline, p.Version, func(d *ledger.Decision) bool {
-		d.Run, d.Token = run, token
+		d.Run, d.Tokens, d.Status, d.Decided = run, ledger.AddToken(d.Tokens, token), "", time.Time{}
 		return true
 	})
 	if err != nil {
@@ -120,9 +130,8 @@ type Decision struct {
 	EventID  string
 }
 
-// Decided passes a decision on to the run that waits for it. When none waits and
-// the version was decided on before, approving it again asks for a release run,
-// whose cause is returned.
+// Decided passes a decision on to the run that waits for it. When none waits any
+// more, approving the version asks for a release run, whose cause is returned.
 func (v *Versions) Decided(ctx context.Context, d Decision) (*ledger.Cause, error) {
 	log := v.Log.With("pipeline", d.Pipeline, "version", d.Version, "approval", d.Approval)
 	for range maxRaces {
@@ -130,28 +139,57 @@ func (v *Versions) Decided(ctx context.Context, d Decision) (*ledger.Cause, erro
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case found && known.Status == "" && known.Token == "":
-			log.InfoContext(ctx, "decided before the run waits; it will look")
-			return nil, nil
-		case found && known.Status == "":
-			if err := v.answerDecision(ctx, known, d); err != nil {
+		if found && known.Status != "" {
+			if told(known, d) {
+				log.InfoContext(ctx, "decision known already")
+				return nil, nil
+			}
+			return v.again(ctx, d)
+		}
+		if !found {
+			if known.Run, err = v.madeBy(ctx, d); err != nil {
 				return nil, err
 			}
-			known.Status, known.Decided, known.Comment = d.Approval, d.At, d.Comment
-			err := v.Ledger.SaveDecision(ctx, d.Pipeline, known, etag)
-			if errors.Is(err, ledger.ErrConflict) {
-				continue // a new token was put away meanwhile
-			}
+		}
+		end, ended, err := v.Ledger.Ended(ctx, d.Pipeline, known.Run)
+		if err != nil {
 			return nil, err
-		// The event and the registry's answer may cut the time differently.
-		case found && !d.At.Truncate(time.Second).After(known.Decided.Truncate(time.Second)):
-			log.InfoContext(ctx, "decision known already")
+		}
+		switch {
+		case known.Run == 0, ended && end.Error != "": // no run made it, or its run failed before it heard
+			return v.again(ctx, d)
+		case len(known.Tokens) == 0:
+			log.InfoContext(ctx, "decided before the run waits; it will look")
 			return nil, nil
 		}
-		return v.again(ctx, d)
+		if err := v.answerDecision(ctx, known, d); err != nil {
+			return nil, err
+		}
+		known.Status, known.Decided, known.Comment = d.Approval, d.At, d.Comment
+		if err := v.Ledger.SaveDecision(ctx, d.Pipeline, known, etag); !errors.Is(err, ledger.ErrConflict) {
+			return nil, err
+		}
+		// A new token was put away meanwhile.
 	}
 	return nil, statemachine.Failf(statemachine.ErrTransient, "the decision on %s version %d is written by several at once", d.Pipeline, d.Version)
+}
+
+// told reports whether a decision is the one that is known, or older. The event
+// and the registry's answer may cut the time differently.
+func told(known ledger.Decision, d Decision) bool {
+	at, was := d.At.Truncate(time.Second), known.Decided.Truncate(time.Second)
+	return at.Before(was) || at.Equal(was) && d.Approval == known.Status
+}
+
+// madeBy is the run that registered a version of which the ledger knows nothing
+// yet; 0 when it was no run.
+func (v *Versions) madeBy(ctx context.Context, d Decision) (int, error) {
+	arn, found, err := v.Registry.ARN(ctx, d.Pipeline, d.Version)
+	if err != nil || !found {
+		return 0, err
+	}
+	ver, err := v.Registry.Version(ctx, arn)
+	return ver.Run, err
 }
 
 // again handles a decision on a version for which no run waits.
@@ -172,13 +210,15 @@ func (v *Versions) again(ctx context.Context, d Decision) (*ledger.Cause, error)
 
 func (v *Versions) answerDecision(ctx context.Context, known ledger.Decision, d Decision) error {
 	if d.Approval == events.Approved {
-		return succeed(ctx, v.Answers, known.Token, map[string]any{"approval": d.Approval, "comment": d.Comment})
+		out := map[string]any{"approval": d.Approval, "comment": d.Comment}
+		return each(known.Tokens, func(token string) error { return succeed(ctx, v.Answers, token, out) })
 	}
 	reason := d.Comment
 	if reason == "" {
 		reason = "no comment was given"
 	}
-	return fail(ctx, v.Answers, known.Token, statemachine.ErrApprovalRejected, fmt.Sprintf("version %d of %s was rejected: %s", d.Version, d.Pipeline, reason))
+	cause := fmt.Sprintf("version %d of %s was rejected: %s", d.Version, d.Pipeline, reason)
+	return each(known.Tokens, func(token string) error { return fail(ctx, v.Answers, token, statemachine.ErrApprovalRejected, cause) })
 }
 
 func (v *Versions) changeDecision(ctx context.Context, pipeline string, version int, change func(*ledger.Decision) bool) error {
@@ -199,18 +239,31 @@ func (v *Versions) changeDecision(ctx context.Context, pipeline string, version 
 }
 
 // Expire rejects the run's version because nobody decided in time, and gives the
-// error that the run ends with.
-func (v *Versions) Expire(ctx context.Context, pipeline string, run int) (statemachine.ErrorOutput, error) {
+// error that the run ends with. A decision that came at the last moment counts,
+// also when its event is still on the way.
+func (v *Versions) Expire(ctx context.Context, pipeline string, run int) (statemachine.ExpireOutput, error) {
 	p, found, err := v.Ledger.Package(ctx, pipeline, run)
 	if err != nil {
-		return statemachine.ErrorOutput{}, err
+		return statemachine.ExpireOutput{}, err
 	}
 	if !found {
-		return statemachine.ErrorOutput{}, statemachine.Failf(statemachine.ErrInvalid, "run %s/%d has registered no version", pipeline, run)
+		return statemachine.ExpireOutput{}, statemachine.Failf(statemachine.ErrInvalid, "run %s/%d has registered no version", pipeline, run)
 	}
 	m, _, err := v.Ledger.Run(ctx, pipeline, run)
 	if err != nil {
-		return statemachine.ErrorOutput{}, err
+		return statemachine.ExpireOutput{}, err
+	}
+	d, _, _, err := v.Ledger.Decision(ctx, pipeline, p.Version)
+	if err != nil {
+		return statemachine.ExpireOutput{}, err
+	}
+	ver, err := v.Registry.Version(ctx, p.ARN)
+	if err != nil {
+		return statemachine.ExpireOutput{}, err
+	}
+	decided := registry.Decided(ver.Approval)
+	if decided && d.Status != expired { // else an earlier try has come further
+		return v.atLast(ctx, ver)
 	}
 	why := fmt.Sprintf("nobody decided on version %d of %s within %s; approve it to release it after all", p.Version, pipeline, words(m.Definition.Approve.Within))
 	// First the ledger, so that the event of our own rejection finds it decided.
@@ -222,12 +275,30 @@ func (v *Versions) Expire(ctx context.Context, pipeline string, run int) (statem
 		return true
 	})
 	if err != nil {
-		return statemachine.ErrorOutput{}, err
+		return statemachine.ExpireOutput{}, err
 	}
-	if err := v.Registry.Decide(ctx, p.ARN, events.Rejected, why); err != nil {
-		return statemachine.ErrorOutput{}, err
+	if !decided {
+		if err := v.Registry.Decide(ctx, p.ARN, events.Rejected, why); err != nil {
+			return statemachine.ExpireOutput{}, err
+		}
 	}
-	return statemachine.ErrorOutput{Error: statemachine.ErrApprovalExpired, Cause: why}, nil
+	return statemachine.ExpireOutput{Error: statemachine.ErrApprovalExpired, Cause: why}, nil
+}
+
+// atLast is the outcome when somebody decided while the wait ran out.
+func (v *Versions) atLast(ctx context.Context, ver registry.Version) (statemachine.ExpireOutput, error) {
+	err := v.changeDecision(ctx, ver.Pipeline, ver.Version, func(d *ledger.Decision) bool {
+		if d.Status != "" {
+			return false
+		}
+		d.Status, d.Decided, d.Comment = ver.Approval, ver.Changed, ver.Comment
+		return true
+	})
+	if ver.Approval == events.Approved {
+		return statemachine.ExpireOutput{Approved: true}, err
+	}
+	return statemachine.ExpireOutput{Error: statemachine.ErrApprovalRejected,
+		Cause: fmt.Sprintf("version %d of %s was rejected: %s", ver.Version, ver.Pipeline, ver.Comment)}, err
 }
 
 // words writes a duration as people do: 168h, not 168h0m0s.
@@ -273,7 +344,7 @@ func (v *Versions) Release(ctx context.Context, pipeline string, run int) (state
 	if err != nil {
 		return out, err
 	}
-	set, err := v.Dataset.ClaimScores(ctx, pipeline, run)
+	set, err := v.Dataset.ClaimScores(ctx, m.Definition, run)
 	if err != nil {
 		return out, err
 	}
