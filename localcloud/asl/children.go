@@ -154,13 +154,13 @@ func (x *Execution) childrenDone(t *thread, last int64) error {
 // childFailed ends the other children and fails the state.
 func (x *Execution) childFailed(c *thread, f Failure) {
 	t := c.parent
-	c.Phase = phaseDone
+	c.Phase = phaseFailed
 	prev := c.Prev
 	if t.st.kind == Map {
 		x.note(prev, Event{Type: MapIterationFailed, Name: t.State, Index: ptr(int64(c.Index))})
 	}
 	for _, o := range t.Children {
-		if o == nil || o.Phase == phaseDone {
+		if o == nil || o == c || o.Phase == phaseDone {
 			continue
 		}
 		x.stop(o)
@@ -177,7 +177,7 @@ func (x *Execution) closeChildren(t *thread) {
 	if t.Phase != phaseChildren || t.Children == nil {
 		return
 	}
-	t.Children = nil
+	t.Phase = phaseFailed // with its children, for a redrive
 	kind := MapStateFailed
 	if t.st.kind == Parallel {
 		kind = ParallelStateFailed
@@ -185,18 +185,31 @@ func (x *Execution) closeChildren(t *thread) {
 	x.emit(&t.Prev, Event{Type: kind})
 }
 
-// stop takes a thread and all below it out of the execution.
+// stop takes a thread and all below it out of the execution. They stay as
+// they are otherwise, for a redrive.
 func (x *Execution) stop(t *thread) {
 	t.each(func(o *thread) {
-		if o.Phase == phaseTask {
-			x.forget(o.Task.ID)
+		switch o.Phase {
+		case phaseDone, phaseHalted:
+			return
+		case phaseEnter:
+			o.Phase = phaseHalted
+			return
+		case phaseTask:
+			if o.Task != nil {
+				x.forget(o.Task.ID)
+			}
 		}
-		o.Phase = phaseDone
+		o.Phase = phaseFailed
 	})
 }
 
-// forget takes a task out, and its call when it was not taken yet.
+// forget takes a task out, and its call when it was not taken yet. A job that
+// it awaits is to be stopped.
 func (x *Execution) forget(id string) {
+	if t := x.tasks[id]; t != nil && t.Task.Submission != "" {
+		x.cancels = append(x.cancels, x.call(t))
+	}
 	delete(x.tasks, id)
 	x.starts = slices.DeleteFunc(x.starts, func(c Call) bool { return c.ID == id })
 }

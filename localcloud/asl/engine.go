@@ -20,6 +20,15 @@ type TaskRunner interface {
 	Run(ctx context.Context, c Call) (output string, err error)
 }
 
+// JobRunner is a TaskRunner that also knows the jobs which .sync calls begin.
+type JobRunner interface {
+	TaskRunner
+	// Wait returns the task's result once the job that c.Submission tells of has ended.
+	Wait(ctx context.Context, c Call) (output string, err error)
+	// Cancel stops that job, which nobody awaits any more, as well as it can.
+	Cancel(ctx context.Context, c Call)
+}
+
 // TaskError is an error with the name that Retry and Catch see.
 type TaskError struct{ Name, Cause string }
 
@@ -30,7 +39,7 @@ type Update struct {
 	Info     Info
 	Status   Status
 	Events   []Event
-	Snapshot []byte // for Resume; nil once the execution has ended
+	Snapshot []byte // for Resume, or Redrive once the execution has ended; nil when it succeeded
 	Output   string
 	Failure  *Failure
 	At       time.Time
@@ -56,6 +65,7 @@ type Engine struct {
 
 	mu      sync.Mutex
 	running map[string]*run
+	waits   map[string]context.CancelFunc // of jobs, by call
 	closed  bool
 }
 
@@ -64,6 +74,7 @@ type run struct {
 	x         *Execution
 	unsaved   []Event
 	calls     []Call
+	cancels   []Call
 	stopTimer func() bool
 	gone      bool // ended, or the engine closed
 }
@@ -80,7 +91,7 @@ func NewEngine(o EngineOptions) *Engine {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Engine{o: o, ctx: ctx, cancel: cancel, running: map[string]*run{}}
+	return &Engine{o: o, ctx: ctx, cancel: cancel, running: map[string]*run{}, waits: map[string]context.CancelFunc{}}
 }
 
 // Start begins an execution. When it returns nil the execution has run to its
@@ -118,6 +129,29 @@ func (e *Engine) Resume(m *Machine, snapshot []byte) error {
 	defer r.mu.Unlock()
 	x.Due(e.o.Clock.Now())
 	return e.settle(r, true)
+}
+
+// Redrive goes on with an execution that ended without success, from the
+// snapshot of its last update; ErrNotRedrivable when it did not.
+func (e *Engine) Redrive(m *Machine, snapshot []byte) error {
+	x, err := Restore(m, snapshot, e.o.Sources)
+	if err != nil {
+		return err
+	}
+	r, err := e.add(x)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err = x.Redrive(e.o.Clock.Now())
+	if err == nil {
+		err = e.settle(r, false)
+	}
+	if err != nil {
+		e.forget(r)
+	}
+	return err
 }
 
 func (e *Engine) add(x *Execution) (*run, error) {
@@ -222,10 +256,10 @@ func (e *Engine) Heartbeat(arn, id string) error {
 // timer. With again, a failed Keep is tried once more later: nothing is lost.
 func (e *Engine) settle(r *run, again bool) error {
 	p := r.x.Take()
-	r.unsaved, r.calls = append(r.unsaved, p.Events...), append(r.calls, p.Calls...)
+	r.unsaved, r.calls, r.cancels = append(r.unsaved, p.Events...), append(r.calls, p.Calls...), append(r.cancels, p.Cancels...)
 	u := Update{Info: r.x.Info(), Status: r.x.Status(), Events: r.unsaved, Output: r.x.Output(), Failure: r.x.Failure(), At: e.o.Clock.Now()}
 	var err error
-	if u.Status == Running {
+	if u.Status != Succeeded {
 		if u.Snapshot, err = r.x.Snapshot(); err != nil {
 			return fmt.Errorf("save execution %s: %w", u.Info.ARN, err)
 		}
@@ -239,6 +273,10 @@ func (e *Engine) settle(r *run, again bool) error {
 		return fmt.Errorf("save execution %s: %w", u.Info.ARN, err)
 	}
 	r.unsaved = nil
+	for _, c := range r.cancels {
+		e.cancelJob(c)
+	}
+	r.cancels = nil
 	if u.Status != Running {
 		e.forget(r)
 		return nil
@@ -280,29 +318,113 @@ func (e *Engine) start(c Call) {
 	e.calls.Add(1)
 	go func() {
 		defer e.calls.Done()
-		output, err := e.o.Tasks.Run(e.ctx, c)
-		if e.ctx.Err() != nil {
-			return
+		if c.Submission == "" {
+			output, err := e.o.Tasks.Run(e.ctx, c)
+			if e.ctx.Err() != nil {
+				return
+			}
+			ended := e.answered(c, output, err)
+			if !c.Resource.AwaitsJob() || err != nil {
+				return
+			}
+			c.Submission = output
+			if ended != nil {
+				e.cancelJob(c)
+				return
+			}
 		}
-		var named *TaskError
-		err = e.feed(c.Execution.ARN, func(x *Execution, now time.Time) error {
-			if err != nil {
-				f := Failure{Error: errTaskFailed, Cause: err.Error()}
-				if errors.As(err, &named) {
-					f = Failure{Error: named.Name, Cause: named.Cause}
-				}
-				if c.Resource.WaitsForToken() {
-					return x.Refused(now, c.ID, f)
-				}
-				return x.Fail(now, c.ID, f)
-			}
-			if c.Resource.WaitsForToken() {
-				return x.Submitted(now, c.ID, output)
-			}
-			return x.Succeed(now, c.ID, output)
-		})
+		e.awaitJob(c)
+	}()
+}
+
+// answered feeds back what a call was answered.
+func (e *Engine) answered(c Call, output string, err error) error {
+	accepted := c.Resource.WaitsForToken() || c.Resource.AwaitsJob()
+	fed := e.feed(c.Execution.ARN, func(x *Execution, now time.Time) error {
+		switch {
+		case err != nil && accepted:
+			return x.Refused(now, c.ID, failureOf(err))
+		case err != nil:
+			return x.Fail(now, c.ID, failureOf(err))
+		case accepted:
+			return x.Submitted(now, c.ID, output)
+		}
+		return x.Succeed(now, c.ID, output)
+	})
+	if fed != nil {
+		e.o.Log.Debug("outcome of a call not awaited", "execution_arn", c.Execution.ARN, "state", c.State, "reason", fed)
+	}
+	return fed
+}
+
+func failureOf(err error) Failure {
+	var named *TaskError
+	if errors.As(err, &named) {
+		return Failure{Error: named.Name, Cause: named.Cause}
+	}
+	return Failure{Error: errTaskFailed, Cause: err.Error()}
+}
+
+// awaitJob feeds back how the job of a call ended.
+func (e *Engine) awaitJob(c Call) {
+	jobs, ok := e.o.Tasks.(JobRunner)
+	if !ok {
+		e.jobEnded(c, "", fmt.Errorf("nothing here awaits jobs: %s", c.Resource.ARN))
+		return
+	}
+	ctx, cancel := context.WithCancel(e.ctx)
+	defer cancel()
+	e.mu.Lock()
+	e.waits[c.ID] = cancel
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		delete(e.waits, c.ID)
+		e.mu.Unlock()
+	}()
+	// The task may have been given up before its wait could be cancelled.
+	if r := e.find(c.Execution.ARN); r == nil || !r.awaits(c.ID) {
+		return
+	}
+	output, err := jobs.Wait(ctx, c)
+	if ctx.Err() == nil {
+		e.jobEnded(c, output, err)
+	}
+}
+
+func (r *run) awaits(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.gone && r.x.tasks[id] != nil
+}
+
+func (e *Engine) jobEnded(c Call, output string, err error) {
+	fed := e.feed(c.Execution.ARN, func(x *Execution, now time.Time) error {
 		if err != nil {
-			e.o.Log.Debug("outcome of a call not awaited", "execution_arn", c.Execution.ARN, "state", c.State, "reason", err)
+			return x.Fail(now, c.ID, failureOf(err))
 		}
+		return x.Succeed(now, c.ID, output)
+	})
+	if fed != nil {
+		e.o.Log.Debug("end of a job not awaited", "execution_arn", c.Execution.ARN, "state", c.State, "reason", fed)
+	}
+}
+
+// cancelJob stops a job that nobody awaits any more.
+func (e *Engine) cancelJob(c Call) {
+	e.mu.Lock()
+	if stop := e.waits[c.ID]; stop != nil {
+		stop()
+	}
+	closed := e.closed
+	e.mu.Unlock()
+	jobs, ok := e.o.Tasks.(JobRunner)
+	if !ok || closed {
+		return
+	}
+	e.calls.Add(1)
+	go func() {
+		defer e.calls.Done()
+		jobs.Cancel(e.ctx, c)
 	}()
 }

@@ -25,6 +25,7 @@ type Event struct {
 	Heartbeat    *int64            `json:"beat,omitempty"`    // seconds
 	Index        *int64            `json:"index,omitempty"`   // of an iteration
 	Length       *int64            `json:"length,omitempty"`  // of a Map state's items
+	Redrives     *int64            `json:"redrives,omitempty"`
 }
 
 // The types of events that are not made of a state's type.
@@ -34,6 +35,7 @@ const (
 	ExecutionFailed    = "ExecutionFailed"
 	ExecutionAborted   = "ExecutionAborted"
 	ExecutionTimedOut  = "ExecutionTimedOut"
+	ExecutionRedriven  = "ExecutionRedriven"
 
 	TaskScheduled = "TaskScheduled"
 	TaskStarted   = "TaskStarted"

@@ -46,13 +46,14 @@ type Execution struct {
 	src     Sources
 	s       saved
 
-	ready  []*thread
-	events []Event
-	volume int // bytes of events since the last Take, about
-	starts []Call
-	tasks  map[string]*thread
-	ctx    map[string]any // the part of the context object that never changes
-	now    time.Time
+	ready   []*thread
+	events  []Event
+	volume  int // bytes of events since the last Take, about
+	starts  []Call
+	cancels []Call
+	tasks   map[string]*thread
+	ctx     map[string]any // the part of the context object that never changes
+	now     time.Time
 }
 
 // saved is what survives a restart.
@@ -63,7 +64,10 @@ type saved struct {
 	LastID  int64    `json:"lastId"`
 	Output  *doc     `json:"output,omitempty"`
 	Failure *Failure `json:"failure,omitempty"`
-	Root    *thread  `json:"root,omitempty"`
+	Root    *thread  `json:"root,omitempty"` // also of one that ended, if not well
+
+	Redrives int64     `json:"redrives,omitempty"`
+	Redriven time.Time `json:"redriven,omitzero"`
 }
 
 // Call is a task to be run now.
@@ -73,6 +77,10 @@ type Call struct {
 	Resource   Resource
 	Parameters string // JSON
 	Execution  Info
+	// Submission is what the call was answered, when only its job is awaited now.
+	Submission string
+	// Again says that the call may have been made by a process that ended since.
+	Again bool
 }
 
 // NewExecution makes an execution that has not begun. Input is JSON text.
@@ -114,24 +122,25 @@ func (x *Execution) relink(t, parent *thread, pr *program) error {
 		x.ready = append(x.ready, t)
 	case phaseTask:
 		x.tasks[t.Task.ID] = t
-		if !t.Task.Submitted {
-			x.starts = append(x.starts, x.call(t))
+		if !t.Task.Submitted || t.Task.Submission != "" {
+			c := x.call(t)
+			c.Again = true
+			x.starts = append(x.starts, c)
 		}
-	case phaseChildren:
-		for _, c := range t.Children {
-			if c == nil {
-				continue
-			}
-			branch := 0
-			if t.st.kind == Parallel {
-				branch = c.Index
-			}
-			if branch >= len(t.st.branches) {
-				return fmt.Errorf("the state %q has no branch %d", t.State, branch)
-			}
-			if err := x.relink(c, t, t.st.branches[branch]); err != nil {
-				return err
-			}
+	}
+	for _, c := range t.Children {
+		if c == nil {
+			continue
+		}
+		branch := 0
+		if t.st.kind == Parallel {
+			branch = c.Index
+		}
+		if branch >= len(t.st.branches) {
+			return fmt.Errorf("the state %q has no branch %d", t.State, branch)
+		}
+		if err := x.relink(c, t, t.st.branches[branch]); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -165,12 +174,14 @@ func (x *Execution) Failure() *Failure { return x.s.Failure }
 type Produced struct {
 	Events []Event
 	Calls  []Call
+	// Cancels are calls whose jobs nobody awaits any more.
+	Cancels []Call
 }
 
 // Take returns what was produced since the last Take.
 func (x *Execution) Take() Produced {
-	p := Produced{x.events, x.starts}
-	x.events, x.starts, x.volume = nil, nil, 0
+	p := Produced{x.events, x.starts, x.cancels}
+	x.events, x.starts, x.cancels, x.volume = nil, nil, nil, 0
 	return p
 }
 
@@ -215,7 +226,11 @@ func (x *Execution) deadline() (time.Time, bool) {
 	if x.machine.TimeoutSeconds == 0 {
 		return time.Time{}, false
 	}
-	return x.s.Info.Started.Add(time.Duration(x.machine.TimeoutSeconds) * time.Second), true
+	begun := x.s.Info.Started
+	if x.s.Redrives > 0 {
+		begun = x.s.Redriven
+	}
+	return begun.Add(time.Duration(x.machine.TimeoutSeconds) * time.Second), true
 }
 
 // NextDue is the earliest time at which Due has something to do.
@@ -263,6 +278,9 @@ func (x *Execution) Submitted(now time.Time, id, output string) error {
 		return err
 	}
 	t.Task.Submitted = true
+	if t.st.resource.AwaitsJob() {
+		t.Task.Submission = output
+	}
 	x.emit(&t.Prev, Event{Type: TaskSubmitted, Output: ptr(output), Resource: t.st.resource.name(), ResourceType: t.st.resource.Service})
 	x.run()
 	return nil
@@ -368,7 +386,13 @@ func (x *Execution) finish(status Status, kind string, prev int64, output *doc, 
 	}
 	x.note(prev, e)
 	x.s.Status, x.s.Output, x.s.Failure = status, output, f
-	x.s.Root, x.ready, x.starts = nil, nil, nil
+	if x.s.Root != nil {
+		x.stop(x.s.Root) // a redrive goes on from here
+	}
+	if status == Succeeded {
+		x.s.Root = nil
+	}
+	x.ready, x.starts = nil, nil
 	x.tasks = map[string]*thread{}
 }
 

@@ -121,6 +121,9 @@ type Resource struct {
 // WaitsForToken says that the task ends with a callback, not with its call.
 func (r Resource) WaitsForToken() bool { return r.Pattern == "waitForTaskToken" }
 
+// AwaitsJob says that the task ends when what its call began has ended.
+func (r Resource) AwaitsJob() bool { return r.Pattern == "sync" || r.Pattern == "sync:2" }
+
 // name of the resource in the history: "invoke.waitForTaskToken".
 func (r Resource) name() string {
 	if r.Pattern == "" {

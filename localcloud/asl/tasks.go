@@ -68,7 +68,8 @@ func (x *Execution) emitTask(t *thread, e Event) {
 }
 
 func (x *Execution) call(t *thread) Call {
-	return Call{ID: t.Task.ID, State: t.State, Resource: *t.st.resource, Parameters: t.Task.Parameters.Text(), Execution: x.s.Info}
+	return Call{ID: t.Task.ID, State: t.State, Resource: *t.st.resource, Parameters: t.Task.Parameters.Text(), Execution: x.s.Info,
+		Submission: t.Task.Submission}
 }
 
 func (x *Execution) taskSucceeded(t *thread, result *doc) {

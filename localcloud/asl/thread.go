@@ -10,7 +10,9 @@ const (
 	phaseWait     phase = "wait"     // until Until: a Wait state, or before a retry
 	phaseTask     phase = "task"     // a call is out
 	phaseChildren phase = "children" // branches or iterations run
-	phaseDone     phase = "done"     // a branch or iteration that has ended
+	phaseDone     phase = "done"     // a branch or iteration that has ended well
+	phaseFailed   phase = "failed"   // ended in its state, by an error or from outside
+	phaseHalted   phase = "halted"   // ended from outside before it entered State
 )
 
 // thread is a place of control: the execution's own, a branch's or an
@@ -52,6 +54,7 @@ type pending struct {
 	Beat       int64     `json:"beat,omitempty"` // seconds
 	BeatBy     time.Time `json:"beatBy,omitzero"`
 	Submitted  bool      `json:"submitted,omitempty"`
+	Submission string    `json:"submission,omitempty"` // the answer, of a task that awaits a job
 }
 
 // expired names the error of a call whose time ran out.
@@ -95,9 +98,12 @@ func (x *Execution) context(t *thread, item *thread) any {
 		x.ctx = map[string]any{
 			"Execution": map[string]any{
 				"Id": i.ARN, "Input": x.s.Input.Value(), "Name": i.Name, "RoleArn": i.RoleARN,
-				"StartTime": i.Started.UTC().Format(stamp),
+				"StartTime": i.Started.UTC().Format(stamp), "RedriveCount": number(x.s.Redrives),
 			},
 			"StateMachine": map[string]any{"Id": i.MachineARN, "Name": i.MachineName},
+		}
+		if x.s.Redrives > 0 {
+			x.ctx["Execution"].(map[string]any)["RedriveTime"] = x.s.Redriven.UTC().Format(stamp)
 		}
 	}
 	c := map[string]any{"Execution": x.ctx["Execution"], "StateMachine": x.ctx["StateMachine"]}

@@ -52,6 +52,7 @@ func (s *StepFunctions) keep(u asl.Update) error {
 	}
 	if e.Status != asl.Running {
 		s.news.add(e)
+		s.Changed(u.Info.ARN)
 	}
 	return nil
 }

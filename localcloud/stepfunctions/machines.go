@@ -90,7 +90,7 @@ func (s *StepFunctions) problemsOf(definition string) (*asl.Machine, []asl.Probl
 }
 
 // define checks and keeps a definition and returns its digest.
-func (s *StepFunctions) define(definition string) (string, error) {
+func (s *StepFunctions) define(definition, roleARN string) (string, error) {
 	m, problems, err := s.problemsOf(definition)
 	if err != nil {
 		return "", err
@@ -103,6 +103,9 @@ func (s *StepFunctions) define(definition string) (string, error) {
 			}
 		}
 		return "", wire.Errorf("InvalidDefinition", "Invalid State Machine Definition: '%s'", text)
+	}
+	if err := s.checkManagedRules(m, roleARN); err != nil {
+		return "", err
 	}
 	sum := sha256.Sum256([]byte(definition))
 	digest := hex.EncodeToString(sum[:])
@@ -142,7 +145,7 @@ func (s *StepFunctions) createStateMachine(_ context.Context, in *sfn.CreateStat
 	if err := refuse(in.LoggingConfiguration, in.EncryptionConfiguration, in.Publish); err != nil {
 		return nil, err
 	}
-	digest, err := s.define(aws.ToString(in.Definition))
+	digest, err := s.define(aws.ToString(in.Definition), aws.ToString(in.RoleArn))
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +212,7 @@ func (s *StepFunctions) updateStateMachine(_ context.Context, in *sfn.UpdateStat
 		m.RoleARN = *in.RoleArn
 	}
 	if in.Definition != nil {
-		if m.Digest, err = s.define(*in.Definition); err != nil {
+		if m.Digest, err = s.define(*in.Definition, m.RoleARN); err != nil {
 			return nil, err
 		}
 	}

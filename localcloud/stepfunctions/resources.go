@@ -34,13 +34,15 @@ var integrations = withSageMaker(map[string]integration{
 		prefix: "SQS", other: "SQS.AmazonSQSException", label: "AmazonSQS"},
 	"sns:publish": {service: "sns", operation: "Publish", token: true, request: textOf("Message"),
 		prefix: "SNS", other: "SNS.AmazonSNSException", label: "AmazonSNS"},
+	"states:startExecution": {service: "states", operation: "StartExecution", token: true, request: startRequest, result: startResult,
+		prefix: "StepFunctions", other: "StepFunctions.AWSStepFunctionsException", label: "AWSStepFunctions"},
 })
 
-// withSageMaker adds the integrations of SageMaker: all are plain calls.
+// withSageMaker adds the integrations of SageMaker.
 func withSageMaker(all map[string]integration) map[string]integration {
 	for _, op := range []string{"createTrainingJob", "createProcessingJob", "createTransformJob", "createModel",
 		"createEndpointConfig", "createEndpoint", "updateEndpoint"} {
-		all["sagemaker:"+op] = integration{service: "sagemaker", operation: upperFirst(op),
+		all["sagemaker:"+op] = integration{service: "sagemaker", operation: upperFirst(op), request: tagJob,
 			prefix: "SageMaker", other: "SageMaker.AmazonSageMakerException", label: "AmazonSageMaker"}
 	}
 	return all
@@ -87,8 +89,8 @@ func (s *StepFunctions) checkResource(r asl.Resource) error {
 		return err
 	}
 	switch {
-	case strings.HasPrefix(r.Pattern, "sync"):
-		return fmt.Errorf("the local cloud does not support .%s: %s", r.Pattern, r.ARN)
+	case r.AwaitsJob() && jobOf(r) == nil, r.Pattern == "sync:2" && r.Service != "states":
+		return fmt.Errorf("%s:%s does not offer .%s: %s", r.Service, r.Action, r.Pattern, r.ARN)
 	case r.WaitsForToken() && !in.token:
 		return fmt.Errorf("%s does not offer .waitForTaskToken: %s", r.Service, r.ARN)
 	case s.o.Serves != nil && !s.o.Serves(in.service, in.operation):
@@ -123,13 +125,17 @@ func (r runner) Run(ctx context.Context, c asl.Call) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode parameters of %s: %w", c.State, err)
 	}
-	raw, err := r.s.o.Call(ctx, in.service, in.operation, body)
-	if err != nil {
-		return "", in.taskError(err)
-	}
 	var out map[string]any
-	if err := unmarshal(raw, &out); err != nil {
-		return "", fmt.Errorf("read answer of %s:%s: %w", in.service, in.operation, err)
+	raw, err := r.s.o.Call(ctx, in.service, in.operation, body)
+	switch found, ours := r.adopt(ctx, c, request, err); {
+	case ours:
+		out = found
+	case err != nil:
+		return "", in.taskError(err)
+	default:
+		if err := unmarshal(raw, &out); err != nil {
+			return "", fmt.Errorf("read answer of %s:%s: %w", in.service, in.operation, err)
+		}
 	}
 	var result any
 	if in.result != nil {
@@ -243,6 +249,12 @@ func SupportedResources() []string {
 		list = append(list, "arn:aws:states:::"+name)
 		if in.token {
 			list = append(list, "arn:aws:states:::"+name+".waitForTaskToken")
+		}
+		if jobs[name] != nil {
+			list = append(list, "arn:aws:states:::"+name+".sync")
+		}
+		if in.service == "states" {
+			list = append(list, "arn:aws:states:::"+name+".sync:2")
 		}
 	}
 	for name := range sdkServices {

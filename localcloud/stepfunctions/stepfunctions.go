@@ -50,6 +50,7 @@ type StepFunctions struct {
 	mu     sync.Mutex // machines, and the names of executions
 	parsed sync.Map   // digest → *asl.Machine
 	news   *announcer
+	watch  watchers
 }
 
 // New makes the service; Start takes up what a former process left.
@@ -195,15 +196,20 @@ func (s *StepFunctions) newToken(executionARN string) string {
 }
 
 func executionOfToken(token string) (string, bool) {
-	raw, err := base64.StdEncoding.DecodeString(token)
-	if err != nil {
-		return "", false
-	}
-	parts := strings.Split(string(raw), "|")
-	if len(parts) != 3 || parts[0] != "1" || !strings.Contains(parts[1], ":execution:") {
+	parts, ok := partsOfToken(token)
+	if !ok {
 		return "", false
 	}
 	return parts[1], true
+}
+
+func partsOfToken(token string) ([]string, bool) {
+	raw, err := base64.StdEncoding.DecodeString(token)
+	if err != nil {
+		return nil, false
+	}
+	parts := strings.Split(string(raw), "|")
+	return parts, len(parts) == 3 && parts[0] == "1" && strings.Contains(parts[1], ":execution:")
 }
 
 func newUUID() string {
