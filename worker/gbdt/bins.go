@@ -14,6 +14,23 @@ const (
 	packBins = 256
 )
 
+// Cuts part the numbers into bins: x is in bin number |{cut <= x}|. They ascend.
+type Cuts []float32
+
+// CutsOf puts about the same weight of the column's values into each of at most bins
+// bins, but never parts equal values; missing values are passed over, and so are those
+// without weight. nil weights are ones.
+func CutsOf(column, weight []float32, bins int) Cuts {
+	values, mass, _, few := countFew(column, weight)
+	if !few {
+		values, mass = countAll(column, weight)
+	}
+	return cutsBetween(values, mass, bins)
+}
+
+// Bin is the number of the bin that v, which is not NaN, is in.
+func (c Cuts) Bin(v float32) int { return upperBound(c, v) }
+
 // featureBins says how the values of one feature fall into bins. Values come
 // first: value x is in bin number |{cut <= x}|. Missing values, if the feature has
 // any, are in the last bin.

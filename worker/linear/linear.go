@@ -1,10 +1,12 @@
 // Package linear trains L2-penalised logistic and linear regression: the baseline
-// that a boosted model has to beat. Inputs are standardised; a missing value counts as
-// the mean, plus a weight of its own for being missing.
+// that a boosted model has to beat. A number of many values is cut into bins of about as
+// many rows each, and every bin has a weight, so that the model is a sum of steps and not
+// only of straight lines; other inputs have a weight that is multiplied. A missing value
+// has a weight of its own. All inputs are standardised before they are penalised.
 //
-// Training gives the same bytes on every run and for any number of threads, on one
-// kind of CPU. gonum's L-BFGS and math.Exp have assembly for some, so other kinds may
-// differ; weights are rounded to float32, which nearly always hides it.
+// Training gives the same bytes on every run, for any number of threads and on every kind
+// of CPU. That is why the optimiser is our own: gonum's sums are assembly on amd64, in
+// another order than elsewhere.
 package linear
 
 import (
@@ -12,10 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
-	"gonum.org/v1/gonum/optimize"
-
+	"github.com/millrace-ml/millrace/worker/exact"
 	"github.com/millrace-ml/millrace/worker/gbdt"
 )
 
@@ -26,10 +26,13 @@ type Params struct {
 	L2 float64
 	// Iterations bounds the L-BFGS steps.
 	Iterations int
+	// Bins is how many bins a column of more than two values is cut into, 2 to 255; with 0
+	// none is, and every column has one weight.
+	Bins int
 }
 
-// DefaultParams is a penalty of 1, which matters little beyond a few hundred rows.
-func DefaultParams() Params { return Params{L2: 1, Iterations: 500} }
+// DefaultParams is 32 bins and a penalty of 1, which matters little beyond a few hundred rows.
+func DefaultParams() Params { return Params{L2: 1, Iterations: 500, Bins: 32} }
 
 // TrainLogistic fits the probability that y is 1. y has a 0 or 1 for every row, both
 // of them; weight is nil or has a number >= 0 for every row.
@@ -46,42 +49,21 @@ func train(ctx context.Context, objective string, x gbdt.Matrix, y, weight []flo
 	if err := check(objective, x, y, weight, p); err != nil {
 		return nil, fmt.Errorf("check training data: %w", err)
 	}
-	d, err := newDesign(x, weight)
+	d, err := newDesign(x, weight, p.Bins)
 	if err != nil {
 		return nil, fmt.Errorf("check training data: %w", err)
 	}
 	f := newFit(d, objective, y, weight, p.L2)
-	result, err := optimize.Minimize(optimize.Problem{
-		Func: func(w []float64) float64 { f.at(w); return f.loss },
-		Grad: func(grad, w []float64) { f.at(w); copy(grad, f.grad) },
-		Status: func() (optimize.Status, error) {
-			if err := ctx.Err(); err != nil {
-				return optimize.Failure, err
-			}
-			return optimize.NotTerminated, nil
-		},
-	}, make([]float64, len(d.columns)+1), &optimize.Settings{
-		MajorIterations: p.Iterations, GradientThreshold: 1e-7,
-		Converger: &optimize.FunctionConverge{Relative: 1e-11, Iterations: 10},
-	}, &optimize.LBFGS{})
-	if ctxErr := ctx.Err(); ctxErr != nil {
-		return nil, fmt.Errorf("fit %s: %w", objective, ctxErr)
-	}
-	if result == nil {
+	w, steps, err := minimize(ctx, f.at, d.weights+1, p.Iterations)
+	if err != nil {
 		return nil, fmt.Errorf("fit %s: %w", objective, err)
 	}
 	// At the optimum a line search may find no better point than where it is; that is
 	// the end, not an error. Far from it, it is one.
-	f.at(result.X)
-	steepest := 0.0
-	for _, g := range f.grad {
-		steepest = max(steepest, math.Abs(g))
+	if slope := steepest(f.grad); !(slope < 1e-3) {
+		return nil, fmt.Errorf("fit %s: no optimum after %d iterations: slope %v", objective, steps, slope)
 	}
-	if !(steepest < 1e-3) {
-		return nil, fmt.Errorf("fit %s: no optimum after %d iterations: slope %v: %w", objective, result.MajorIterations, steepest,
-			errors.Join(err, fmt.Errorf("stopped: %v", result.Status)))
-	}
-	return f.model(x, result.X), nil
+	return f.model(x, w), nil
 }
 
 func check(objective string, x gbdt.Matrix, y, weight []float32, p Params) error {
@@ -96,6 +78,8 @@ func check(objective string, x gbdt.Matrix, y, weight []float32, p Params) error
 		return fmt.Errorf("%d weights for %d rows", len(weight), x.Rows)
 	case !(p.L2 > 0) || math.IsInf(p.L2, 0):
 		return fmt.Errorf("penalty L2 is %v, must be above 0", p.L2)
+	case p.Bins < 0 || p.Bins == 1 || p.Bins > maxBins:
+		return fmt.Errorf("bins is %d, must be 0 or 2 to %d", p.Bins, maxBins)
 	case p.Iterations < 1:
 		return fmt.Errorf("iterations is %d, must be at least 1", p.Iterations)
 	}
@@ -136,8 +120,6 @@ type fit struct {
 	l2            float64
 	yMean, yScale float64
 
-	x      []float64 // where loss and grad are known
-	loss   float64
 	grad   []float64
 	scores []float64 // and then the slopes of the loss by row
 }
@@ -145,7 +127,7 @@ type fit struct {
 func newFit(d *design, objective string, y, weight []float32, l2 float64) *fit {
 	f := &fit{
 		d: d, objective: objective, weight: weight, l2: l2, yScale: 1,
-		y: make([]float64, d.rows), scores: make([]float64, d.rows), grad: make([]float64, len(d.columns)+1),
+		y: make([]float64, d.rows), scores: make([]float64, d.rows), grad: make([]float64, d.weights+1),
 	}
 	for r, v := range y {
 		f.y[r] = float64(v)
@@ -172,15 +154,16 @@ func newFit(d *design, objective string, y, weight []float32, l2 float64) *fit {
 	return f
 }
 
-// at computes loss and gradient at w.
-func (f *fit) at(w []float64) {
-	if f.x != nil && slices.Equal(f.x, w) {
-		return
-	}
-	f.x = append(f.x[:0], w...)
-	base := w[len(w)-1]
-	for j, c := range f.d.columns {
-		base -= float64(w[j] * c.mean / c.scale)
+// at computes the loss and the gradient, which is overwritten by the next call, at w.
+func (f *fit) at(w []float64) (float64, []float64) {
+	base, factors := w[len(w)-1], make([]float64, f.d.weights)
+	for _, c := range f.d.columns {
+		for j, s := range c.scales {
+			if s.scale > 0 {
+				factors[c.first+j] = w[c.first+j] / s.scale
+				base -= float64(factors[c.first+j] * s.mean)
+			}
+		}
 	}
 	losses, slopes := make([]float64, f.d.blocks()), make([]float64, f.d.blocks())
 	each(len(losses), func(b int) {
@@ -189,8 +172,8 @@ func (f *fit) at(w []float64) {
 		for i := range scores {
 			scores[i] = base
 		}
-		for j := range f.d.columns {
-			f.d.columns[j].addTo(scores, b, w[j]/f.d.columns[j].scale)
+		for i := range f.d.columns {
+			f.d.columns[i].addTo(scores, b, factors)
 		}
 		for i, s := range scores {
 			loss, slope := f.rowLoss(s, f.y[first+i])
@@ -205,16 +188,24 @@ func (f *fit) at(w []float64) {
 		loss += losses[b]
 		slope += slopes[b]
 	}
-	f.loss = loss / f.total
+	loss /= f.total
 	f.grad[len(w)-1] = slope / f.total
-	each(len(f.d.columns), func(j int) {
-		c := &f.d.columns[j]
-		g := (c.dot(f.scores) - float64(c.mean*slope)) / c.scale
-		f.grad[j] = (g + float64(f.l2*w[j])) / f.total
+	each(len(f.d.columns), func(i int) {
+		c := &f.d.columns[i]
+		grad := f.grad[c.first : c.first+len(c.scales)]
+		c.dots(f.scores, grad)
+		for j, s := range c.scales {
+			g := 0.0
+			if s.scale > 0 {
+				g = (grad[j] - float64(s.mean*slope)) / s.scale
+			}
+			grad[j] = (g + float64(f.l2*w[c.first+j])) / f.total
+		}
 	})
 	for _, v := range w[:len(w)-1] {
-		f.loss += float64(f.l2 * v * v / 2 / f.total)
+		loss += float64(f.l2 * v * v / 2 / f.total)
 	}
+	return loss, f.grad
 }
 
 // rowLoss is the loss of a score, and its derivative.
@@ -223,12 +214,12 @@ func (f *fit) rowLoss(score, y float64) (loss, slope float64) {
 		d := score - y
 		return float64(d*d) / 2, d
 	}
-	e := math.Exp(-math.Abs(score))
+	e := exact.Exp(-math.Abs(score))
 	p := 1 / (1 + e)
 	if score < 0 {
 		p = e / (1 + e)
 	}
-	return max(score, 0) - float64(score*y) + math.Log1p(e), p - y
+	return max(score, 0) - float64(score*y) + exact.Log(1+e), p - y
 }
 
 // model turns standardised weights into weights of raw values.
@@ -244,22 +235,47 @@ func (f *fit) model(x gbdt.Matrix, w []float64) *Model {
 			m.Features[i].Name = x.Names[i]
 		}
 	}
-	for j, c := range f.d.columns {
-		raw := short(float64(w[j]*f.yScale) / c.scale)
-		intercept -= float64(raw * c.mean)
-		if c.indicator {
-			m.Features[c.feature].Missing = raw
-		} else {
-			m.Features[c.feature].Weight = raw
-			m.Features[c.feature].Scale = c.scale
+	for _, c := range f.d.columns {
+		to := &m.Features[c.feature]
+		raw := make([]float64, len(c.scales))
+		for j, s := range c.scales {
+			if s.scale > 0 {
+				raw[j] = float64(w[c.first+j]*f.yScale) / s.scale
+				intercept -= float64(raw[j] * s.mean)
+			}
+		}
+		switch {
+		case c.bins != nil:
+			c.steps(raw, to)
+		case c.indicator:
+			to.Missing = raw[0]
+		default:
+			to.Weight, to.Scale = raw[0], c.scales[0].scale
 		}
 	}
 	for i := range m.Features { // all that a missing value adds: its weight, and the mean's
-		m.Features[i].Missing = short(m.Features[i].Missing + float64(m.Features[i].Weight*float64(float32(f.d.means[i]))))
+		if to := &m.Features[i]; to.Cuts == nil {
+			to.Missing += float64(to.Weight * float64(float32(f.d.means[i])))
+		}
 	}
-	m.Intercept = short(intercept)
+	m.Intercept = intercept
 	return m
 }
 
-// short drops the digits in which CPU kinds differ, nearly always.
-func short(v float64) float64 { return float64(float32(v)) }
+// steps writes a binned column's weights into its feature. A value that was never missing
+// in training counts, when it is, as the mean of all.
+func (c *column) steps(raw []float64, to *Feature) {
+	var mean, squares float64
+	for j, v := range raw {
+		mean += float64(v * c.scales[j].mean)
+	}
+	for j, v := range raw {
+		squares += float64(float64((v-mean)*(v-mean)) * c.scales[j].mean)
+	}
+	n := len(c.cuts) + 1
+	to.Cuts, to.Steps, to.Scale = c.cuts, raw[:n], math.Sqrt(squares)
+	to.Missing = mean
+	if len(raw) > n {
+		to.Missing = raw[n]
+	}
+}

@@ -3,6 +3,8 @@ package linear_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -63,7 +65,9 @@ func near(t *testing.T, what string, got, want, by float64) {
 
 func TestTrainLinearFindsTheWeights(t *testing.T) {
 	x, y := generate(20_000, 1)
-	m, err := linear.TrainLinear(ctx, x, y, nil, linear.DefaultParams())
+	p := linear.DefaultParams()
+	p.Bins = 0
+	m, err := linear.TrainLinear(ctx, x, y, nil, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,6 +112,115 @@ func TestTrainLogisticIsCalibrated(t *testing.T) {
 	near(t, "mean prediction where d is 1", ones/n, onesY/n, 1e-4)
 	if right/float64(x.Rows) < 0.75 {
 		t.Errorf("only %v are right", right/float64(x.Rows))
+	}
+}
+
+// A sum of curves, which no straight line follows, is found with bins; and steps are the
+// weighted means of what is left in each bin.
+func TestBinsFollowCurves(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 1))
+	x := gbdt.Matrix{Rows: 20_000, Cols: 3, Data: make([]float32, 60_000), Names: []string{"a", "b", "c"}}
+	y := make([]float32, x.Rows)
+	for r := range y {
+		a, b, c := 6*rng.Float64(), rng.Float64(), float64(rng.IntN(5))
+		y[r] = float32(math.Sin(a) + (b-0.5)*(b-0.5) + c)
+		if c == 3 {
+			y[r] -= 9
+		}
+		for i, v := range []float64{a, b, c} {
+			x.Data[i*x.Rows+r] = float32(v)
+		}
+		if rng.IntN(9) == 0 {
+			x.Data[r] = float32(math.NaN())
+		}
+	}
+	errorOf := map[int]float64{}
+	for _, bins := range []int{0, 4, 32, 255} {
+		p := linear.DefaultParams()
+		p.Bins = bins
+		m, err := linear.TrainLinear(ctx, x, y, nil, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := make([]float32, x.Rows)
+		m.Predict(x, out)
+		for r := range out {
+			errorOf[bins] += float64(out[r]-y[r]) * float64(out[r]-y[r]) / float64(x.Rows)
+		}
+		if bins == 32 {
+			f := m.Features[2]
+			if len(f.Cuts) != 4 || len(f.Steps) != 5 {
+				t.Fatalf("five values have cuts %v and steps %v", f.Cuts, f.Steps)
+			}
+			near(t, "from 2 to 3", f.Steps[3]-f.Steps[2], -8, 0.05)
+			near(t, "from 0 to 4", f.Steps[4]-f.Steps[0], 4, 0.05)
+			if again := m.PredictRow([]float32{-100, 100, 2.4}); again != m.PredictRow([]float32{0, 1, 2}) {
+				t.Errorf("beyond what was seen: %v", again)
+			}
+		}
+	}
+	if !(errorOf[32] < 0.1*errorOf[0] && errorOf[32] < errorOf[4] && errorOf[255] < 1.01*errorOf[32]) {
+		t.Errorf("squared errors by bins: %v", errorOf)
+	}
+}
+
+// The hashes hold on every CPU kind. A change of them is a change of every baseline
+// ever recorded.
+func TestTrainGivesTheSameBytes(t *testing.T) {
+	// No function and no product before a sum that CPU kinds could make differently.
+	rng := rand.New(rand.NewPCG(4, 1))
+	x := gbdt.Matrix{Rows: 20_000, Cols: 5, Data: make([]float32, 100_000)}
+	raw, classes, weight := make([]float32, x.Rows), make([]float32, x.Rows), make([]float32, x.Rows)
+	for r := range raw {
+		a, b, c := rng.Float64(), rng.Float64(), float64(rng.IntN(7))
+		v := a + rng.Float64()
+		if b > 0.7 {
+			v++
+		}
+		if c == 5 {
+			v -= 2
+		}
+		raw[r], weight[r] = float32(v), float32(r%3)+0.5
+		if v > 1 {
+			classes[r] = 1
+		}
+		for i, value := range []float64{a, b, c, float64(rng.IntN(30) / 29), float64(rng.IntN(2))} {
+			x.Data[i*x.Rows+r] = float32(value)
+		}
+		if rng.IntN(10) == 0 {
+			x.Data[x.Rows*(1+r%4)+r] = float32(math.NaN())
+		}
+	}
+	for name, c := range map[string]struct {
+		train  func(context.Context, gbdt.Matrix, []float32, []float32, linear.Params) (*linear.Model, error)
+		y      []float32
+		weight []float32
+		bins   int
+		sha256 string
+	}{
+		"logistic":       {linear.TrainLogistic, classes, nil, 32, "b294877eb3e3568b298e8e73eb3f859f77e8182a35717e685133ff9e0a00f1e3"},
+		"logistic lines": {linear.TrainLogistic, classes, weight, 0, "255ead7ef3577fca211f2dd1f1291bcd02aafced37bd9610fea818f186ef76ac"},
+		"linear":         {linear.TrainLinear, raw, weight, 32, "6e45fe70e5c81c4ae2a716668a8661635c348d2c4a69f1abb577968fa23e3caf"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := linear.DefaultParams()
+			p.Bins = c.bins
+			for _, threads := range []int{1, 2, 4} {
+				before := runtime.GOMAXPROCS(threads)
+				m, err := c.train(ctx, x, c.y, c.weight, p)
+				runtime.GOMAXPROCS(before)
+				if err != nil {
+					t.Fatal(err)
+				}
+				h := sha256.New()
+				if err := m.WriteJSON(h); err != nil {
+					t.Fatal(err)
+				}
+				if got := hex.EncodeToString(h.Sum(nil)); got != c.sha256 {
+					t.Errorf("%d threads: model is %s, want %s", threads, got, c.sha256)
+				}
+			}
+		})
 	}
 }
 
@@ -218,7 +331,9 @@ func TestTrainRefuses(t *testing.T) {
 		"infinite feature": {func(a *args) { a.x.Data[2] = inf }, "infinite in row 2"},
 		"penalty":          {func(a *args) { a.p.L2 = 0 }, "penalty L2 is 0"},
 		"iterations":       {func(a *args) { a.p.Iterations = 0 }, "iterations is 0"},
-		"too few steps":    {func(a *args) { a.p.Iterations = 1; a.p.L2 = 1e-9 }, "no optimum after 1 iterations"},
+		"one bin":          {func(a *args) { a.p.Bins = 1 }, "bins is 1, must be 0 or 2 to 255"},
+		"many bins":        {func(a *args) { a.p.Bins = 256 }, "bins is 256"},
+		"too few steps":    {func(a *args) { a.p.Iterations = 1; a.p.L2 = 1e-9; a.p.Bins = 0 }, "no optimum after 1 iterations"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := args{gbdt.Matrix{Rows: 4, Cols: 1, Data: []float32{1, 2, 3, 4}}, []float32{0, 1, 0, 1}, nil, linear.DefaultParams()}
@@ -238,6 +353,7 @@ func TestTrainRefuses(t *testing.T) {
 }
 
 func FuzzReadJSON(f *testing.F) {
+	f.Add([]byte(`{"format":"millrace-linear-2","objective":"binary:logistic","intercept":1,"features":[{"name":"a","weight":0,"missing":2,"scale":1,"cuts":[1,2],"steps":[1,2,3]}]}`))
 	f.Add([]byte(`{"format":"millrace-linear-1","objective":"binary:logistic","intercept":1,"features":[{"name":"a","weight":1,"missing":2,"scale":1}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := linear.ReadJSON(bytes.NewReader(data))
@@ -257,6 +373,10 @@ func TestReadJSONRefuses(t *testing.T) {
 		"unknown":   {`"weight"`, `"wait"`, "unknown field"},
 		"features":  {`{"name":"a","weight":1,"missing":2,"scale":1}`, "", "no features"},
 		"number":    {`"intercept":1`, `"intercept":1e999`, "cannot unmarshal"},
+		"both":      {`"weight":1`, `"weight":1,"steps":[1,2],"cuts":[1]`, `feature "a": has a weight and steps`},
+		"no steps":  {`"weight":1`, `"weight":0,"cuts":[1]`, "has 0 steps and 1 cuts"},
+		"steps":     {`"weight":1`, `"weight":0,"steps":[1,2],"cuts":[1,2]`, "has 2 steps and 2 cuts"},
+		"cuts":      {`"weight":1`, `"weight":0,"steps":[1,2,3],"cuts":[2,2]`, "has cut 2 after 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := linear.ReadJSON(strings.NewReader(strings.Replace(good, c.old, c.new, 1)))
@@ -268,6 +388,15 @@ func TestReadJSONRefuses(t *testing.T) {
 	m, err := linear.ReadJSON(strings.NewReader(good))
 	if err != nil || m.PredictRow([]float32{3}) != 4 {
 		t.Errorf("the good one: %v, %v", m, err)
+	}
+	m, err = linear.ReadJSON(strings.NewReader(strings.Replace(good, `"weight":1`, `"weight":0,"steps":[1,2,3],"cuts":[1,2]`, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value, want := range map[float32]float32{-9: 2, 0.9: 2, 1: 3, 1.9: 3, 2: 4, 99: 4} {
+		if got := m.PredictRow([]float32{value}); got != want {
+			t.Errorf("%v is predicted %v, want %v", value, got, want)
+		}
 	}
 }
 

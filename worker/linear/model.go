@@ -7,11 +7,15 @@ import (
 	"io"
 	"math"
 
+	"github.com/millrace-ml/millrace/worker/exact"
 	"github.com/millrace-ml/millrace/worker/gbdt"
 )
 
 // format names the file and its version.
-const format = "millrace-linear-1"
+const format = "millrace-linear-2"
+
+// oldFormat is the one before features had steps. It is read, too.
+const oldFormat = "millrace-linear-1"
 
 // maxModelBytes bounds the file that ReadJSON takes.
 const maxModelBytes = 256 << 20
@@ -30,10 +34,13 @@ type Feature struct {
 	Name string `json:"name"`
 	// Weight is multiplied with the value.
 	Weight float64 `json:"weight"`
+	// Steps, instead of a weight, are what a value in each of the bins that Cuts make adds.
+	Steps []float64 `json:"steps,omitempty"`
+	Cuts  gbdt.Cuts `json:"cuts,omitempty"`
 	// Missing is added instead when the value is missing.
 	Missing float64 `json:"missing"`
 	// Scale is the standard deviation in training, 0 if the column did not vary:
-	// |Weight| * Scale compares features.
+	// |Weight| * Scale compares features. With steps it is that of what they add.
 	Scale float64 `json:"scale"`
 }
 
@@ -70,7 +77,7 @@ func (m *Model) Predict(x gbdt.Matrix, out []float32) {
 			scores[i] = m.Intercept
 		}
 		for c, f := range m.Features {
-			if f.Weight == 0 && f.Missing == 0 {
+			if f.Weight == 0 && f.Missing == 0 && f.Steps == nil {
 				continue
 			}
 			for i, v := range x.Column(c)[first : first+len(scores)] {
@@ -90,23 +97,45 @@ func (m *Model) PredictRow(row []float32) float32 {
 	}
 	score := m.Intercept
 	for c, f := range m.Features {
-		if f.Weight != 0 || f.Missing != 0 {
+		if f.Weight != 0 || f.Missing != 0 || f.Steps != nil {
 			score += f.adds(row[c])
 		}
 	}
 	return m.transform(score)
 }
 
+// check tells whether the fields agree with each other.
+func (f *Feature) check() error {
+	if f.Steps == nil && f.Cuts == nil {
+		return nil
+	}
+	if f.Weight != 0 {
+		return errors.New("has a weight and steps")
+	}
+	if len(f.Steps) != len(f.Cuts)+1 {
+		return fmt.Errorf("has %d steps and %d cuts", len(f.Steps), len(f.Cuts))
+	}
+	for i := 1; i < len(f.Cuts); i++ {
+		if f.Cuts[i-1] >= f.Cuts[i] {
+			return fmt.Errorf("has cut %v after %v", f.Cuts[i], f.Cuts[i-1])
+		}
+	}
+	return nil
+}
+
 func (f *Feature) adds(v float32) float64 {
 	if v != v {
 		return f.Missing
+	}
+	if f.Steps != nil {
+		return f.Steps[f.Cuts.Bin(v)]
 	}
 	return float64(f.Weight * float64(v))
 }
 
 func (m *Model) transform(score float64) float32 {
 	if m.objective == gbdt.Logistic {
-		return float32(1 / (1 + math.Exp(-score)))
+		return float32(1 / (1 + exact.Exp(-score)))
 	}
 	return float32(score)
 }
@@ -142,12 +171,17 @@ func ReadJSON(r io.Reader) (*Model, error) {
 		return nil, errors.New("read linear model: more after the model, or too large")
 	}
 	switch {
-	case f.Format != format:
+	case f.Format != format && f.Format != oldFormat:
 		return nil, fmt.Errorf("read linear model: format is %.40q, want %q", f.Format, format)
 	case f.Objective != gbdt.Logistic && f.Objective != gbdt.SquaredError:
 		return nil, fmt.Errorf("read linear model: objective %.40q is not supported", f.Objective)
 	case len(f.Features) == 0:
 		return nil, errors.New("read linear model: no features")
+	}
+	for i := range f.Features {
+		if err := f.Features[i].check(); err != nil {
+			return nil, fmt.Errorf("read linear model: feature %.40q: %w", f.Features[i].Name, err)
+		}
 	}
 	return &Model{objective: f.Objective, Intercept: f.Intercept, Features: f.Features}, nil
 }
