@@ -272,7 +272,7 @@ func localParameters(worker string) (map[string]string, error) {
 	sum := sha256.Sum256(raw)
 	arch := map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]
 	if arch == "" {
-		return nil, fmt.Errorf("Lambda has no architecture like this machine's (%s)", runtime.GOARCH)
+		return nil, fmt.Errorf("this machine is of an architecture that Lambda does not have: %s", runtime.GOARCH)
 	}
 	return map[string]string{
 		"WorkerImage":  fmt.Sprintf("%s.dkr.ecr.%s.amazonaws.com/%s@sha256:%s", localAccount, localRegion, workerImage, hex.EncodeToString(sum[:])),

@@ -256,7 +256,7 @@ func (s *Logs) describeStreams(_ context.Context, in *cwl.DescribeLogStreamsInpu
 		}
 		st := g.streams[name]
 		out := types.LogStream{LogStreamName: aws.String(name), Arn: aws.String(s.arn(g.Name) + ":log-stream:" + name), CreationTime: aws.Int64(st.Created.UnixMilli()),
-			StoredBytes: aws.Int64(0), UploadSequenceToken: aws.String(sequenceToken(st))}
+			UploadSequenceToken: aws.String(sequenceToken(st))}
 		if len(st.Chunks) > 0 {
 			first, last := st.Chunks[0].First, st.Chunks[0].Last
 			for _, sp := range st.Chunks {

@@ -351,6 +351,7 @@ func (s *SQS) shown(m *message, in *awssqs.ReceiveMessageInput) types.Message {
 		system["DeadLetterQueueSourceArn"] = m.Source
 	}
 	asked := map[string]bool{}
+	//lint:ignore SA1019 older clients still ask this way, and AWS still answers
 	for _, a := range in.AttributeNames {
 		asked[string(a)] = true
 	}
