@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,7 @@ type testCloud struct {
 	sqs   *sqs.Client
 	queue string      // gets what Millrace publishes
 	told  []toldEvent // taken from the queue so far
+	seen  int         // the newest run that begins has given
 }
 
 // toldEvent is an event that Millrace published.
@@ -83,8 +85,39 @@ func serveCloud(t *testing.T, o cloudOptions) *testCloud {
 		t.Fatal(err)
 	}
 	c := &testCloud{session: s, t: t, up: up, sqs: sqs.NewFromConfig(up.cfg)}
+	t.Cleanup(func() {
+		if t.Failed() {
+			c.tell(ctx)
+		}
+	})
 	c.listen()
 	return c
+}
+
+// tell logs what the runs and the functions did, for whoever looks into a failure.
+func (c *testCloud) tell(ctx context.Context) {
+	lines, err := c.runs(ctx, nil, 100)
+	if err != nil {
+		c.t.Log(err)
+	}
+	for _, l := range slices.Backward(lines) {
+		c.t.Logf("%+v", l)
+		if _, n, err := splitRef(l.Run); err == nil {
+			states, err := statesOf(ctx, c.session, n)
+			c.t.Log(states, err)
+		}
+	}
+	for _, f := range functionNames {
+		told, err := c.streams(ctx, "/aws/lambda/millrace-"+f, "", f)
+		for _, l := range told {
+			if strings.HasPrefix(l.Text, "{") {
+				c.t.Log(f, l.Text)
+			}
+		}
+		if err != nil {
+			c.t.Log(err)
+		}
+	}
 }
 
 // listen sends what Millrace publishes to a queue of the test.
@@ -128,6 +161,38 @@ func (c *testCloud) uploadBytes(raw []byte, key string) string {
 		c.t.Fatalf("upload %s: %v", key, err)
 	}
 	return aws.ToString(out.VersionId)
+}
+
+// begins waits for a run to begin after those that it has given so far, and
+// gives its number. Numbers only grow: two that ask for a run at once leave a gap.
+func (c *testCloud) begins() int {
+	c.t.Helper()
+	c.await(fmt.Sprintf("a run begins after run %d", c.seen), func() bool {
+		n, err := firstRunAfter(c.t.Context(), c.session, c.seen)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if n > 0 {
+			c.seen = n
+		}
+		return n > 0
+	})
+	return c.seen
+}
+
+// firstRunAfter is the lowest number of a run of flights above n that has begun;
+// 0 when there is none.
+func firstRunAfter(ctx context.Context, s *session, n int) (int, error) {
+	out, err := s.sfn.ListExecutions(ctx, &sfn.ListExecutionsInput{StateMachineArn: &s.stateMachine})
+	if err != nil {
+		return 0, fmt.Errorf("list runs: %w", err)
+	}
+	for _, e := range slices.Backward(out.Executions) { // the newest comes first
+		if _, run, ok := ledger.ParseExecutionName(aws.ToString(e.Name)); ok && run > n {
+			return run, nil
+		}
+	}
+	return 0, nil
 }
 
 // runEnd is how a run ended.
