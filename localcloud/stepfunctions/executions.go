@@ -33,6 +33,11 @@ type execution struct {
 	Failure        *asl.Failure `json:"failure,omitempty"`
 	Snapshot       rawJSON      `json:"snapshot,omitempty"`
 	Announced      bool         `json:"announced,omitempty"` // its end, to EventBridge
+	LastEvent      int64        `json:"lastEvent,omitempty"`
+	RedriveCount   int32        `json:"redriveCount,omitempty"`
+	Redrives       []redrive    `json:"redrives,omitempty"` // the last ones
+	Version        string       `json:"version,omitempty"`  // ARN, when it was started by one
+	Alias          string       `json:"alias,omitempty"`
 }
 
 func (s *StepFunctions) addExecutionOps() {
@@ -40,6 +45,7 @@ func (s *StepFunctions) addExecutionOps() {
 	s.svc.Add(
 		wire.On(wire.Op("StartExecution", s.startExecution), func(in *sfn.StartExecutionInput) []string { return byARN(in.StateMachineArn) }),
 		wire.On(wire.Op("StopExecution", s.stopExecution), func(in *sfn.StopExecutionInput) []string { return byARN(in.ExecutionArn) }),
+		wire.On(wire.Op("RedriveExecution", s.redriveExecution), func(in *sfn.RedriveExecutionInput) []string { return byARN(in.ExecutionArn) }),
 		wire.On(wire.Op("DescribeExecution", s.describeExecution), func(in *sfn.DescribeExecutionInput) []string { return byARN(in.ExecutionArn) }),
 		wire.On(wire.Op("ListExecutions", s.listExecutions), func(in *sfn.ListExecutionsInput) []string { return byARN(in.StateMachineArn) }),
 		wire.On(wire.Op("GetExecutionHistory", s.getExecutionHistory), func(in *sfn.GetExecutionHistoryInput) []string { return byARN(in.ExecutionArn) }),
@@ -85,10 +91,11 @@ func (s *StepFunctions) startExecution(_ context.Context, in *sfn.StartExecution
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m, err := s.get(aws.ToString(in.StateMachineArn))
+	from, err := s.resolve(aws.ToString(in.StateMachineArn))
 	if err != nil {
 		return nil, err
 	}
+	m := from.chosen(s.o.Rand)
 	if m.Deleting {
 		return nil, wire.Errorf("StateMachineDeleting", "State Machine is being deleted: '%s'", m.ARN)
 	}
@@ -109,6 +116,7 @@ func (s *StepFunctions) startExecution(_ context.Context, in *sfn.StartExecution
 		Info: asl.Info{ARN: arn, Name: name, MachineARN: m.ARN, MachineName: m.Name, RoleARN: m.RoleARN, Region: s.o.Region,
 			Started: s.o.Clock.Now().Truncate(time.Millisecond)},
 		Input: input, Digest: m.Digest, MachineUpdated: m.Updated, Revision: m.Revision, Trace: aws.ToString(in.TraceHeader), Status: asl.Running,
+		Version: from.version.ARN, Alias: from.alias.ARN,
 	}
 	s.starting(e)
 	if err := s.engine.Start(program, e.Info, input); err != nil {
@@ -147,14 +155,10 @@ func (s *StepFunctions) describeExecution(_ context.Context, in *sfn.DescribeExe
 	}
 	out := &sfn.DescribeExecutionOutput{
 		ExecutionArn: &e.Info.ARN, StateMachineArn: &e.Info.MachineARN, Name: &e.Info.Name,
-		Status: types.ExecutionStatus(e.Status), StartDate: &e.Info.Started, RedriveCount: aws.Int32(0),
-		RedriveStatus: types.ExecutionRedriveStatusNotRedrivable,
+		Status: types.ExecutionStatus(e.Status), StartDate: &e.Info.Started, RedriveCount: &e.RedriveCount, RedriveDate: e.redriven(),
+		StateMachineVersionArn: notEmpty(e.Version), StateMachineAliasArn: notEmpty(e.Alias),
 	}
-	reason := fmt.Sprintf("Execution is %s and cannot be redriven", e.Status)
-	if e.Status == asl.Failed || e.Status == asl.TimedOut || e.Status == asl.Aborted {
-		reason = "The local cloud does not support redriving executions"
-	}
-	out.RedriveStatusReason = &reason
+	out.RedriveStatus, out.RedriveStatusReason = s.redriveStatus(e)
 	if in.IncludedData != types.IncludedDataMetadataOnly {
 		out.Input, out.InputDetails = &e.Input, &types.CloudWatchEventsExecutionDataDetails{Included: true}
 	}
@@ -185,24 +189,27 @@ func notEmpty(s string) *string {
 }
 
 func (s *StepFunctions) listExecutions(_ context.Context, in *sfn.ListExecutionsInput) (*sfn.ListExecutionsOutput, error) {
-	if in.MapRunArn != nil || in.RedriveFilter != "" {
-		return nil, wire.Errorf("ValidationException", "the local cloud has no map runs and no redriven executions to list")
+	if in.MapRunArn != nil {
+		return nil, wire.Errorf("ValidationException", "the local cloud has no map runs, whose executions could be listed")
 	}
 	if in.StatusFilter != "" && !knownStatus(in.StatusFilter) {
 		return nil, validation("statusFilter", string(in.StatusFilter), "Member must satisfy enum value set: [SUCCEEDED, TIMED_OUT, PENDING_REDRIVE, ABORTED, FAILED, RUNNING]")
 	}
-	m, err := s.get(aws.ToString(in.StateMachineArn))
+	from, err := s.resolve(aws.ToString(in.StateMachineArn))
 	if err != nil {
 		return nil, err
 	}
+	m := from.machine
 	list := []types.ExecutionListItem{}
 	err = s.executions.Scan("e/"+s.arn("execution", m.Name)+":", func(_ string, raw rawJSON) bool {
 		var e execution
-		if json.Unmarshal(raw, &e) != nil || in.StatusFilter != "" && string(in.StatusFilter) != string(e.Status) {
+		if json.Unmarshal(raw, &e) != nil || in.StatusFilter != "" && string(in.StatusFilter) != string(e.Status) ||
+			in.RedriveFilter != "" && (in.RedriveFilter == types.ExecutionRedriveFilterRedriven) != (e.RedriveCount > 0) || !from.holds(e) {
 			return true
 		}
 		item := types.ExecutionListItem{ExecutionArn: &e.Info.ARN, StateMachineArn: &e.Info.MachineARN, Name: &e.Info.Name,
-			Status: types.ExecutionStatus(e.Status), StartDate: &e.Info.Started, RedriveCount: aws.Int32(0)}
+			Status: types.ExecutionStatus(e.Status), StartDate: &e.Info.Started, RedriveCount: &e.RedriveCount, RedriveDate: e.redriven(),
+			StateMachineVersionArn: notEmpty(e.Version), StateMachineAliasArn: notEmpty(e.Alias)}
 		if e.Status != asl.Running {
 			item.StopDate = &e.Stopped
 		}

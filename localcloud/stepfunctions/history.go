@@ -3,6 +3,7 @@ package stepfunctions
 import (
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"github.com/millrace-ml/millrace/localcloud/asl"
@@ -52,6 +53,8 @@ func executionDetails(h *types.HistoryEvent, e asl.Event, in, out *types.History
 		h.ExecutionFailedEventDetails = &types.ExecutionFailedEventDetails{Error: e.Error, Cause: e.Cause}
 	case asl.ExecutionAborted:
 		h.ExecutionAbortedEventDetails = &types.ExecutionAbortedEventDetails{Error: e.Error, Cause: e.Cause}
+	case asl.ExecutionRedriven:
+		h.ExecutionRedrivenEventDetails = &types.ExecutionRedrivenEventDetails{RedriveCount: aws.Int32(int32(*e.Redrives))} //nolint:gosec // below the event limit
 	case asl.ExecutionTimedOut:
 		h.ExecutionTimedOutEventDetails = &types.ExecutionTimedOutEventDetails{Error: e.Error, Cause: e.Cause}
 	}

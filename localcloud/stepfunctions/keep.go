@@ -17,7 +17,7 @@ func (s *StepFunctions) started(arn string) { s.news.begun(arn) }
 
 // keep writes an update's events and the execution's record in one transaction.
 func (s *StepFunctions) keep(u asl.Update) error {
-	first := len(u.Events) > 0 && u.Events[0].ID == 1
+	first := len(u.Events) > 0 && (u.Events[0].ID == 1 || u.Events[0].Type == asl.ExecutionRedriven)
 	e, ok := s.news.beginning(u.Info.ARN)
 	if !first || !ok {
 		var err error
@@ -26,6 +26,9 @@ func (s *StepFunctions) keep(u asl.Update) error {
 		}
 	}
 	e.Status, e.Output, e.Failure, e.Snapshot = u.Status, u.Output, u.Failure, u.Snapshot
+	if n := len(u.Events); n > 0 {
+		e.LastEvent = u.Events[n-1].ID
+	}
 	if u.Status != asl.Running {
 		e.Stopped = u.At
 	}
@@ -154,7 +157,7 @@ func (a *announcer) tell(e execution) {
 	}
 }
 
-// mark keeps that ends were told; the records of ended executions change no more.
+// mark keeps that ends were told.
 func (a *announcer) mark() {
 	a.s.mu.Lock()
 	defer a.s.mu.Unlock()
@@ -167,13 +170,13 @@ func (a *announcer) mark() {
 	a.mu.Unlock()
 	marked := map[string]rawJSON{}
 	for _, e := range told {
-		key := "e/" + e.Info.ARN
-		if _, ok, err := a.s.executions.Get(key); err != nil || !ok {
-			continue // a deleted state machine took its executions with it
+		now, err := a.s.execution(e.Info.ARN)
+		if err != nil || now.Status == asl.Running || now.RedriveCount != e.RedriveCount {
+			continue // its state machine was deleted, or it was redriven
 		}
-		e.Announced = true
-		if raw, err := json.Marshal(e); err == nil {
-			marked[key] = raw
+		now.Announced = true
+		if raw, err := json.Marshal(now); err == nil {
+			marked["e/"+e.Info.ARN] = raw
 		}
 	}
 	if len(marked) == 0 {
@@ -203,9 +206,10 @@ type statusChange struct {
 	Output                 *string   `json:"output"`
 	StateMachineVersionArn *string   `json:"stateMachineVersionArn"`
 	StateMachineAliasArn   *string   `json:"stateMachineAliasArn"`
-	RedriveCount           int       `json:"redriveCount"`
+	RedriveCount           int32     `json:"redriveCount"`
 	RedriveDate            *int64    `json:"redriveDate"`
 	RedriveStatus          string    `json:"redriveStatus"`
+	RedriveStatusReason    *string   `json:"redriveStatusReason"`
 	InputDetails           *included `json:"inputDetails"`
 	OutputDetails          *included `json:"outputDetails"`
 	Error                  *string   `json:"error"`
@@ -215,7 +219,14 @@ type statusChange struct {
 func (s *StepFunctions) emit(e execution) {
 	d := statusChange{
 		ExecutionArn: e.Info.ARN, StateMachineArn: e.Info.MachineARN, Name: e.Info.Name, Status: string(e.Status),
-		StartDate: e.Info.Started.UnixMilli(), RedriveStatus: "NOT_REDRIVABLE", Input: &e.Input, InputDetails: &included{true},
+		StartDate: e.Info.Started.UnixMilli(), RedriveCount: e.RedriveCount, Input: &e.Input, InputDetails: &included{true},
+		StateMachineVersionArn: notEmpty(e.Version), StateMachineAliasArn: notEmpty(e.Alias),
+	}
+	status, why := s.redriveStatus(e)
+	d.RedriveStatus, d.RedriveStatusReason = string(status), why
+	if at := e.redriven(); at != nil {
+		millis := at.UnixMilli()
+		d.RedriveDate = &millis
 	}
 	if e.Status != asl.Running {
 		stopped := e.Stopped.UnixMilli()

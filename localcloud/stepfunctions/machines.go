@@ -29,6 +29,8 @@ type machineRecord struct {
 	Tracing  bool              `json:"tracing,omitempty"`
 	Deleting bool              `json:"deleting,omitempty"`
 	Tags     map[string]string `json:"tags,omitempty"`
+
+	LastVersion int64 `json:"lastVersion,omitempty"` // the number that was given out last
 }
 
 func (s *StepFunctions) addMachineOps() {
@@ -119,14 +121,14 @@ func (s *StepFunctions) define(definition, roleARN string) (string, error) {
 }
 
 // refuse answers settings that the local cloud does not have.
-func refuse(logging *types.LoggingConfiguration, encryption *types.EncryptionConfiguration, publish bool) *wire.Error {
+func refuse(logging *types.LoggingConfiguration, encryption *types.EncryptionConfiguration, publish bool, versionDescription *string) *wire.Error {
 	switch {
 	case logging != nil && logging.Level != "" && logging.Level != types.LogLevelOff:
 		return wire.Errorf("InvalidLoggingConfiguration", "the local cloud does not support logging of state machines (level %s)", logging.Level)
 	case encryption != nil && encryption.Type == types.EncryptionTypeCustomerManagedKmsKey:
 		return wire.Errorf("InvalidEncryptionConfiguration", "the local cloud does not support customer managed keys")
-	case publish:
-		return wire.Errorf("ValidationException", "the local cloud does not support versions of state machines")
+	case !publish && versionDescription != nil:
+		return wire.Errorf("ValidationException", "Version description can only be set when publish is true")
 	}
 	return nil
 }
@@ -142,7 +144,7 @@ func (s *StepFunctions) createStateMachine(_ context.Context, in *sfn.CreateStat
 	if in.Type == types.StateMachineTypeExpress {
 		return nil, wire.Errorf("StateMachineTypeNotSupported", "the local cloud does not support Express workflows")
 	}
-	if err := refuse(in.LoggingConfiguration, in.EncryptionConfiguration, in.Publish); err != nil {
+	if err := refuse(in.LoggingConfiguration, in.EncryptionConfiguration, in.Publish, in.VersionDescription); err != nil {
 		return nil, err
 	}
 	digest, err := s.define(aws.ToString(in.Definition), aws.ToString(in.RoleArn))
@@ -169,12 +171,21 @@ func (s *StepFunctions) createStateMachine(_ context.Context, in *sfn.CreateStat
 	case exists && (old.Digest != digest || old.RoleARN != rec.RoleARN):
 		return nil, wire.Errorf("StateMachineAlreadyExists", "State Machine Already Exists: '%s'", rec.ARN)
 	case exists:
-		return &sfn.CreateStateMachineOutput{StateMachineArn: &old.ARN, CreationDate: &old.Created}, nil
+		rec = old
+	default:
+		if err := s.machines.Put(rec.ARN, rec); err != nil {
+			return nil, err
+		}
 	}
-	if err := s.machines.Put(rec.ARN, rec); err != nil {
-		return nil, err
+	out := &sfn.CreateStateMachineOutput{StateMachineArn: &rec.ARN, CreationDate: &rec.Created}
+	if in.Publish {
+		v, err := s.publish(rec, aws.ToString(in.VersionDescription))
+		if err != nil {
+			return nil, err
+		}
+		out.StateMachineVersionArn = &v.ARN
 	}
-	return &sfn.CreateStateMachineOutput{StateMachineArn: &rec.ARN, CreationDate: &rec.Created}, nil
+	return out, nil
 }
 
 // get finds a machine by ARN.
@@ -190,7 +201,7 @@ func (s *StepFunctions) get(arn string) (machineRecord, error) {
 }
 
 func (s *StepFunctions) updateStateMachine(_ context.Context, in *sfn.UpdateStateMachineInput) (*sfn.UpdateStateMachineOutput, error) {
-	if err := refuse(in.LoggingConfiguration, in.EncryptionConfiguration, in.Publish); err != nil {
+	if err := refuse(in.LoggingConfiguration, in.EncryptionConfiguration, in.Publish, in.VersionDescription); err != nil {
 		return nil, err
 	}
 	if in.Definition == nil && in.RoleArn == nil && in.LoggingConfiguration == nil && in.TracingConfiguration == nil && in.EncryptionConfiguration == nil {
@@ -223,7 +234,15 @@ func (s *StepFunctions) updateStateMachine(_ context.Context, in *sfn.UpdateStat
 	if err := s.machines.Put(m.ARN, m); err != nil {
 		return nil, err
 	}
-	return &sfn.UpdateStateMachineOutput{UpdateDate: &m.Updated, RevisionId: &m.Revision}, nil
+	out := &sfn.UpdateStateMachineOutput{UpdateDate: &m.Updated, RevisionId: &m.Revision}
+	if in.Publish {
+		v, err := s.publish(m, aws.ToString(in.VersionDescription))
+		if err != nil {
+			return nil, err
+		}
+		out.StateMachineVersionArn = &v.ARN
+	}
+	return out, nil
 }
 
 func (s *StepFunctions) deleteStateMachine(_ context.Context, in *sfn.DeleteStateMachineInput) (*sfn.DeleteStateMachineOutput, error) {
@@ -271,6 +290,9 @@ func (s *StepFunctions) removeIfIdle(arn string) error {
 			return err
 		}
 	}
+	if err := s.removeVersions(arn); err != nil {
+		return err
+	}
 	return s.machines.Delete(arn)
 }
 
@@ -284,10 +306,14 @@ func machineOf(executionARN string) string {
 }
 
 func (s *StepFunctions) describeStateMachine(_ context.Context, in *sfn.DescribeStateMachineInput) (*sfn.DescribeStateMachineOutput, error) {
-	m, err := s.get(aws.ToString(in.StateMachineArn))
+	from, err := s.resolve(aws.ToString(in.StateMachineArn))
 	if err != nil {
 		return nil, err
 	}
+	if from.alias.ARN != "" {
+		return nil, wire.Errorf("InvalidArn", "Invalid Arn: 'DescribeStateMachine takes no alias: %s'", from.alias.ARN)
+	}
+	m := from.chosen(nil)
 	out := &sfn.DescribeStateMachineOutput{
 		StateMachineArn: &m.ARN, Name: &m.Name, RoleArn: &m.RoleARN, CreationDate: &m.Created,
 		Type: types.StateMachineTypeStandard, Status: types.StateMachineStatusActive,
@@ -300,6 +326,9 @@ func (s *StepFunctions) describeStateMachine(_ context.Context, in *sfn.Describe
 	}
 	if m.Revision != "" {
 		out.RevisionId = &m.Revision
+	}
+	if v := from.version; v.ARN != "" {
+		out.StateMachineArn, out.CreationDate, out.Description = &v.ARN, &v.Created, notEmpty(v.Description)
 	}
 	out.Definition, err = s.definition(m.Digest)
 	return out, err

@@ -46,6 +46,8 @@ type StepFunctions struct {
 	// "h/<arn>/<first id>", in one table so that one transaction writes both.
 	executions  *store.Table[json.RawMessage]
 	definitions *store.Table[string] // by digest
+	versions    *store.Table[versionRecord]
+	aliases     *store.Table[aliasRecord]
 
 	mu     sync.Mutex // machines, and the names of executions
 	parsed sync.Map   // digest → *asl.Machine
@@ -83,6 +85,12 @@ func New(o Options) (*StepFunctions, error) {
 	if s.definitions, err = store.NewTable[string](o.Store, "states/definitions"); err != nil {
 		return nil, err
 	}
+	if s.versions, err = store.NewTable[versionRecord](o.Store, "states/versions"); err != nil {
+		return nil, err
+	}
+	if s.aliases, err = store.NewTable[aliasRecord](o.Store, "states/aliases"); err != nil {
+		return nil, err
+	}
 	s.engine = asl.NewEngine(asl.EngineOptions{
 		Clock: o.Clock, Log: o.Log, Keep: s.keep, Tasks: runner{s},
 		Sources: asl.Sources{TaskID: s.newToken, UUID: o.NewID, Rand: o.Rand},
@@ -92,6 +100,7 @@ func New(o Options) (*StepFunctions, error) {
 	s.addMachineOps()
 	s.addExecutionOps()
 	s.addTaskOps()
+	s.addVersionOps()
 	return s, nil
 }
 
