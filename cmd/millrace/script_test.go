@@ -35,6 +35,7 @@ import (
 //	ended                waits until that has ended by itself, with exit code 0
 //	powercut             kills it so that it can tidy nothing up
 //	rows FILE N MONTH    writes flights (see flightRows), gzipped if the name ends in .gz
+//	begins NAME          waits until a run of flights begins after those told so far, and puts its number into $NAME
 //	await N STATE        waits until run N of flights enters a state
 //	training JOB         waits until the program of a training job runs
 //	failed JOB REASON    fails unless a training job has failed for a reason that matches
@@ -49,7 +50,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setupScript,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": scriptExits, "up": scriptUp, "ended": scriptEnded, "powercut": scriptPowerCut, "rows": scriptRows,
-			"await": scriptAwait, "training": scriptTraining, "failed": scriptFailed, "take": scriptTake, "fetch": scriptFetch, "lines": scriptLines,
+			"begins": scriptBegins, "await": scriptAwait, "training": scriptTraining, "failed": scriptFailed, "take": scriptTake, "fetch": scriptFetch, "lines": scriptLines,
 		},
 	})
 }
@@ -194,6 +195,17 @@ func scriptAwaits(ts *testscript.TestScript, what string, done func(ctx context.
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+func scriptBegins(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1, 1)
+	seen, _ := strconv.Atoi(ts.Getenv("SEEN"))
+	scriptAwaits(ts, fmt.Sprintf("a run begins after run %d", seen), func(ctx context.Context, s *session) (bool, error) {
+		n, err := firstRunAfter(ctx, s, seen)
+		ts.Setenv("SEEN", strconv.Itoa(n))
+		ts.Setenv(args[0], strconv.Itoa(n))
+		return n > 0, err
+	})
 }
 
 func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {

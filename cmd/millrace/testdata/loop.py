@@ -53,17 +53,15 @@ def main(folder):
            ("jobcompleted", "modelapproved", "newdata", "register", "runended", "snapshot", "startjob")))
     expect("versioning", s3.get_bucket_versioning(Bucket=data)["Status"], "Enabled")
 
-    def execution(n):
-        return machine.replace(":stateMachine:", ":execution:") + f":{GROUP}-{n}"
+    def begins(after):
+        """The name of the run that began after so many; numbers can have gaps."""
+        return wait("a run begins", lambda: states.list_executions(stateMachineArn=machine)["executions"][:-after or None])[-1]["name"]
 
-    def describe(n):
-        try:
-            return states.describe_execution(executionArn=execution(n))
-        except states.exceptions.ExecutionDoesNotExist:
-            return None
+    def describe(name):
+        return states.describe_execution(executionArn=machine.replace(":stateMachine:", ":execution:") + ":" + name)
 
-    def ended(n):
-        return wait(f"run {n} ends", lambda: (lambda d: d if d and d["status"] != "RUNNING" else None)(describe(n)))
+    def ended(name):
+        return wait(f"{name} ends", lambda: (lambda d: d if d["status"] != "RUNNING" else None)(describe(name)))
 
     # Learn.
     s3.upload_file(f"{folder}/learn.csv.gz", data, "flights/raw/learn.csv.gz")
@@ -75,45 +73,47 @@ def main(folder):
     package = wait("a version", packages)[0]
     expect("approval", (package["ModelPackageVersion"], package["ModelApprovalStatus"], package["ModelPackageStatus"]),
            (1, "PendingManualApproval", "Completed"))
-    run = describe(1)
-    expect("run 1", (run["status"], run["name"], run["stateMachineArn"]), ("RUNNING", "flights-1", machine))
+    learning = begins(after=0)
+    run = describe(learning)
+    expect("run 1", (run["status"], run["name"], run["stateMachineArn"]), ("RUNNING", learning, machine))
     expect("its input", json.loads(run["input"])["pipeline"], "flights")
-    for name in ("flights-1-prepare-0", "flights-1-evaluate-0"):
+    for name in (learning + "-prepare-0", learning + "-evaluate-0"):
         job = sagemaker.describe_processing_job(ProcessingJobName=name)
         expect(name, (job["ProcessingJobStatus"], json.loads(job["ExitMessage"])["ok"]), ("Completed", True))
-    training = sagemaker.describe_training_job(TrainingJobName="flights-1-train-0")
+    training = sagemaker.describe_training_job(TrainingJobName=learning + "-train-0")
     expect("training", (training["TrainingJobStatus"], training["SecondaryStatus"]), ("Completed", "Completed"))
     expect("order of times", training["CreationTime"] <= training["TrainingStartTime"] <= training["TrainingEndTime"], True)
     model = training["ModelArtifacts"]["S3ModelArtifacts"]
     detail = sagemaker.describe_model_package(ModelPackageName=package["ModelPackageArn"])
     expect("model of the version", detail["InferenceSpecification"]["Containers"][0]["ModelDataUrl"], model)
     expect("model file", s3.head_object(Bucket=ledger, Key=model.split("/", 3)[3])["ContentLength"] > 1000, True)
-    log = clients["logs"].filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="flights-1-train-0/")["events"]
+    log = clients["logs"].filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=learning + "-train-0/")["events"]
     expect("metric lines", any("validation-logloss:" in e["message"] for e in log), True)
 
     # Approve.
     sagemaker.update_model_package(ModelPackageArn=package["ModelPackageArn"], ModelApprovalStatus="Approved", ApprovalDescription="by loop.py")
-    run = ended(1)
+    run = ended(learning)
     expect("run 1", (run["status"], json.loads(run["output"])["outcome"]), ("SUCCEEDED", "released"))
     expect("approval", (packages()[0]["ModelApprovalStatus"], sagemaker.describe_model_package(ModelPackageName=package["ModelPackageArn"])["ApprovalDescription"]),
            ("Approved", "by loop.py"))
-    history = [e for page in states.get_paginator("get_execution_history").paginate(executionArn=execution(1), PaginationConfig={"PageSize": 7})
+    history = [e for page in states.get_paginator("get_execution_history").paginate(executionArn=run["executionArn"], PaginationConfig={"PageSize": 7})
                for e in page["events"]]
     expect("event ids", [e["id"] for e in history], list(range(1, len(history) + 1)))
     expect("first and last", (history[0]["type"], history[-1]["type"]), ("ExecutionStarted", "ExecutionSucceeded"))
     entered = [e["stateEnteredEventDetails"]["name"] for e in history if e["type"] == "TaskStateEntered"]
     expect("tasks", entered, ["Snapshot", "Started", "Prepare", "Train", "Evaluate", "Register", "RequestApproval", "AwaitApproval", "Release", "Released", "Completed"])
-    newest = states.get_execution_history(executionArn=execution(1), reverseOrder=True, maxResults=1)["events"]
+    newest = states.get_execution_history(executionArn=run["executionArn"], reverseOrder=True, maxResults=1)["events"]
     expect("newest event", newest[0]["id"], history[-1]["id"])
 
     # Score.
     with open(f"{folder}/score.csv", "rb") as f:
         s3.put_object(Bucket=data, Key="flights/score/score.csv", Body=f)
-    run = ended(2)
+    scoring = begins(after=1)
+    run = ended(scoring)
     expect("run 2", (run["status"], json.loads(run["output"])["outcome"]), ("SUCCEEDED", "scored"))
-    jobs = sagemaker.list_transform_jobs(NameContains="flights-2-")["TransformJobSummaries"]
-    expect("transform jobs", [(j["TransformJobName"], j["TransformJobStatus"]) for j in jobs], [("flights-2-score-0", "Completed")])
-    job = sagemaker.describe_transform_job(TransformJobName="flights-2-score-0")
+    jobs = sagemaker.list_transform_jobs(NameContains=scoring + "-")["TransformJobSummaries"]
+    expect("transform jobs", [(j["TransformJobName"], j["TransformJobStatus"]) for j in jobs], [(scoring + "-score-0", "Completed")])
+    job = sagemaker.describe_transform_job(TransformJobName=scoring + "-score-0")
     expect("model", job["ModelName"], "flights-v1")
     bucket, prefix = job["TransformOutput"]["S3OutputPath"].removeprefix("s3://").split("/", 1)
     keys = [o["Key"] for o in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]]
@@ -122,7 +122,7 @@ def main(folder):
     expect("keys", [line.split(",")[0] for line in lines], [f"200102-{i:06d}" for i in range(1, 501)])
     expect("scores", [line for line in lines if not 0 < float(line.split(",")[1]) < 1], [])
     expect("runs", sorted((e["name"], e["status"]) for e in states.list_executions(stateMachineArn=machine)["executions"]),
-           [("flights-1", "SUCCEEDED"), ("flights-2", "SUCCEEDED")])
+           sorted([(learning, "SUCCEEDED"), (scoring, "SUCCEEDED")]))
 
     # The rest of what people do by hand.
     expect("pinned version", s3.get_object(Bucket=data, Key="flights/raw/learn.csv.gz", VersionId=version)["ContentLength"] > 1000, True)
@@ -132,7 +132,7 @@ def main(folder):
     expect("rules", any("aws.s3" in r.get("EventPattern", "") and r["State"] == "ENABLED" for r in rules), True)
 
     # Refusals are AWS's.
-    expect("no such run", code_of(states.describe_execution, executionArn=execution(99)), ("ExecutionDoesNotExist", 400))
+    expect("no such run", code_of(states.describe_execution, executionArn=run["executionArn"] + "99"), ("ExecutionDoesNotExist", 400))
     expect("no such key", code_of(s3.get_object, Bucket=data, Key="nothing"), ("NoSuchKey", 404))
     expect("no such bucket", code_of(s3.list_objects_v2, Bucket="nothing-of-ours"), ("NoSuchBucket", 404))
     expect("no such job", code_of(sagemaker.describe_processing_job, ProcessingJobName="nothing"), ("ResourceNotFound", 400))
