@@ -21,6 +21,10 @@ func (x *Execution) startChildren(t *thread) error {
 	if err != nil {
 		return err
 	}
+	x.stage(t, "afterParameters", in)
+	if done, err := x.mocked(t); done {
+		return err
+	}
 	x.emit(&t.Prev, Event{Type: ParallelStateStarted})
 	t.Phase, t.Begun, t.Ended = phaseChildren, len(t.st.branches), 0
 	t.Children = make([]*thread, len(t.st.branches))
@@ -36,6 +40,7 @@ func (x *Execution) startMap(t *thread, in *doc) error {
 	if err != nil {
 		return err
 	}
+	x.stage(t, "afterItemsPath", newDoc(items))
 	limit := t.st.concurrency
 	if p := t.st.concurrencyAt; p != nil {
 		v, err := x.at(t, p, in)
@@ -68,6 +73,16 @@ func (x *Execution) startMap(t *thread, in *doc) error {
 				return err
 			}
 		}
+	}
+	if t.st.parameters != nil {
+		selected := make([]any, len(t.Items))
+		for i, d := range t.Items {
+			selected[i] = d.Value()
+		}
+		x.stage(t, "afterItemSelector", newDoc(selected))
+	}
+	if done, err := x.mocked(t); done {
+		return err
 	}
 	x.emit(&t.Prev, Event{Type: MapStateStarted, Length: ptr(int64(len(items)))})
 	t.Phase, t.Begun, t.Ended = phaseChildren, 0, 0

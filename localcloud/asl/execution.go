@@ -51,6 +51,7 @@ type Execution struct {
 	volume  int // bytes of events since the last Take, about
 	starts  []Call
 	cancels []Call
+	probe   *Probe // of a test of one state
 	tasks   map[string]*thread
 	ctx     map[string]any // the part of the context object that never changes
 	now     time.Time
@@ -194,6 +195,9 @@ const maxVolume = 1 << 20
 func (x *Execution) Begin(now time.Time) {
 	x.now = now
 	x.s.Root = &thread{program: x.machine.top, State: x.machine.top.start, Input: x.s.Input, Phase: phaseEnter}
+	if x.probe != nil && x.probe.Variables != "" {
+		x.probe.given(x.s.Root)
+	}
 	x.emit(&x.s.Root.Prev, Event{Type: ExecutionStarted, Input: ptr(x.s.Input.Text()), RoleARN: x.s.Info.RoleARN})
 	x.s.Root.Prev = 0 // AWS links the first state to 0
 	x.ready = append(x.ready, x.s.Root)

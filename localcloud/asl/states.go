@@ -80,7 +80,12 @@ func (x *Execution) failure(t *thread, err error) Failure {
 
 // inputOf applies InputPath.
 func (x *Execution) inputOf(t *thread) (*doc, error) {
-	return x.ioPath(t, t.st.input, t.Input)
+	x.stage(t, "input", t.Input)
+	in, err := x.ioPath(t, t.st.input, t.Input)
+	if err == nil {
+		x.stage(t, "afterInputPath", in)
+	}
+	return in, err
 }
 
 func (x *Execution) ioPath(t *thread, p ioPath, d *doc) (*doc, error) {
@@ -140,10 +145,12 @@ func (x *Execution) complete(t *thread, result *doc) error {
 	if err != nil {
 		return err
 	}
+	x.stage(t, "afterResultSelector", selected)
 	combined, err := combine(t.Input, selected, t.st.resultPath, t.st.discard)
 	if err != nil {
 		return err
 	}
+	x.stage(t, "afterResultPath", combined)
 	return x.leave(t, selected, combined, t.st.assign, t.st.next)
 }
 
@@ -188,6 +195,9 @@ func (x *Execution) exit(t *thread, value, output *doc, assign *template, next s
 		if err := t.assign(set, &e); err != nil {
 			return err
 		}
+	}
+	if x.probed(t, ProbeSucceeded, output, next, nil) {
+		return nil
 	}
 	x.emit(&t.Prev, e)
 	t.Task, t.Children, t.Items, t.Values = nil, nil, nil, nil
@@ -242,9 +252,11 @@ func (x *Execution) pass(t *thread) error {
 	if err != nil {
 		return err
 	}
+	x.stage(t, "afterParameters", result)
 	if t.st.result != nil {
 		result = newDoc(t.st.result.value)
 	}
+	x.stage(t, "result", result)
 	return x.complete(t, result)
 }
 
@@ -372,6 +384,9 @@ func (x *Execution) failed(t *thread, f Failure) {
 	if !f.uncaught && x.caught(t, f) {
 		return
 	}
+	if x.probed(t, ProbeFailed, nil, "", &f) {
+		return
+	}
 	if t.parent != nil {
 		x.childFailed(t, f)
 		return
@@ -399,30 +414,46 @@ func (x *Execution) retry(t *thread, f Failure) bool {
 		if t.Retries == nil {
 			t.Retries = make([]int64, len(t.st.retry))
 		}
+		if x.probe != nil && t.parent == nil {
+			t.Retries[i] = x.probe.Retries
+		}
 		if t.Retries[i] >= r.attempts {
 			return false
 		}
-		seconds := float64(r.interval) * math.Pow(r.backoff, float64(t.Retries[i]))
-		if r.maxDelay > 0 {
-			seconds = min(seconds, float64(r.maxDelay))
-		}
-		seconds = min(seconds, maxSeconds)
-		if r.jitter {
-			seconds *= x.src.Rand()
+		pause := r.pause(t.Retries[i], x.src.Rand)
+		if x.probe != nil && t.parent == nil {
+			x.probe.Matched, x.probe.Pause = i, pause.Seconds()
+			return x.probed(t, ProbeRetriable, nil, "", &f)
 		}
 		t.Retries[i]++
 		t.Attempt++
 		t.Children, t.Items, t.Values = nil, nil, nil
-		t.Until, t.Phase = x.now.Add(time.Duration(seconds*float64(time.Second))), phaseWait
+		t.Until, t.Phase = x.now.Add(pause), phaseWait
 		return true
 	}
 	return false
 }
 
+// pause is how long to wait before a retry when some went before.
+func (r retrier) pause(before int64, roll func() float64) time.Duration {
+	seconds := float64(r.interval) * math.Pow(r.backoff, float64(before))
+	if r.maxDelay > 0 {
+		seconds = min(seconds, float64(r.maxDelay))
+	}
+	seconds = min(seconds, maxSeconds)
+	if r.jitter {
+		seconds *= roll()
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
+
 func (x *Execution) caught(t *thread, f Failure) bool {
-	for _, c := range t.st.catch {
+	for i, c := range t.st.catch {
 		if !matches(c.errors, f) {
 			continue
+		}
+		if x.probe != nil && t.parent == nil {
+			x.probe.Ended, x.probe.Failure, x.probe.Matched = ProbeCaught, &f, i
 		}
 		info := map[string]any{}
 		if f.Error != "" {
@@ -439,6 +470,9 @@ func (x *Execution) caught(t *thread, f Failure) bool {
 		if err != nil {
 			next := x.failure(t, err)
 			next.uncaught = true
+			if x.probe != nil && t.parent == nil {
+				x.probe.Ended = ""
+			}
 			x.failed(t, next)
 		}
 		return true

@@ -18,6 +18,7 @@ func (x *Execution) startTask(t *thread) error {
 	if err != nil {
 		return err
 	}
+	x.stage(t, "afterParameters", params)
 	if len(params.Text()) > MaxPayload {
 		return &stateError{Failure{Error: errDataLimit, Cause: fmt.Sprintf(
 			"The state/task '%s' has parameters with a size exceeding the maximum number of bytes service limit.", t.State)}}
@@ -83,6 +84,7 @@ func (x *Execution) taskSucceeded(t *thread, result *doc) {
 		return
 	}
 	delete(x.tasks, t.Task.ID)
+	x.stage(t, "result", result)
 	output := ptr(result.Text())
 	if r.Lambda {
 		x.emit(&t.Prev, Event{Type: LambdaFunctionSucceeded, Output: output})

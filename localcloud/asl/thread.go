@@ -93,6 +93,9 @@ const stamp = "2006-01-02T15:04:05.000Z"
 
 // context builds the context object as it is for the thread's state.
 func (x *Execution) context(t *thread, item *thread) any {
+	if x.probe != nil && x.probe.context != nil {
+		return x.probe.context
+	}
 	if x.ctx == nil {
 		i := x.s.Info
 		x.ctx = map[string]any{

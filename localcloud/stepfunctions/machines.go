@@ -44,6 +44,7 @@ func (s *StepFunctions) addMachineOps() {
 		wire.On(wire.Op("DescribeStateMachine", s.describeStateMachine), func(in *sfn.DescribeStateMachineInput) []string { return byARN(in.StateMachineArn) }),
 		wire.On(wire.Op("DescribeStateMachineForExecution", s.describeStateMachineForExecution), func(in *sfn.DescribeStateMachineForExecutionInput) []string { return byARN(in.ExecutionArn) }),
 		wire.Op("ListStateMachines", s.listStateMachines),
+		wire.Op("TestState", s.testState),
 		wire.Op("ValidateStateMachineDefinition", s.validateDefinition),
 		wire.On(wire.Op("TagResource", s.tagResource), func(in *sfn.TagResourceInput) []string { return byARN(in.ResourceArn) }),
 		wire.On(wire.Op("UntagResource", s.untagResource), func(in *sfn.UntagResourceInput) []string { return byARN(in.ResourceArn) }),
