@@ -374,9 +374,19 @@ func (s *StepFunctions) listStateMachines(_ context.Context, in *sfn.ListStateMa
 }
 
 func (s *StepFunctions) validateDefinition(_ context.Context, in *sfn.ValidateStateMachineDefinitionInput) (*sfn.ValidateStateMachineDefinitionOutput, error) {
-	_, problems, err := s.problemsOf(aws.ToString(in.Definition))
+	if in.MaxResults < 0 || in.MaxResults > 100 {
+		return nil, validation("maxResults", fmt.Sprint(in.MaxResults), "Member must have value between 0 and 100")
+	}
+	m, problems, err := s.problemsOf(aws.ToString(in.Definition))
 	if err != nil {
 		return nil, err
+	}
+	if in.Type == types.StateMachineTypeExpress {
+		problems = append(problems, asl.Problem{Code: asl.Unsupported, Message: "the local cloud does not support Express workflows"})
+	}
+	var warnings []asl.Problem
+	if m != nil && in.Severity == types.ValidateStateMachineDefinitionSeverityWarning {
+		warnings = m.Warnings()
 	}
 	out := &sfn.ValidateStateMachineDefinitionOutput{
 		Result: types.ValidateStateMachineDefinitionResultCodeOk, Diagnostics: []types.ValidateStateMachineDefinitionDiagnostic{}, Truncated: aws.Bool(false),
@@ -388,12 +398,16 @@ func (s *StepFunctions) validateDefinition(_ context.Context, in *sfn.ValidateSt
 	if most == 0 {
 		most = 100
 	}
-	for _, p := range problems {
+	for i, p := range append(problems, warnings...) {
 		if len(out.Diagnostics) == most {
 			out.Truncated = aws.Bool(true)
 			break
 		}
-		d := types.ValidateStateMachineDefinitionDiagnostic{Severity: types.ValidateStateMachineDefinitionSeverityError, Code: aws.String(p.Code), Message: aws.String(p.Message)}
+		severity := types.ValidateStateMachineDefinitionSeverityError
+		if i >= len(problems) {
+			severity = types.ValidateStateMachineDefinitionSeverityWarning
+		}
+		d := types.ValidateStateMachineDefinitionDiagnostic{Severity: severity, Code: aws.String(p.Code), Message: aws.String(p.Message)}
 		if p.Location != "" {
 			d.Location = aws.String(p.Location)
 		}

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/millrace-ml/millrace/localcloud/asl"
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -23,6 +26,9 @@ type integration struct {
 	result func(params, out map[string]any, raw []byte, requestID string) (any, error)
 	// errors name the service's errors: prefix, and the name of the rest.
 	prefix, other, label string
+	// modeled are the codes, of those most services share, that this one's API names.
+	modeled []string
+	sdk     bool // an aws-sdk integration: errors are worded as the SDK does
 }
 
 var integrations = withSageMaker(map[string]integration{
@@ -70,7 +76,7 @@ func find(r asl.Resource) (integration, error) {
 			return integration{}, fmt.Errorf("the local cloud has no aws-sdk integration of %q", name)
 		}
 		return integration{service: svc.service, operation: upperFirst(r.Action), token: true, result: sdkResult(svc.service),
-			prefix: svc.name, other: svc.name + "." + svc.name + "Exception", label: svc.name}, nil
+			prefix: svc.name, other: svc.name + "." + svc.name + "Exception", label: svc.name, modeled: modeledCodes[svc.service], sdk: true}, nil
 	}
 	in, ok := integrations[r.Service+":"+r.Action]
 	if !ok {
@@ -184,12 +190,13 @@ func (in integration) taskError(err error) error {
 	}
 	name := in.other
 	code := e.Code
-	switch code {
-	case "AccessDenied", "AccessDeniedException", "ValidationException", "ValidationError", "ThrottlingException", "InternalFailure", "UnknownOperationException":
-	default:
+	if !commonCodes[code] || slices.Contains(in.modeled, code) {
 		// SQS's query codes have the service in front: AWS.SimpleQueueService.NonExistentQueue.
 		code = code[strings.LastIndex(code, ".")+1:]
 		name = in.prefix + "." + strings.TrimSuffix(code, "Exception") + "Exception"
+	}
+	if in.sdk {
+		return &asl.TaskError{Name: name, Cause: fmt.Sprintf("%s (Service: %s, Status Code: %d, Request ID: local)", e.Message, in.label, e.HTTPStatus())}
 	}
 	return &asl.TaskError{Name: name, Cause: fmt.Sprintf("%s (Service: %s; Status Code: %d; Error Code: %s; Request ID: local; Proxy: null)",
 		e.Message, in.label, e.HTTPStatus(), e.Code)}
@@ -215,15 +222,44 @@ func addMetadata(out map[string]any, headers map[string]string, status int, requ
 	return res
 }
 
-// sdkResult gives the members the SDK's names; services with lowerCamel
-// members on the wire have them in upper case here.
+// commonCodes are errors of AWS's front door: an API does not name them, unless
+// it is in modeledCodes, so that the SDK knows them by the service only.
+var commonCodes = map[string]bool{"AccessDenied": true, "AccessDeniedException": true, "ValidationException": true, "ValidationError": true,
+	"ThrottlingException": true, "InternalFailure": true, "UnknownOperationException": true}
+
+var modeledCodes = map[string][]string{
+	"states": {"ValidationException"}, "sns": {"ValidationException"},
+	"logs": {"AccessDeniedException", "ThrottlingException", "ValidationException"},
+}
+
+// sdkResult gives the members the SDK's names, and times as ISO 8601 text;
+// services with lowerCamel members on the wire have them in upper case here.
 func sdkResult(service string) func(params, out map[string]any, raw []byte, requestID string) (any, error) {
 	return func(_, out map[string]any, _ []byte, _ string) (any, error) {
-		if service == "states" || service == "logs" {
+		switch service {
+		case "logs": // its times are numbers in the API too
 			return recase(out), nil
+		case "states":
+			return inISO(recase(out)), nil
 		}
-		return out, nil
+		return inISO(out), nil
 	}
+}
+
+// inISO turns times into text as Java's Instant prints them: milliseconds only
+// when there are some.
+func inISO(v any) any {
+	return eachTime(v, func(seconds json.Number) any {
+		f, err := seconds.Float64()
+		if err != nil {
+			return seconds
+		}
+		at := time.UnixMilli(int64(math.Round(f * 1e3))).UTC()
+		if at.Nanosecond() == 0 {
+			return at.Format(time.RFC3339)
+		}
+		return at.Format("2006-01-02T15:04:05.000Z07:00")
+	})
 }
 
 func recase(v any) any {
@@ -231,6 +267,10 @@ func recase(v any) any {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k, e := range v {
+			if k == "assignedVariables" { // names given by the user
+				out[upperFirst(k)] = e
+				continue
+			}
 			out[upperFirst(k)] = recase(e)
 		}
 		return out

@@ -142,14 +142,26 @@ func eachTime(v any, f func(seconds json.Number) any) any {
 	return v
 }
 
-// isTime tells from a member's name whether its number is a point in time.
+// isTime tells from a member's name whether its number is a point in time. A
+// test holds this against the types of all services.
 func isTime(member string) bool {
+	if known, ok := timeNames[member]; ok {
+		return known
+	}
 	for _, end := range []string{"Time", "Date", "Timestamp", "timestamp", "Expiration"} {
 		if strings.HasSuffix(member, end) {
 			return true
 		}
 	}
 	return false
+}
+
+// timeNames are the members whose names mislead.
+var timeNames = map[string]bool{
+	"CreatedAt": true, "ExtendedAt": true, "InvokedAt": true, "LastAuthenticated": true, "LastModified": true, "LastModifiedAt": true,
+	"LastUpdated": true, "LatestHeartbeat": true, "LatestInference": true, "PasswordLastUsed": true, "ReportGenerated": true,
+	"RequestedEndTimeBefore": true, "RequestedStartTimeAfter": true, "TimeCreated": true, "TimeStamp": true, "ValidUntil": true,
+	"ModelSetupTime": false, "StartedTimestamp": false,
 }
 
 // adopt finds the job that an earlier process began for the same call and was

@@ -97,8 +97,28 @@ func TestTaskCalls(t *testing.T) {
 		},
 		"aws-sdk": {
 			definition: one("arn:aws:states:::aws-sdk:sfn:describeExecution", `,"Parameters":{"ExecutionArn":"a"}`),
-			answer:     answer(map[string]any{"status": "RUNNING"}), call: "states:DescribeExecution", sent: `{"ExecutionArn":"a"}`,
-			status: "SUCCEEDED", output: `{"Status":"RUNNING"}`,
+			answer:     answer(map[string]any{"status": "RUNNING", "startDate": 1772359200.25, "stopDate": 1772359200}), call: "states:DescribeExecution", sent: `{"ExecutionArn":"a"}`,
+			status: "SUCCEEDED", output: `{"StartDate":"2026-03-01T10:00:00.250Z","Status":"RUNNING","StopDate":"2026-03-01T10:00:00Z"}`,
+		},
+		"aws-sdk, an error of the API": {
+			definition: one("arn:aws:states:::aws-sdk:sfn:describeExecution", `,"Parameters":{"ExecutionArn":"a"}`),
+			answer:     refuse(&wire.Error{Code: "ExecutionDoesNotExist", Message: "none"}), call: "states:DescribeExecution",
+			status: "FAILED", failure: "Sfn.ExecutionDoesNotExistException", cause: "none (Service: Sfn, Status Code: 400, Request ID: ",
+		},
+		"aws-sdk, an error that the API names": {
+			definition: one("arn:aws:states:::aws-sdk:sfn:describeExecution", `,"Parameters":{"ExecutionArn":"a"}`),
+			answer:     refuse(&wire.Error{Code: "ValidationException", Message: "no"}), call: "states:DescribeExecution",
+			status: "FAILED", failure: "Sfn.ValidationException",
+		},
+		"aws-sdk, an error that the API does not name": {
+			definition: one("arn:aws:states:::aws-sdk:sagemaker:describeTrainingJob", `,"Parameters":{"TrainingJobName":"j"}`),
+			answer:     refuse(&wire.Error{Code: "AccessDeniedException", Message: "no"}), call: "sagemaker:DescribeTrainingJob",
+			status: "FAILED", failure: "SageMaker.SageMakerException",
+		},
+		"aws-sdk, a time": {
+			definition: one("arn:aws:states:::aws-sdk:sagemaker:describeTrainingJob", `,"Parameters":{"TrainingJobName":"j"}`),
+			answer:     answer(map[string]any{"CreationTime": 1772359200.5, "TrainingTimeInSeconds": 7, "SecondaryStatusTransitions": []any{map[string]any{"StartTime": 1772359201}}}), call: "sagemaker:DescribeTrainingJob",
+			status: "SUCCEEDED", output: `{"CreationTime":"2026-03-01T10:00:00.500Z","SecondaryStatusTransitions":[{"StartTime":"2026-03-01T10:00:01Z"}],"TrainingTimeInSeconds":7}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,4 @@
+package stepfunctions
+
+// IsTime lets the test hold the rule against the SDK's types.
+var IsTime = isTime
