@@ -11,7 +11,7 @@ import (
 
 // decide is approve and reject.
 func decide(ctx context.Context, c *cli, name, approval, done string, args []string) error {
-	fs := c.flags(name, "PIPELINE/VERSION", "Sets the version's approval in the model registry; the run that waits for it goes on by itself.")
+	fs := c.cloudFlags(name, "PIPELINE/VERSION", "Sets the version's approval in the model registry; the run that waits for it goes on by itself.")
 	comment := fs.String("m", "", "why, for whoever reads it later")
 	rest, err := parse(fs, args)
 	if err != nil {
@@ -26,6 +26,9 @@ func decide(ctx context.Context, c *cli, name, approval, done string, args []str
 	}
 	s, err := c.open(ctx)
 	if err != nil {
+		return err
+	}
+	if err := s.known(pipeline); err != nil {
 		return err
 	}
 	arn, found, err := s.registry.ARN(ctx, pipeline, version)

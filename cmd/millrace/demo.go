@@ -41,7 +41,7 @@ func runDemo(ctx context.Context, c *cli, args []string) error {
 	once := fs.Bool("once", false, "stop the cloud at the end")
 	dir := fs.String("dir", filepath.Join(stateFolder, "demo"), "state folder; emptied first")
 	data := fs.String("data", filepath.Join("pipelines", demoPipeline, "data"), "folder with the months")
-	port := fs.Int("port", 0, "port on 127.0.0.1 (default: a free one)")
+	port := fs.Int("port", 0, fmt.Sprintf("port on 127.0.0.1 (default %d, or the next free one)", defaultPort))
 	rest, err := parse(fs, args)
 	if err != nil {
 		return err
@@ -50,6 +50,9 @@ func runDemo(ctx context.Context, c *cli, args []string) error {
 		return &usageError{fmt.Sprintf("unexpected argument %q", rest[0])}
 	}
 	begun := time.Now()
+	if err := noneRuns(ctx); err != nil { // before its state is emptied under it
+		return err
+	}
 	if err := emptyState(*dir); err != nil {
 		return err
 	}
@@ -151,7 +154,7 @@ func (d *demo) follow(ctx context.Context, lane, want string, approve func(run i
 	if err != nil {
 		return 0, err
 	}
-	w := &watcher{session: d.s, out: d.c.err, live: isTerminal(d.c.err)}
+	w := newWatcher(d.s, d.c.err)
 	var refused error
 	end, err := w.watch(ctx, demoPipeline, run, func(state string) {
 		if state == statemachine.StateAwaitApproval && approve != nil {
@@ -211,16 +214,21 @@ func (d *demo) results(ctx context.Context, first, second int) error {
 	return d.c.print(result, func(w io.Writer) {
 		fmt.Fprintf(w, `
 Done in %s.
-  scores   %s   (%s rows, as %s)
+  scores   %s
+           %s rows, as %s
   report   %s
 
-Try next, in another terminal:
-  bin/millrace runs                          # what ran, and why
-  bin/millrace models                        # versions, and which is in service
-  bin/millrace upload flights pipelines/flights/data/2001-05.csv.gz   # a challenger, on more data
+Try next, in another terminal, in this folder:
+  bin/millrace runs              # what ran, and why
+  bin/millrace models            # versions, and which is in service
+  bin/millrace upload flights pipelines/flights/data/2001-05.csv.gz
+  bin/millrace watch             # a challenger, on more data; then bin/millrace approve flights/2
+
+The same with the aws CLI, or boto3:
 %s
   aws s3 cp %s - | head
-  aws stepfunctions get-execution-history --execution-arn %s
+  aws stepfunctions get-execution-history --execution-arn \
+    %s
   aws sagemaker list-model-packages --model-package-group-name %s
 `, short(time.Since(d.begun)), d.s.ledger.URI(scores), grouped(int64(lines)), sample, report, exports(d.endpoint), d.s.ledger.URI(scores),
 			d.s.executionARN(demoPipeline, first), demoPipeline)

@@ -27,7 +27,7 @@ func runDown(ctx context.Context, c *cli, args []string) error {
 	}
 	// The process of that number may be another one by now: only a cloud that
 	// answers is told to stop.
-	if healthy(ctx, r.Endpoint) {
+	if r.answers(ctx) {
 		if err := syscall.Kill(r.PID, syscall.SIGTERM); err != nil {
 			return fmt.Errorf("stop local cloud (process %d): %w", r.PID, err)
 		}

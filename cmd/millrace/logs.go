@@ -30,7 +30,7 @@ type logLine struct {
 }
 
 func runLogs(ctx context.Context, c *cli, args []string) error {
-	fs := c.flags("logs", "RUN | FUNCTION", "Prints what the jobs of a run (flights/1) or a function (newdata) logged.")
+	fs := c.cloudFlags("logs", "RUN | FUNCTION", "Prints what the jobs of a run (flights/1) or a function (newdata) logged.")
 	step := fs.String("step", "", "only this step of the run, as in train")
 	rest, err := parse(fs, args)
 	if err != nil {
@@ -52,13 +52,21 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 		return err
 	}
 	var lines []logLine
+	hint := ""
 	if ofRun {
+		if err := s.began(ctx, pipeline, run); err != nil {
+			return err
+		}
 		lines, err = s.runLog(ctx, pipeline, run, *step)
 	} else {
+		hint = " (functions: newdata, jobcompleted, modelapproved, runended, snapshot, startjob, register)"
 		lines, err = s.streams(ctx, "/aws/lambda/millrace-"+rest[0], "", rest[0])
 	}
 	if err != nil {
 		return err
+	}
+	if len(lines) == 0 {
+		c.say("%s has logged nothing%s", rest[0], hint)
 	}
 	return c.print(lines, func(w io.Writer) {
 		for _, l := range lines {

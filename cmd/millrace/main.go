@@ -4,7 +4,7 @@
 //
 // Exit codes: 0 done; 1 it failed; 2 it was called wrongly; 3 what was asked
 // about is not as it should be (an invalid definition, a failed run, something
-// missing).
+// missing); 130 it was interrupted.
 package main
 
 import (
@@ -52,6 +52,9 @@ type cli struct {
 	endpoint string
 }
 
+// interrupted is the exit code after Ctrl-C, as shells have it.
+const interrupted = 130
+
 // usageError is a wrong call: exit code 2.
 type usageError struct{ msg string }
 
@@ -80,6 +83,10 @@ func run(ctx context.Context, args []string, out, errw io.Writer) int {
 			continue
 		}
 		err := cmd.run(ctx, c, args[1:])
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			fmt.Fprintf(errw, "\nmillrace %s: interrupted\n", cmd.name)
+			return interrupted
+		}
 		return c.exit(cmd, err)
 	}
 	fmt.Fprintf(errw, "millrace: there is no command %q (hint: millrace help)\n", args[0])
@@ -113,25 +120,47 @@ func usage(w io.Writer) {
 		fmt.Fprintf(w, "  millrace %-28s %s\n", cmd.name+" "+cmd.args, cmd.what)
 	}
 	fmt.Fprint(w, `
-Every command takes --json and -h. RUN is PIPELINE/NUMBER, as in flights/1.
+Every command takes --json and -h. RUN is PIPELINE/NUMBER, as in flights/1; versions of models have
+numbers of their own (millrace models).
 Commands work on the AWS account of the usual configuration (AWS_PROFILE, AWS_ENDPOINT_URL, …), else on the
 local cloud that runs in this folder.
-Exit codes: 0 done, 1 failed, 2 called wrongly, 3 the answer is bad news (invalid, failed, missing).
+Exit codes: 0 done, 1 failed, 2 called wrongly, 3 the answer is bad news (invalid, failed, missing), 130 interrupted.
 `)
 }
 
-// flags makes the flag set of a command: all take --json and --endpoint.
+// flags makes the flag set of a command that needs no cloud that runs already.
 func (c *cli) flags(name, args, what string) *flag.FlagSet {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // wrong flags are told by exit
 	fs.BoolVar(&c.json, "json", false, "answer in JSON")
-	fs.StringVar(&c.endpoint, "endpoint", "", "URL of the cloud (default: AWS_ENDPOINT_URL, else the usual AWS configuration)")
 	fs.Usage = func() {
-		fs.SetOutput(c.err)
-		fmt.Fprintf(c.err, "usage: millrace %s [flags] %s\n\n%s\n\nflags:\n", name, args, what)
-		fs.PrintDefaults()
+		fmt.Fprintf(c.err, "%s\n\n%s\n\nflags:\n", strings.TrimSpace("usage: millrace "+name+" [flags] "+args), what)
+		fs.VisitAll(func(f *flag.Flag) { fmt.Fprintln(c.err, describe(f)) })
 	}
 	return fs
+}
+
+// cloudFlags makes the flag set of a command that asks a cloud.
+func (c *cli) cloudFlags(name, args, what string) *flag.FlagSet {
+	fs := c.flags(name, args, what)
+	fs.StringVar(&c.endpoint, "endpoint", "", "`URL` of the cloud (default: the account or endpoint of the usual AWS configuration, else the local cloud of this folder)")
+	return fs
+}
+
+// describe writes a flag as it is typed, what it takes, and what for.
+func describe(f *flag.Flag) string {
+	kind, what := flag.UnquoteUsage(f)
+	typed := "--" + f.Name
+	if len(f.Name) == 1 {
+		typed = "-" + f.Name
+	}
+	if kind != "" {
+		typed += " " + kind
+	}
+	if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" {
+		what += " (default " + f.DefValue + ")"
+	}
+	return fmt.Sprintf("  %-18s %s", typed, what)
 }
 
 // parse parses flags wherever they stand among the arguments, as people write them.

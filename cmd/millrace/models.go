@@ -24,7 +24,7 @@ type modelLine struct {
 }
 
 func runModels(ctx context.Context, c *cli, args []string) error {
-	fs := c.flags("models", "[PIPELINE]", "Lists versions of models, newest first, and which is in service.")
+	fs := c.cloudFlags("models", "[PIPELINE]", "Lists versions of models, newest first, and which is in service.")
 	rest, err := parse(fs, args)
 	if err != nil {
 		return err
@@ -38,6 +38,9 @@ func runModels(ctx context.Context, c *cli, args []string) error {
 	}
 	lines := []modelLine{}
 	for _, p := range rest {
+		if err := s.known(p); err != nil {
+			return err
+		}
 		l, err := s.models(ctx, p)
 		if err != nil {
 			return err

@@ -17,7 +17,7 @@ import (
 )
 
 func runReport(ctx context.Context, c *cli, args []string) error {
-	fs := c.flags("report", "RUN", "Fetches the report of a run: of its evaluation, else of its data's quality, else of how it ended.")
+	fs := c.cloudFlags("report", "RUN", "Fetches the report of a run: of its evaluation, else of its data's quality, else of how it ended.")
 	open := fs.Bool("open", false, "open it in the browser")
 	to := fs.String("o", "", "file to write (default: report-PIPELINE-NUMBER.html in the state folder)")
 	rest, err := parse(fs, args)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -20,13 +21,14 @@ type runLine struct {
 	Kind    string                `json:"kind"`
 	Status  types.ExecutionStatus `json:"status"`
 	Error   string                `json:"error,omitempty"`
+	Cause   string                `json:"cause,omitempty"`
 	Why     string                `json:"why"`
 	Started time.Time             `json:"started"`
 	Seconds float64               `json:"seconds"`
 }
 
 func runRuns(ctx context.Context, c *cli, args []string) error {
-	fs := c.flags("runs", "[PIPELINE]", "Lists runs, newest first: what they did, and why.")
+	fs := c.cloudFlags("runs", "[PIPELINE]", "Lists runs, newest first: what they did, and why.")
 	max := fs.Int("n", 20, "at most so many")
 	rest, err := parse(fs, args)
 	if err != nil {
@@ -35,6 +37,14 @@ func runRuns(ctx context.Context, c *cli, args []string) error {
 	s, err := c.open(ctx)
 	if err != nil {
 		return err
+	}
+	if len(rest) > 1 {
+		return &usageError{"one pipeline, or all of them"}
+	}
+	for _, p := range rest {
+		if err := s.known(p); err != nil {
+			return err
+		}
 	}
 	lines, err := s.runs(ctx, rest, *max)
 	if err != nil {
@@ -51,6 +61,9 @@ func runRuns(ctx context.Context, c *cli, args []string) error {
 			why := l.Why
 			if l.Error != "" {
 				why = l.Error
+				if l.Cause != "" {
+					why += ": " + oneLine(l.Cause, mostCause)
+				}
 			}
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", l.Run, l.Kind, l.Status, short(time.Duration(l.Seconds*float64(time.Second))), why)
 		}
@@ -101,6 +114,18 @@ func (s *session) runLine(ctx context.Context, pipeline string, run int, e types
 		l.Kind, l.Why = "-", "waits for more uploads"
 	}
 	end, _, err := s.ledger.Ended(ctx, pipeline, run)
-	l.Error = end.Error
+	l.Error, l.Cause = end.Error, plainCause(end.Cause)
 	return l, err
+}
+
+// mostCause is how much of a failure's cause the list shows, in characters.
+const mostCause = 160
+
+// oneLine is the beginning of a text, without line breaks.
+func oneLine(text string, most int) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if r := []rune(text); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return text
 }

@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
+	"github.com/millrace-ml/millrace/shared/awserr"
 	"github.com/millrace-ml/millrace/shared/ledger"
 	"github.com/millrace-ml/millrace/shared/registry"
 )
@@ -48,7 +52,13 @@ func findRunning(ctx context.Context) (r running, ok bool) {
 	if err != nil || json.Unmarshal(raw, &r) != nil {
 		return r, false
 	}
-	return r, healthy(ctx, r.Endpoint)
+	return r, r.answers(ctx)
+}
+
+// answers tells whether it is there still. A killed cloud's port may be another
+// folder's by now, and its process number anything's; hardly both.
+func (r running) answers(ctx context.Context) bool {
+	return syscall.Kill(r.PID, 0) == nil && healthy(ctx, r.Endpoint)
 }
 
 func healthy(ctx context.Context, endpoint string) bool {
@@ -152,6 +162,30 @@ func newSession(ctx context.Context, cfg aws.Config) (*session, error) {
 		return nil, fmt.Errorf("read output Pipelines of stack %s: %w", stackName, err)
 	}
 	return s, nil
+}
+
+// known refuses a pipeline that is not deployed.
+func (s *session) known(pipeline string) error {
+	if !slices.Contains(s.pipelines, pipeline) {
+		return fmt.Errorf("there is no pipeline %s (there is: %s)", pipeline, strings.Join(s.pipelines, ", "))
+	}
+	return nil
+}
+
+// began refuses a run that never began.
+func (s *session) began(ctx context.Context, pipeline string, run int) error {
+	if err := s.known(pipeline); err != nil {
+		return err
+	}
+	arn := s.executionARN(pipeline, run)
+	_, err := s.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
+	if awserr.IsNotFound(err) {
+		return fmt.Errorf("there is no run %s/%d (hint: millrace runs %s; numbers can have gaps)", pipeline, run, pipeline)
+	}
+	if err != nil {
+		return fmt.Errorf("describe run %s/%d: %w", pipeline, run, err)
+	}
+	return nil
 }
 
 // executionARN is the ARN of a run's execution.

@@ -75,7 +75,7 @@ func runUp(ctx context.Context, c *cli, args []string) error {
 // exports are the shell lines that point the AWS CLI and SDKs at an endpoint.
 func exports(endpoint string) string {
 	// boto3 and the AWS CLI read AWS_DEFAULT_REGION, the other SDKs AWS_REGION.
-	return fmt.Sprintf("  export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_DEFAULT_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s",
+	return fmt.Sprintf("  export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_DEFAULT_REGION=%s\n  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s",
 		endpoint, localRegion, localRegion, localKey, localKey)
 }
 
@@ -105,6 +105,11 @@ func startCloud(ctx context.Context, o cloudOptions) (*cloud, error) {
 		ln.Close()
 		return nil, fmt.Errorf("start local cloud: %w", err)
 	}
+	if !o.private {
+		if err := noneRuns(ctx); err != nil {
+			return nil, errors.Join(err, ln.Close(), lc.Close())
+		}
+	}
 	serveCtx, stop := context.WithCancel(ctx)
 	up := &cloud{endpoint: "http://" + ln.Addr().String(), done: make(chan error, 1), stop: stop, cloud: lc}
 	go func() { up.done <- lc.Serve(serveCtx, ln) }()
@@ -118,6 +123,15 @@ func startCloud(ctx context.Context, o cloudOptions) (*cloud, error) {
 		return nil, errors.Join(err, up.close())
 	}
 	return up, nil
+}
+
+// noneRuns refuses a second local cloud in this folder: commands could find
+// only one of them.
+func noneRuns(ctx context.Context) error {
+	if r, ok := findRunning(ctx); ok {
+		return fmt.Errorf("a local cloud runs in this folder already: %s, process %d (hint: `millrace down` stops it)", r.Endpoint, r.PID)
+	}
+	return nil
 }
 
 func deployLocal(ctx context.Context, cfg aws.Config, bin, dir, worker string) error {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -22,7 +24,7 @@ type uploaded struct {
 }
 
 func runUpload(ctx context.Context, c *cli, args []string) error {
-	fs := c.flags("upload", "PIPELINE FILE…", "Uploads rows to learn from, or with --score rows to score. The upload starts a run by itself.")
+	fs := c.cloudFlags("upload", "PIPELINE FILE…", "Uploads rows to learn from, or with --score rows to score. The upload starts a run by itself.")
 	score := fs.Bool("score", false, "the rows are to be scored")
 	rest, err := parse(fs, args)
 	if err != nil {
@@ -34,6 +36,9 @@ func runUpload(ctx context.Context, c *cli, args []string) error {
 	s, err := c.open(ctx)
 	if err != nil {
 		return err
+	}
+	if !slices.Contains(s.pipelines, rest[0]) { // others may know better: it is told, not refused
+		c.say("no pipeline is called %q here (those that are: %s): the upload will be kept, and refused", rest[0], strings.Join(s.pipelines, ", "))
 	}
 	folder := runs.RawFolder
 	if *score {

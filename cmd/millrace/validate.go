@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/millrace-ml/millrace/shared/definition"
 )
@@ -131,5 +133,27 @@ func checkDefinitions(a *assembly) error {
 	if len(problems) > 0 {
 		return fmt.Errorf("nothing was deployed, since a definition is wrong (hint: `millrace validate` before a build):\n%w", errors.Join(problems...))
 	}
-	return nil
+	return checkTemplate(a, slices.Sorted(maps.Keys(seen)))
+}
+
+// checkTemplate refuses a template made for other pipelines than the functions
+// have: it would grant the new ones nothing, and their runs would fail one by one.
+func checkTemplate(a *assembly, built []string) error {
+	var t struct {
+		Outputs struct{ Pipelines struct{ Value any } }
+	}
+	if err := json.Unmarshal(a.template, &t); err != nil {
+		return fmt.Errorf("read template of %s: %w", a.dir, err)
+	}
+	text, ok := t.Outputs.Pipelines.Value.(string)
+	var known []string
+	if !ok || json.Unmarshal([]byte(text), &known) != nil || len(built) == 0 {
+		return nil // not a template of Millrace, or not a plain one
+	}
+	slices.Sort(known)
+	if slices.Equal(known, built) {
+		return nil
+	}
+	return fmt.Errorf("nothing was deployed: the template in %s was made for the pipelines %s, and the functions were built with %s (hint: `make snapshot build`; synthesizing needs Node)",
+		a.dir, strings.Join(known, ", "), strings.Join(built, ", "))
 }

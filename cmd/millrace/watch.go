@@ -8,10 +8,12 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"golang.org/x/sys/unix"
 
 	"github.com/millrace-ml/millrace/shared/awserr"
 	"github.com/millrace-ml/millrace/shared/ledger"
@@ -24,7 +26,7 @@ type writer = io.Writer
 const pollEvery = 150 * time.Millisecond
 
 func runWatch(ctx context.Context, c *cli, args []string) error {
-	fs := c.flags("watch", "[RUN]", "Shows a run (PIPELINE/NUMBER; default: the newest) as it goes on, a line a step, until it ends.")
+	fs := c.cloudFlags("watch", "[RUN]", "Shows a run (PIPELINE/NUMBER; default: the newest) as it goes on, a line a step, until it ends.")
 	rest, err := parse(fs, args)
 	if err != nil {
 		return err
@@ -44,11 +46,15 @@ func runWatch(ctx context.Context, c *cli, args []string) error {
 		return err
 	}
 	if len(rest) == 0 {
-		if pipeline, run, err = s.newestRun(ctx); err != nil {
-			return err
-		}
+		pipeline, run, err = s.newestRun(ctx)
+	} else {
+		err = s.began(ctx, pipeline, run)
 	}
-	w := &watcher{session: s, out: c.err, live: isTerminal(c.err)}
+	if err != nil {
+		return err
+	}
+	w := newWatcher(s, c.err)
+	w.asks = true
 	end, err := w.watch(ctx, pipeline, run, nil)
 	if err != nil {
 		return err
@@ -56,8 +62,8 @@ func runWatch(ctx context.Context, c *cli, args []string) error {
 	if err := c.print(end, func(io.Writer) {}); err != nil {
 		return err
 	}
-	if end.Status != types.ExecutionStatusSucceeded {
-		return &findingError{fmt.Sprintf("run %s/%d ended as %s: %s: %s", pipeline, run, end.Status, end.Error, end.Cause)}
+	if end.Status != types.ExecutionStatusSucceeded { // why is told already
+		return &findingError{fmt.Sprintf("run %s failed (hint: millrace report %s, or millrace logs %s)", end.Run, end.Run, end.Run)}
 	}
 	return nil
 }
@@ -97,11 +103,32 @@ type watcher struct {
 	session *session
 	out     io.Writer
 	live    bool // a terminal: the line of the step under way is kept moving
+	text    int  // columns for what a step found out, on a terminal
 	shown   int64
-	state   string    // the step under way
-	since   time.Time // when it began
-	begun   time.Time // when the run began
+	state   string          // the step under way
+	since   time.Time       // when it began
+	told    map[string]bool // the states whose waiting was told, where lines do not move
 	name    string
+	asks    bool // says how to decide on a version that waits
+	version int  // what the run registered
+}
+
+// Columns of a watched step's line, beside its text: the run and the state
+// before it, the time after it.
+const (
+	beforeText = 2 + 12 + 1 + 14 + 1
+	afterText  = 1 + 6
+	mostText   = 58
+	leastText  = 20
+)
+
+func newWatcher(s *session, out io.Writer) *watcher {
+	w := &watcher{session: s, out: out, text: mostText, told: map[string]bool{}}
+	if width, ok := terminalWidth(out); ok {
+		// One column stays free: a full line would wrap, and could not be taken back.
+		w.live, w.text = true, max(leastText, min(mostText, width-beforeText-afterText-1))
+	}
+	return w
 }
 
 // watch follows a run to its end. onState is told each state as it is entered.
@@ -120,6 +147,7 @@ func (w *watcher) watch(ctx context.Context, pipeline string, run int, onState f
 			if d.Status != types.ExecutionStatusRunning && d.Status != types.ExecutionStatusPendingRedrive {
 				return w.end(d), nil
 			}
+			w.ask(pipeline)
 			w.tick()
 		}
 		select {
@@ -132,7 +160,7 @@ func (w *watcher) watch(ctx context.Context, pipeline string, run int, onState f
 
 func (w *watcher) end(d *sfn.DescribeExecutionOutput) ended {
 	w.clear()
-	e := ended{Run: w.name, Status: d.Status, Error: aws.ToString(d.Error), Cause: aws.ToString(d.Cause)}
+	e := ended{Run: w.name, Status: d.Status, Error: aws.ToString(d.Error), Cause: plainCause(aws.ToString(d.Cause))}
 	if d.StopDate != nil && d.StartDate != nil {
 		e.Seconds = d.StopDate.Sub(*d.StartDate).Seconds()
 	}
@@ -144,10 +172,27 @@ func (w *watcher) end(d *sfn.DescribeExecutionOutput) ended {
 	}
 	verdict := "ended: " + e.Outcome
 	if d.Status != types.ExecutionStatusSucceeded {
-		verdict = fmt.Sprintf("%s: %s: %s", strings.ToLower(string(d.Status)), e.Error, firstLines(e.Cause))
+		verdict = strings.ToLower(strings.ReplaceAll(string(d.Status), "_", " ")) // TIMED_OUT
+		for _, part := range []string{e.Error, firstLines(e.Cause)} {             // an execution that was stopped may have neither
+			if part != "" {
+				verdict += ": " + part
+			}
+		}
 	}
 	fmt.Fprintf(w.out, "  %-12s %s  (%s)\n", w.name, verdict, short(time.Duration(e.Seconds*float64(time.Second))))
 	return e
+}
+
+// plainCause is the sentence in a cause. A function's error reaches the state
+// machine as JSON, which is for programs.
+func plainCause(cause string) string {
+	var failure struct {
+		Message string `json:"errorMessage"`
+	}
+	if json.Unmarshal([]byte(cause), &failure) == nil && failure.Message != "" {
+		return failure.Message
+	}
+	return cause
 }
 
 // catchUp shows what is new in the history.
@@ -172,12 +217,11 @@ func (w *watcher) catchUp(ctx context.Context, arn string, onState func(string))
 
 func (w *watcher) event(e types.HistoryEvent, onState func(string)) {
 	at := aws.ToTime(e.Timestamp)
-	if e.Type == types.HistoryEventTypeExecutionStarted {
-		w.begun = at
-	}
 	if d := e.StateEnteredEventDetails; d != nil {
 		w.state, w.since = aws.ToString(d.Name), at
-		if what := waitsFor(w.state); what != "" && !w.live {
+		// Once each: a run that is being settled waits and looks again, many times.
+		if what := waitsFor(w.state); what != "" && !w.live && !w.told[w.state] {
+			w.told[w.state] = true
 			fmt.Fprintf(w.out, "  %-12s %-14s %s …\n", w.name, w.state, what)
 		}
 		if onState != nil {
@@ -188,16 +232,60 @@ func (w *watcher) event(e types.HistoryEvent, onState func(string)) {
 		name := aws.ToString(d.Name)
 		if told := tell(name, aws.ToString(d.Output)); told != "" {
 			w.clear()
-			fmt.Fprintf(w.out, "  %-12s %-14s %-58s %6s\n", w.name, name, told, short(at.Sub(w.since)))
+			w.line(name, told, short(at.Sub(w.since)))
+		}
+		if name == statemachine.StateRegister {
+			w.version = registered(aws.ToString(d.Output))
 		}
 		w.state = ""
 	}
 }
 
+// line tells what a state found out. On a terminal a long text goes on below
+// itself; elsewhere a state is a line, as grep likes it.
+func (w *watcher) line(state, told, took string) {
+	rows := []string{told}
+	if w.live {
+		rows = wrap(told, w.text)
+	}
+	fmt.Fprintf(w.out, "  %-12s %-14s %-*s %6s\n", w.name, state, w.text, rows[0], took)
+	for _, row := range rows[1:] {
+		fmt.Fprintf(w.out, "%*s%s\n", beforeText, "", row)
+	}
+}
+
+// wrap breaks a text between words into rows of at most width characters; a
+// longer word has a row of its own.
+func wrap(text string, width int) []string {
+	var rows []string
+	row := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case row == "":
+			row = word
+		case utf8.RuneCountInString(row)+1+utf8.RuneCountInString(word) <= width:
+			row += " " + word
+		default:
+			rows, row = append(rows, row), word
+		}
+	}
+	return append(rows, row)
+}
+
+// ask says, once, how to decide on the version that waits.
+func (w *watcher) ask(pipeline string) {
+	if !w.asks || w.state != statemachine.StateAwaitApproval || w.version == 0 {
+		return
+	}
+	w.asks = false
+	w.clear()
+	fmt.Fprintf(w.out, "  %-12s %-14s millrace report %s, then millrace approve %s/%d (or reject)\n", w.name, w.state, w.name, pipeline, w.version)
+}
+
 // tick keeps the line of the step under way moving on a terminal.
 func (w *watcher) tick() {
 	if what := waitsFor(w.state); w.live && what != "" {
-		fmt.Fprintf(w.out, "\r\x1b[2K  %-12s %-14s %-58s %6s", w.name, w.state, what+" …", short(time.Since(w.since)))
+		fmt.Fprintf(w.out, "\r\x1b[2K  %-12s %-14s %-*s %6s", w.name, w.state, w.text, oneLine(what+" …", w.text), short(time.Since(w.since)))
 	}
 }
 
@@ -243,7 +331,7 @@ func tell(state, output string) string {
 	switch state {
 	case statemachine.StateSnapshot:
 		if !o.Snapshot.Settled {
-			return "more uploads came"
+			return "" // more uploads came: it waits again
 		}
 		return o.Snapshot.Kind + ": " + o.Snapshot.Why
 	case statemachine.StatePrepare:
@@ -265,6 +353,17 @@ func tell(state, output string) string {
 		return job(o.Score, "scored")
 	}
 	return ""
+}
+
+// registered is the version that a run registered, 0 for none.
+func registered(output string) int {
+	var o struct {
+		Package statemachine.PackageOutput `json:"package"`
+	}
+	if json.Unmarshal([]byte(output), &o) != nil {
+		return 0
+	}
+	return o.Package.Version
 }
 
 func job(o statemachine.StepOutput, what string) string {
@@ -308,11 +407,19 @@ func firstLines(s string) string {
 	return s
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
+// terminalWidth is the columns of the terminal that w is, if it is one that can
+// take a line back.
+func terminalWidth(w io.Writer) (columns int, ok bool) {
+	f, isFile := w.(*os.File)
+	if !isFile || os.Getenv("TERM") == "dumb" {
+		return 0, false
 	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0, false
+	}
+	if size.Col == 0 { // some say nothing of their size
+		return 80, true
+	}
+	return int(size.Col), true
 }
