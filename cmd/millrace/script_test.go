@@ -33,7 +33,7 @@ import (
 //	exits CODE COMMAND…  like exec, of a command that must end with the exit code
 //	up [ARG…]            starts `millrace up` and waits for the URL that it prints, which is $ENDPOINT from then on
 //	ended                waits until that has ended by itself, with exit code 0
-//	powercut             kills it so that it can tidy nothing up
+//	powercut             kills it so that it can tidy nothing up, and waits until all that it started is gone too
 //	rows FILE N MONTH    writes flights (see flightRows), gzipped if the name ends in .gz
 //	begins NAME          waits until a run of flights begins after those told so far, and puts its number into $NAME
 //	await N STATE        waits until run N of flights enters a state
@@ -162,6 +162,26 @@ func scriptPowerCut(ts *testscript.TestScript, neg bool, args []string) {
 	*current(ts) = nil
 	ts.Check(up.cmd.Process.Kill())
 	<-up.done
+	deadline := time.Now().Add(patience)
+	for left := processesIn(ts.MkAbs(".")); len(left) > 0; left = processesIn(ts.MkAbs(".")) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("processes of the killed cloud go on: %v", left)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// processesIn names the processes whose working folder is in dir; none where
+// there is no /proc.
+func processesIn(dir string) []string {
+	var found []string
+	folders, _ := filepath.Glob("/proc/[0-9]*/cwd")
+	for _, f := range folders {
+		if cwd, err := os.Readlink(f); err == nil && strings.HasPrefix(cwd, dir) {
+			found = append(found, filepath.Base(filepath.Dir(f))+" in "+cwd)
+		}
+	}
+	return found
 }
 
 func scriptRows(ts *testscript.TestScript, neg bool, args []string) {
