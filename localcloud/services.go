@@ -2,9 +2,11 @@ package localcloud
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 
 	"github.com/millrace-ml/millrace/localcloud/cloudformation"
+	"github.com/millrace-ml/millrace/localcloud/ecr"
 	"github.com/millrace-ml/millrace/localcloud/eventbridge"
 	"github.com/millrace-ml/millrace/localcloud/eventbridge/policy"
 	"github.com/millrace-ml/millrace/localcloud/iam"
@@ -14,14 +16,16 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/sagemaker"
 	"github.com/millrace-ml/millrace/localcloud/sns"
 	"github.com/millrace-ml/millrace/localcloud/sqs"
+	"github.com/millrace-ml/millrace/localcloud/ssm"
 	"github.com/millrace-ml/millrace/localcloud/stepfunctions"
+	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
 // openServices opens every service and tells each of what it needs. What is
 // opened later is closed earlier: those that deliver and start things stop
 // before those that keep things.
 func (c *Cloud) openServices() error {
-	for _, open := range []func() error{c.openIAM, c.openS3, c.openLogs, c.openSQS, c.openSNS, c.openLambda, c.openSageMaker, c.openStepFunctions, c.openEventBridge, c.openCloudFormation} {
+	for _, open := range []func() error{c.openIAM, c.openS3, c.openSSM, c.openECR, c.openLogs, c.openSQS, c.openSNS, c.openLambda, c.openSageMaker, c.openStepFunctions, c.openEventBridge, c.openCloudFormation} {
 		if err := open(); err != nil {
 			return err
 		}
@@ -48,6 +52,26 @@ func (c *Cloud) openS3() (err error) {
 	}
 	c.add(c.s3.Wire())
 	c.onClose("s3", c.s3.Close)
+	return nil
+}
+
+func (c *Cloud) openSSM() error {
+	s, err := ssm.New(ssm.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "ssm"), Authorize: c.iam.Authorize})
+	if err != nil {
+		return err
+	}
+	c.add(s.Wire())
+	c.onClose("ssm", s.Close)
+	return nil
+}
+
+func (c *Cloud) openECR() error {
+	s, err := ecr.New(ecr.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "ecr"), Authorize: c.iam.Authorize})
+	if err != nil {
+		return err
+	}
+	c.add(s.Wire())
+	c.onClose("ecr", s.Close)
 	return nil
 }
 
@@ -88,6 +112,22 @@ func (c *Cloud) openSNS() error {
 func (c *Cloud) assume(service string) func(roleARN, session, sourceARN string) (accessKey, secretKey, token string, err error) {
 	return func(roleARN, session, sourceARN string) (string, string, string, error) {
 		return c.iam.AssumeRoleAs(service, sourceARN, roleARN, session)
+	}
+}
+
+// become makes a service of AWS the role that trusts it.
+func (c *Cloud) become(service string) func(roleARN, session, sourceARN string) (wire.Caller, error) {
+	assume := c.assume(service)
+	return func(roleARN, session, sourceARN string) (wire.Caller, error) {
+		key, _, _, err := assume(roleARN, session, sourceARN)
+		if err != nil {
+			return wire.Caller{}, err
+		}
+		_, _, caller, ok := c.iam.SecretFor(key)
+		if !ok {
+			return wire.Caller{}, fmt.Errorf("assume role %s: its session is gone", roleARN)
+		}
+		return caller, nil
 	}
 }
 
@@ -142,7 +182,7 @@ func (c *Cloud) openEventBridge() error {
 
 func (c *Cloud) openCloudFormation() error {
 	s, err := cloudformation.New(cloudformation.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "cloudformation"),
-		Authorize: c.iam.Authorize, Call: c.Call, Objects: c.s3})
+		Authorize: c.iam.Authorize, Call: c.Call, Objects: c.s3, Assume: c.become("cloudformation.amazonaws.com")})
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/millrace-ml/millrace/shared/awserr"
@@ -94,6 +96,9 @@ func deploy(ctx context.Context, cfg aws.Config, a *assembly, parameters map[str
 	if err != nil {
 		return err
 	}
+	if err := putBootstrapVersion(ctx, ssm.NewFromConfig(cfg), template); err != nil {
+		return err
+	}
 	body, url := aws.String(string(template)), (*string)(nil)
 	if len(template) > maxTemplateBody {
 		if url, err = publishTemplate(ctx, cfg, bucket, template); err != nil {
@@ -119,6 +124,35 @@ func deploy(ctx context.Context, cfg aws.Config, a *assembly, parameters map[str
 		return fmt.Errorf("deploy stack %s: %w", stackName, err)
 	}
 	return waitForStack(ctx, cfn)
+}
+
+// bootstrapVersion is the version of the CDK's bootstrap stack whose resources
+// the deployed template needs.
+const bootstrapVersion = "30"
+
+// putBootstrapVersion puts the parameters that the template reads about the CDK's bootstrap
+// stack, which this deployment does without.
+func putBootstrapVersion(ctx context.Context, client *ssm.Client, template []byte) error {
+	var t struct {
+		Parameters map[string]struct {
+			Type    string
+			Default any
+		}
+	}
+	if err := json.Unmarshal(template, &t); err != nil {
+		return fmt.Errorf("read template: %w", err)
+	}
+	for _, p := range t.Parameters {
+		name, _ := p.Default.(string)
+		if p.Type != "AWS::SSM::Parameter::Value<String>" || !strings.HasPrefix(name, "/cdk-bootstrap/") {
+			continue
+		}
+		_, err := client.PutParameter(ctx, &ssm.PutParameterInput{Name: &name, Value: aws.String(bootstrapVersion), Type: ssmtypes.ParameterTypeString})
+		if err != nil && !hasCode(err, "ParameterAlreadyExists") {
+			return fmt.Errorf("put parameter %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 func hasCode(err error, code string) bool {

@@ -18,13 +18,15 @@ type changeSet struct {
 	ID, Name, Stack, StackName string
 	Description                string
 	Template                   string
-	Parameters                 map[string]string
+	Parameters, Fetched        map[string]string
 	Tags                       map[string]string
 	Capabilities               []string
 	Role                       string
 	OnFailure                  string
+	ImportExisting, Nested     bool // as asked for
 	Status, Reason, Execution  string
 	Changes                    []types.Change
+	Imports                    []string // resources that are there, and are taken into the stack
 	Created                    time.Time
 }
 
@@ -33,7 +35,7 @@ var changeSetName = regexp.MustCompile(`^[a-zA-Z][-a-zA-Z0-9]{0,127}$`)
 func (c *CloudFormation) createChangeSet(ctx context.Context, in *api.CreateChangeSetInput) (*api.CreateChangeSetOutput, error) {
 	err := refuse(map[string]bool{
 		"NotificationARNs": len(in.NotificationARNs) > 0, "ResourceTypes": len(in.ResourceTypes) > 0, "RollbackConfiguration": triggers(in.RollbackConfiguration),
-		"ResourcesToImport": len(in.ResourcesToImport) > 0, "ImportExistingResources": aws.ToBool(in.ImportExistingResources), "DeploymentConfig": in.DeploymentConfig != nil,
+		"ResourcesToImport": len(in.ResourcesToImport) > 0, "DeploymentConfig other than of mode STANDARD": special(in.DeploymentConfig),
 		"ChangeSetType IMPORT": in.ChangeSetType == types.ChangeSetTypeImport, "DeploymentMode": in.DeploymentMode != "",
 		"DisableValidation": aws.ToBool(in.DisableValidation),
 	})
@@ -57,6 +59,9 @@ func (c *CloudFormation) createChangeSet(ctx context.Context, in *api.CreateChan
 		return nil, err
 	}
 	changes, differs, err := c.plan(s, p)
+	if err == nil && aws.ToBool(in.ImportExistingResources) {
+		p.imports, err = c.imports(ctx, s, p, changes)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -67,8 +72,9 @@ func (c *CloudFormation) createChangeSet(ctx context.Context, in *api.CreateChan
 	}
 	cs := changeSet{
 		ID: c.arn("cloudformation", "changeSet/"+name+"/"+c.o.NewID()), Name: name, Stack: s.ID, StackName: s.Name, Description: aws.ToString(in.Description),
-		Template: p.text, Parameters: p.parameters, Tags: p.tags, Capabilities: p.caps, Role: p.role, OnFailure: string(in.OnStackFailure),
-		Status: "CREATE_COMPLETE", Execution: "AVAILABLE", Changes: changes, Created: c.o.Clock.Now(),
+		Template: p.text, Parameters: p.parameters, Fetched: p.fetched, Tags: p.tags, Capabilities: p.caps, Role: p.role, OnFailure: string(in.OnStackFailure),
+		ImportExisting: aws.ToBool(in.ImportExistingResources), Nested: aws.ToBool(in.IncludeNestedStacks),
+		Status: "CREATE_COMPLETE", Execution: "AVAILABLE", Changes: changes, Imports: p.imports, Created: c.o.Clock.Now(),
 	}
 	if !differs {
 		cs.Status, cs.Execution = "FAILED", "UNAVAILABLE"
@@ -129,13 +135,14 @@ func (c *CloudFormation) describeChangeSet(_ context.Context, in *api.DescribeCh
 		ChangeSetId: aws.String(cs.ID), ChangeSetName: aws.String(cs.Name), StackId: aws.String(cs.Stack), StackName: aws.String(cs.StackName),
 		CreationTime: aws.Time(cs.Created), Status: types.ChangeSetStatus(cs.Status), ExecutionStatus: types.ExecutionStatus(cs.Execution),
 		Changes: cs.Changes, Tags: tagsOf(cs.Tags), Description: optional(cs.Description), StatusReason: optional(cs.Reason),
-		OnStackFailure: types.OnStackFailure(cs.OnFailure), NotificationARNs: []string{},
+		OnStackFailure: types.OnStackFailure(cs.OnFailure), NotificationARNs: []string{}, ImportExistingResources: aws.Bool(cs.ImportExisting),
+		DeploymentConfig: &types.DeploymentConfig{Mode: types.DeploymentConfigModeStandard}, RollbackConfiguration: &types.RollbackConfiguration{}, IncludeNestedStacks: aws.Bool(cs.Nested),
 	}
 	for _, n := range cs.Capabilities {
 		out.Capabilities = append(out.Capabilities, types.Capability(n))
 	}
 	if t, err := parseTemplate(cs.Template); err == nil {
-		out.Parameters = t.describe(cs.Parameters)
+		out.Parameters = t.describe(cs.Parameters, cs.Fetched)
 	}
 	return out, nil
 }
@@ -174,7 +181,7 @@ func (c *CloudFormation) executeChangeSet(ctx context.Context, in *api.ExecuteCh
 	if err != nil {
 		return nil, err
 	}
-	p := &prepared{template: t, text: cs.Template, parameters: cs.Parameters, tags: cs.Tags, caps: cs.Capabilities, role: cs.Role}
+	p := &prepared{template: t, text: cs.Template, parameters: cs.Parameters, fetched: cs.Fetched, tags: cs.Tags, caps: cs.Capabilities, role: cs.Role, imports: cs.Imports}
 	s.Caller, s.Token, s.ChangeSet = wire.CallerFrom(ctx), aws.ToString(in.ClientRequestToken), cs.ID
 	s.OnFailure, s.ExceptOnCreate = cs.OnFailure, aws.ToBool(in.RetainExceptOnCreate)
 	if aws.ToBool(in.DisableRollback) {

@@ -28,6 +28,7 @@ type Objects interface {
 	SetVersioning(ctx context.Context, bucket string, on bool) error
 	SetEventBridge(ctx context.Context, bucket string, on bool) error
 	SetPolicy(ctx context.Context, bucket, policyJSON string) error
+	HasBucket(ctx context.Context, bucket string) (bool, error)
 	Tag(ctx context.Context, bucket string, tags map[string]string) error
 }
 
@@ -41,7 +42,10 @@ type Options struct {
 	// Call runs an operation of another service, as the caller in ctx.
 	Call    func(ctx context.Context, service, operation string, input []byte) ([]byte, error)
 	Objects Objects
-	NewID   func() string // for stack and event ids; default random UUIDs
+	// Assume is who the service becomes with a role, for a stack; nil believes
+	// every role.
+	Assume func(roleARN, session, stackARN string) (wire.Caller, error)
+	NewID  func() string // for stack and event ids; default random UUIDs
 }
 
 // CloudFormation is the service.
@@ -160,6 +164,7 @@ type stack struct {
 	Template       string
 	Description    string
 	Parameters     map[string]string
+	Fetched        map[string]string // of parameters that name one of the parameter store
 	Tags           map[string]string
 	Capabilities   []string
 	Role           string
@@ -171,6 +176,7 @@ type stack struct {
 	Resources      map[string]*resourceRecord
 	Prior          *generation
 	RetainNow      []string // resources a DeleteStack leaves alone
+	Imports        []string // resources that the operation takes into the stack
 	Caller         wire.Caller
 	Token          string
 	Sequence       int // of its events
@@ -181,6 +187,7 @@ type generation struct {
 	Template     string
 	Description  string
 	Parameters   map[string]string
+	Fetched      map[string]string
 	Tags         map[string]string
 	Capabilities []string
 	Role         string
@@ -206,7 +213,8 @@ type resourceRecord struct {
 	Delete     string // DeletionPolicy
 	Replace    string // UpdateReplacePolicy
 	Metadata   string
-	Order      int // of creation
+	Order      int  // of creation
+	Imported   bool // was there before the stack
 }
 
 // values are properties that keep their numbers' text in the store.
@@ -227,7 +235,7 @@ type event struct {
 }
 
 func (s *stack) generation() *generation {
-	g := &generation{Template: s.Template, Description: s.Description, Parameters: s.Parameters, Tags: s.Tags, Capabilities: s.Capabilities,
+	g := &generation{Template: s.Template, Description: s.Description, Parameters: s.Parameters, Fetched: s.Fetched, Tags: s.Tags, Capabilities: s.Capabilities,
 		Role: s.Role, Outputs: s.Outputs, Resources: map[string]*resourceRecord{}}
 	for k, r := range s.Resources {
 		copied := *r
@@ -237,7 +245,7 @@ func (s *stack) generation() *generation {
 }
 
 func (s *stack) revert(g *generation) {
-	s.Template, s.Description, s.Parameters, s.Tags = g.Template, g.Description, g.Parameters, g.Tags
+	s.Template, s.Description, s.Parameters, s.Fetched, s.Tags = g.Template, g.Description, g.Parameters, g.Fetched, g.Tags
 	s.Capabilities, s.Role, s.Outputs = g.Capabilities, g.Role, g.Outputs
 }
 

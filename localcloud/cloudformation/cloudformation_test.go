@@ -43,17 +43,31 @@ type world struct {
 	caller wire.Caller
 	policy string // of the bus
 	files  map[string]string
+
+	parameters map[string]string // of the parameter store
+	buckets    map[string]bool   // that are there
+	asked      []string          // of authorize: "action resource"
+}
+
+func (w *world) authorize(_ context.Context, action, resource string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = append(w.asked, action+" "+resource)
+	return nil
 }
 
 func newWorld() *world {
-	return &world{inputs: map[string]map[string]any{}, fail: map[string]error{}, block: map[string]chan struct{}{}, files: map[string]string{}}
+	return &world{inputs: map[string]map[string]any{}, fail: map[string]error{}, block: map[string]chan struct{}{}, files: map[string]string{},
+		parameters: map[string]string{"/cdk-bootstrap/hnb659fds/version": "30"}, buckets: map[string]bool{}}
 }
 
-var identifiers = []string{"StatementId", "PolicyName", "FunctionName", "RoleName", "Rule", "logGroupName", "name", "stateMachineArn", "ModelPackageGroupName", "QueueName", "QueueUrl", "TopicArn", "SubscriptionArn", "Name", "EventBusName", "Resource", "ResourceArn"}
+var identifiers = []string{"StatementId", "PolicyName", "FunctionName", "RoleName", "repositoryName", "resourceArn", "ResourceId", "Rule", "logGroupName", "name", "stateMachineArn", "ModelPackageGroupName", "QueueName", "QueueUrl", "TopicArn", "SubscriptionArn", "Name", "EventBusName", "Resource", "ResourceArn"}
 
 func (w *world) enter(ctx context.Context, what string, in map[string]any) error {
 	w.mu.Lock()
-	w.log = append(w.log, what)
+	if !strings.Contains(what, ":Get") { // what only reads is no step of a story
+		w.log = append(w.log, what)
+	}
 	w.inputs[what] = in
 	w.caller = wire.CallerFrom(ctx)
 	err, gate := w.fail[what], w.block[what]
@@ -88,8 +102,15 @@ func (w *world) Call(ctx context.Context, service, operation string, input []byt
 	out := map[string]any{}
 	arn := func(svc, rest string) string { return "arn:aws:" + svc + ":us-east-1:000000000000:" + rest }
 	switch operation {
+	case "GetParameters":
+		if v, ok := w.parameters[in["Names"].([]any)[0].(string)]; ok {
+			out["Parameters"] = []any{map[string]any{"Type": "String", "Value": v}}
+		}
 	case "CreateRole":
 		out["Role"] = map[string]any{"Arn": "arn:aws:iam::000000000000:role/" + id, "RoleId": "AROA" + id}
+	case "CreateRepository":
+		name := in["repositoryName"].(string)
+		out["repository"] = map[string]any{"repositoryArn": arn("ecr", "repository/"+name), "repositoryUri": "000000000000.dkr.ecr.us-east-1.amazonaws.com/" + name}
 	case "CreateFunction":
 		out["FunctionArn"] = arn("lambda", "function:"+id)
 	case "CreateStateMachine":
@@ -129,6 +150,11 @@ func (w *world) CreateBucket(ctx context.Context, b string) error {
 }
 func (w *world) DeleteBucket(ctx context.Context, b string) error {
 	return w.enter(ctx, "s3:DeleteBucket "+b, nil)
+}
+func (w *world) HasBucket(_ context.Context, b string) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buckets[b], nil
 }
 func (w *world) SetVersioning(ctx context.Context, b string, on bool) error {
 	return w.enter(ctx, fmt.Sprintf("s3:SetVersioning %s %v", b, on), nil)
@@ -172,6 +198,7 @@ type cloud struct {
 	client *api.Client
 	world  *world
 	store  *store.Store
+	assume func(roleARN, session, stackARN string) (wire.Caller, error)
 }
 
 func open(t testing.TB) *cloud {
@@ -188,7 +215,7 @@ func open(t testing.TB) *cloud {
 
 func (c *cloud) start(t testing.TB) {
 	t.Helper()
-	s, err := cloudformation.New(cloudformation.Options{Store: c.store, Clock: clock.Real{}, Call: c.world.Call, Objects: c.world})
+	s, err := cloudformation.New(cloudformation.Options{Store: c.store, Clock: clock.Real{}, Call: c.world.Call, Objects: c.world, Authorize: c.world.authorize, Assume: c.assume})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func tagsOf(m map[string]string) []types.Tag {
 }
 
 // describe lists parameter values as AWS shows them.
-func (t *template) describe(values map[string]string) []types.Parameter {
+func (t *template) describe(values, fetched map[string]string) []types.Parameter {
 	out := []types.Parameter{}
 	for _, name := range sortedKeys(values) {
 		p := types.Parameter{ParameterKey: aws.String(name), ParameterValue: aws.String(values[name])}
@@ -37,7 +37,7 @@ func (t *template) describe(values map[string]string) []types.Parameter {
 				p.ParameterValue = aws.String("****")
 			}
 			if def.Type == ssmString {
-				p.ResolvedValue = aws.String(bootstrapVersion)
+				p.ResolvedValue = aws.String(fetched[name])
 			}
 		}
 		out = append(out, p)
@@ -62,7 +62,7 @@ func (s *stack) describe() types.Stack {
 		out.Capabilities = append(out.Capabilities, types.Capability(c))
 	}
 	if t, err := parseTemplate(s.Template); err == nil {
-		out.Parameters = t.describe(s.Parameters)
+		out.Parameters = t.describe(s.Parameters, s.Fetched)
 	}
 	for _, o := range s.Outputs {
 		out.Outputs = append(out.Outputs, types.Output{OutputKey: aws.String(o.Key), OutputValue: aws.String(o.Value), Description: optional(o.Description), ExportName: optional(o.Export)})
@@ -255,10 +255,8 @@ func (c *CloudFormation) getTemplate(_ context.Context, in *api.GetTemplateInput
 	if err != nil {
 		return nil, err
 	}
-	if s.Template == "" {
-		return nil, invalid("Stack %s has no template yet: a change set of it was not executed", s.Name)
-	}
-	return &api.GetTemplateOutput{TemplateBody: aws.String(s.Template), StagesAvailable: stages}, nil
+	// Before a change set was executed there is none.
+	return &api.GetTemplateOutput{TemplateBody: optional(s.Template), StagesAvailable: stages}, nil
 }
 
 func (c *CloudFormation) getTemplateSummary(ctx context.Context, in *api.GetTemplateSummaryInput) (*api.GetTemplateSummaryOutput, error) {
@@ -267,6 +265,9 @@ func (c *CloudFormation) getTemplateSummary(ctx context.Context, in *api.GetTemp
 		s, err := c.find(*in.StackName)
 		if err != nil {
 			return nil, err
+		}
+		if s.Status == "REVIEW_IN_PROGRESS" {
+			return nil, invalid("GetTemplateSummary cannot be called on REVIEW_IN_PROGRESS stacks.")
 		}
 		text = s.Template
 	} else {

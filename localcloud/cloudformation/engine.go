@@ -25,13 +25,24 @@ func (c *CloudFormation) background(s *stack, f func(context.Context, *stack) er
 	}()
 }
 
+// sessionName is how the service calls itself with a role.
+const sessionName = "AWSCloudFormation"
+
 // actor is who creates the resources: the service role when there is one.
 func (c *CloudFormation) actor(s *stack) wire.Caller {
 	if s.Role == "" {
 		return s.Caller
 	}
+	if c.o.Assume != nil {
+		caller, err := c.o.Assume(s.Role, sessionName, s.ID)
+		if err == nil {
+			return caller
+		}
+		// It was there when it was given; without it nothing will be allowed.
+		c.o.Log.Error("role of stack cannot be assumed", "stack", s.Name, "role", s.Role, "error", err)
+	}
 	name := s.Role[strings.LastIndex(s.Role, "/")+1:]
-	return wire.Caller{Account: c.o.Account, RoleARN: s.Role, ARN: "arn:aws:sts::" + c.o.Account + ":assumed-role/" + name + "/AWSCloudFormation"}
+	return wire.Caller{Account: c.o.Account, RoleARN: s.Role, ARN: "arn:aws:sts::" + c.o.Account + ":assumed-role/" + name + "/" + sessionName}
 }
 
 func (c *CloudFormation) step(ctx context.Context, s *stack, name string) *step {
@@ -185,13 +196,18 @@ func (c *CloudFormation) createOne(ctx context.Context, s *stack, k *kind, logic
 		}
 		return "CREATE_" + what
 	}
+	make := k.create
+	if !replaced && contains(s.Imports, logical) {
+		make, rec.Imported = k.adopt, true
+		status = func(what string) string { return "IMPORT_" + what }
+	}
 	if err := c.note(s, logical, status("IN_PROGRESS"), ""); err != nil {
 		return err
 	}
 	p, err := k.decode(rec.Properties, rec.Name)
 	var m made
 	if err == nil {
-		m, err = k.create(c.step(ctx, s, rec.Name), p)
+		m, err = make(c.step(ctx, s, rec.Name), p)
 	}
 	rec.ID, rec.Ref, rec.Attributes = m.ID, m.Ref, m.Attributes
 	if rec.Ref == "" {
@@ -408,7 +424,7 @@ func (c *CloudFormation) removeAll(ctx context.Context, s *stack, logicals []str
 		}
 		keep := retained(rec.Delete)
 		if creation && (s.ExceptOnCreate || rec.Delete == "RetainExceptOnCreate") {
-			keep = false
+			keep = rec.Imported // what was there before stays
 		}
 		// What never came to be is not retained.
 		if (keep && rec.ID != "") || contains(s.RetainNow, logical) {
@@ -529,7 +545,7 @@ func (c *CloudFormation) Resume(context.Context) error {
 // got, so that the rollback removes what may be there.
 func (c *CloudFormation) adopt(s *stack) {
 	for logical, r := range s.Resources {
-		if r.ID != "" || !strings.HasSuffix(r.Status, "_IN_PROGRESS") {
+		if r.ID != "" || !strings.HasSuffix(r.Status, "_IN_PROGRESS") || r.Imported {
 			continue
 		}
 		k := kinds[r.Type]

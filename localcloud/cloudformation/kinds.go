@@ -25,6 +25,9 @@ type kind struct {
 	create func(*step, any) (made, error)
 	update func(s *step, id string, old, new any) (made, error) // nil: a change replaces
 	remove func(s *step, id string, p any) error
+	// exists and adopt take one that is there already into a stack; nil where that cannot be.
+	exists func(s *step, p any) (bool, error)
+	adopt  func(s *step, p any) (made, error)
 	// expected is the id that creation would give; nil when only the service knows it.
 	expected func(c *CloudFormation, p any) string
 }
@@ -45,6 +48,8 @@ type handlers[P any] struct {
 	create     func(*step, *P) (made, error)
 	update     func(s *step, id string, old, new *P) (made, error)
 	remove     func(s *step, id string, p *P) error
+	exists     func(s *step, p *P) (bool, error)
+	adopt      func(s *step, p *P) (made, error)
 	expected   func(c *CloudFormation, p *P) string
 }
 
@@ -54,6 +59,10 @@ func kindOf[P any](h handlers[P]) *kind {
 	k.remove = func(s *step, id string, p any) error { return h.remove(s, id, p.(*P)) }
 	if h.update != nil {
 		k.update = func(s *step, id string, old, new any) (made, error) { return h.update(s, id, old.(*P), new.(*P)) }
+	}
+	if h.exists != nil {
+		k.exists = func(s *step, p any) (bool, error) { return h.exists(s, p.(*P)) }
+		k.adopt = func(s *step, p any) (made, error) { return h.adopt(s, p.(*P)) }
 	}
 	if h.expected != nil {
 		k.expected = func(c *CloudFormation, p any) string { return h.expected(c, p.(*P)) }

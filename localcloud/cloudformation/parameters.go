@@ -1,6 +1,9 @@
 package cloudformation
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,10 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 )
 
-// bootstrapVersion is what the parameter store would say: this cloud has
-// everything that the CDK's current bootstrap stack provides, and no parameter store.
-const bootstrapVersion = "30"
-
+// ssmString is a parameter whose value is a name in the parameter store.
 const ssmString = "AWS::SSM::Parameter::Value<String>"
 
 var parameterTypes = []string{"String", "Number", "List<Number>", "CommaDelimitedList", ssmString}
@@ -117,19 +117,56 @@ func (p *parameter) accept(name, value string) error {
 			return fail("must be a number not greater than %v", high)
 		}
 	}
-	if p.Type == ssmString && !strings.HasPrefix(value, "/cdk-bootstrap/") {
-		return invalid("Unable to fetch parameters [%s] from parameter store for this account. (the local cloud has no parameter store: only /cdk-bootstrap/... is known)", value)
-	}
 	return nil
 }
 
-// resolved is a parameter's value as Ref gives it.
-func (p *parameter) resolved(value string) any {
+// fetch reads what parameters name in the parameter store, as the caller.
+func (c *CloudFormation) fetch(ctx context.Context, t *template, values map[string]string) (map[string]string, error) {
+	out := map[string]string{}
+	var missing []string
+	for _, name := range sortedKeys(values) {
+		if t.Parameters[name].Type != ssmString {
+			continue
+		}
+		in, err := json.Marshal(map[string]any{"Names": []string{values[name]}})
+		if err != nil {
+			return nil, fmt.Errorf("encode name of parameter %s: %w", name, err)
+		}
+		raw, err := c.o.Call(ctx, "ssm", "GetParameters", in)
+		if err != nil {
+			return nil, err
+		}
+		var answer struct {
+			Parameters []struct{ Type, Value string }
+		}
+		if err := json.Unmarshal(raw, &answer); err != nil {
+			return nil, fmt.Errorf("read parameter %s: %w", values[name], err)
+		}
+		switch {
+		case len(answer.Parameters) != 1:
+			missing = append(missing, values[name])
+		case answer.Parameters[0].Type != "String":
+			return nil, invalid("Parameters [%s] referenced by template have types not supported by CloudFormation.", values[name])
+		default:
+			out[name] = answer.Parameters[0].Value
+		}
+	}
+	if len(missing) > 0 {
+		return nil, invalid("Unable to fetch parameters [%s] from parameter store for this account.", strings.Join(missing, ","))
+	}
+	return out, nil
+}
+
+// resolved is a parameter's value as Ref gives it; fetched is what it names.
+func (p *parameter) resolved(value, fetched string) any {
 	switch p.Type {
 	case ssmString:
-		return bootstrapVersion
+		return fetched
 	case "CommaDelimitedList", "List<Number>":
 		out := []any{}
+		if value == "" {
+			return out
+		}
 		for _, s := range strings.Split(value, ",") {
 			out = append(out, strings.TrimSpace(s))
 		}
@@ -151,7 +188,7 @@ func (t *template) environment(s *stack, region, account string, resource func(s
 	}
 	for name, v := range s.Parameters {
 		if p, ok := t.Parameters[name]; ok {
-			e.parameters[name] = p.resolved(v)
+			e.parameters[name] = p.resolved(v, s.Fetched[name])
 		}
 	}
 	for _, name := range sortedKeys(t.Conditions) {

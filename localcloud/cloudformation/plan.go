@@ -1,8 +1,12 @@
 package cloudformation
 
 import (
+	"context"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+
+	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
 // unknownYet stands for the values of resources that do not exist before the change.
@@ -13,10 +17,11 @@ const unknownYet = "{{changeSet:KNOWN_AFTER_APPLY}}"
 func (c *CloudFormation) plan(s *stack, p *prepared) (changes []types.Change, differs bool, err error) {
 	t := p.template
 	replaced := map[string]bool{}
-	next := &stack{ID: s.ID, Name: s.Name, Parameters: p.parameters}
-	env, err := t.environment(next, c.o.Region, c.o.Account, func(logical string) (*resourceRecord, bool) {
+	next := &stack{ID: s.ID, Name: s.Name, Parameters: p.parameters, Fetched: p.fetched}
+	var env *environment
+	env, err = t.environment(next, c.o.Region, c.o.Account, func(logical string) (*resourceRecord, bool) {
 		r, ok := t.Resources[logical]
-		if !ok {
+		if !ok || (r.Condition != "" && !env.conditions[r.Condition]) {
 			return nil, false
 		}
 		if cur := s.Resources[logical]; cur != nil && cur.ID != "" && !replaced[logical] {
@@ -98,4 +103,54 @@ func change(action types.ChangeAction, logical, kind, physical string, replaceme
 		r.Scope = append(r.Scope, types.ResourceAttributeProperties)
 	}
 	return types.Change{Type: types.ChangeTypeResource, ResourceChange: r}
+}
+
+// imports finds the resources to be created whose names are taken: they become
+// the stack's, if it keeps them when it is deleted and no other stack has them.
+func (c *CloudFormation) imports(ctx context.Context, s *stack, p *prepared, changes []types.Change) ([]string, error) {
+	env, err := p.template.environment(&stack{ID: s.ID, Name: s.Name, Parameters: p.parameters, Fetched: p.fetched}, c.o.Region, c.o.Account,
+		func(string) (*resourceRecord, bool) { return nil, false })
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for i := range changes {
+		ch := changes[i].ResourceChange
+		logical := aws.ToString(ch.LogicalResourceId)
+		r := p.template.Resources[logical]
+		if ch.Action != types.ChangeActionAdd || kinds[r.Type].exists == nil {
+			continue
+		}
+		// One whose properties depend on others has no name to be found by yet.
+		resolved, err := env.resolve(mapOf(r.Properties))
+		if err != nil {
+			continue
+		}
+		properties := resolved.(map[string]any)
+		name := kinds[r.Type].customName(properties)
+		if name == "" {
+			continue
+		}
+		decoded, err := kinds[r.Type].decode(properties, "")
+		if err != nil {
+			return nil, invalid("Template error: Resources/%s: %v", logical, err)
+		}
+		there, err := kinds[r.Type].exists(c.step(ctx, s, ""), decoded)
+		switch {
+		case err != nil:
+			return nil, err
+		case !there:
+			continue
+		case !retained(r.DeletionPolicy):
+			return nil, invalid("CloudFormation is attempting to import some resources because they already exist in your account. The resources must have the DeletionPolicy attribute set to 'Retain' or 'RetainExceptOnCreate' in the template for successful import. The affected resources are %s (%s)", logical, name)
+		}
+		if other, err := c.owner(name); err == nil {
+			return nil, invalid("Resource %s (%s) already exists in stack %s", logical, name, other.ID)
+		} else if !wire.HasCode(err, "ValidationError") {
+			return nil, err
+		}
+		ch.Action, ch.PhysicalResourceId = types.ChangeActionImport, aws.String(name)
+		found = append(found, logical)
+	}
+	return found, nil
 }

@@ -10,6 +10,7 @@ import (
 // kinds are the resource types of this cloud.
 var kinds = map[string]*kind{
 	"AWS::CDK::Metadata":                {props: reflect.TypeFor[struct{}](), anyProps: true, create: nothing},
+	"AWS::ECR::Repository":              ecrRepository(),
 	"AWS::Events::EventBus":             eventBus(),
 	"AWS::Events::EventBusPolicy":       eventBusPolicy(),
 	"AWS::Events::Rule":                 eventRule(),
@@ -26,6 +27,7 @@ var kinds = map[string]*kind{
 	"AWS::SNS::TopicPolicy":             topicPolicy(),
 	"AWS::SQS::Queue":                   queue(),
 	"AWS::SQS::QueuePolicy":             queuePolicy(),
+	"AWS::SSM::Parameter":               ssmParameter(),
 	"AWS::SageMaker::ModelPackageGroup": modelPackageGroup(),
 	"AWS::StepFunctions::StateMachine":  stateMachine(),
 }
@@ -34,6 +36,7 @@ func nothing(s *step, _ any) (made, error) { return made{ID: s.name}, nil }
 
 type bucketProps struct {
 	BucketName                string `cfn:"name"`
+	AccessControl             string
 	VersioningConfiguration   *struct{ Status string }
 	NotificationConfiguration *struct {
 		EventBridgeConfiguration *struct{ EventBridgeEnabled *bool }
@@ -79,20 +82,29 @@ func bucket() *kind {
 		}
 		return nil
 	}
+	adopt := func(s *step, p *bucketProps) (made, error) {
+		name, region := p.BucketName, s.c.o.Region
+		m := made{ID: name, Attributes: map[string]string{
+			"Arn": "arn:aws:s3:::" + name, "DomainName": name + ".s3.amazonaws.com", "DualStackDomainName": name + ".s3.dualstack." + region + ".amazonaws.com",
+			"RegionalDomainName": name + ".s3." + region + ".amazonaws.com", "WebsiteURL": "http://" + name + ".s3-website-" + region + ".amazonaws.com",
+		}}
+		return m, configure(s, name, &bucketProps{}, p)
+	}
 	return kindOf(handlers[bucketProps]{
 		attributes: []string{"Arn", "DomainName", "DualStackDomainName", "RegionalDomainName", "WebsiteURL"},
 		nameLimit:  63, lowerName: true,
 		expected: func(_ *CloudFormation, p *bucketProps) string { return p.BucketName },
+		exists:   func(s *step, p *bucketProps) (bool, error) { return s.c.o.Objects.HasBucket(s.ctx, p.BucketName) },
+		adopt:    adopt,
 		create: func(s *step, p *bucketProps) (made, error) {
-			name, region := p.BucketName, s.c.o.Region
+			name := p.BucketName
+			if p.AccessControl != "" && p.AccessControl != "Private" {
+				return made{}, fmt.Errorf("AccessControl %s of bucket %s: the local cloud has private buckets only", p.AccessControl, name)
+			}
 			if err := s.c.o.Objects.CreateBucket(s.ctx, name); err != nil {
 				return made{}, fmt.Errorf("create bucket %s: %w", name, err)
 			}
-			m := made{ID: name, Attributes: map[string]string{
-				"Arn": "arn:aws:s3:::" + name, "DomainName": name + ".s3.amazonaws.com", "DualStackDomainName": name + ".s3.dualstack." + region + ".amazonaws.com",
-				"RegionalDomainName": name + ".s3." + region + ".amazonaws.com", "WebsiteURL": "http://" + name + ".s3-website-" + region + ".amazonaws.com",
-			}}
-			return m, configure(s, name, &bucketProps{}, p)
+			return adopt(s, p)
 		},
 		update: func(s *step, id string, old, p *bucketProps) (made, error) { return made{}, configure(s, id, old, p) },
 		remove: func(s *step, id string, _ *bucketProps) error { return s.c.o.Objects.DeleteBucket(s.ctx, id) },

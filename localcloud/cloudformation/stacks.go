@@ -40,9 +40,11 @@ type prepared struct {
 	template   *template
 	text       string
 	parameters map[string]string
+	fetched    map[string]string
 	tags       map[string]string
 	caps       []string
 	role       string
+	imports    []string
 }
 
 func (c *CloudFormation) templateText(ctx context.Context, body, where *string) (string, error) {
@@ -114,26 +116,46 @@ func (c *CloudFormation) prepare(ctx context.Context, s *stack, w wanted) (*prep
 	if p.parameters, err = p.template.values(w.parameters, s.Parameters); err != nil {
 		return nil, err
 	}
+	if p.fetched, err = c.fetch(ctx, p.template, p.parameters); err != nil {
+		return nil, err
+	}
 	if err := p.acknowledge(w.capabilities); err != nil {
 		return nil, err
 	}
 	for _, t := range w.tags {
 		p.tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
-	p.role = aws.ToString(w.role)
-	if p.role == "" {
-		p.role = s.Role
+	if p.role, err = c.passed(ctx, s, w.role); err != nil {
+		return nil, err
 	}
-	if p.role != "" && c.o.Authorize != nil {
-		if err := c.o.Authorize(ctx, "iam:PassRole", p.role); err != nil {
-			return nil, err
-		}
-	}
-	env, err := p.template.environment(&stack{ID: s.ID, Name: s.Name, Parameters: p.parameters}, c.o.Region, c.o.Account, func(string) (*resourceRecord, bool) { return nil, false })
+	env, err := p.template.environment(&stack{ID: s.ID, Name: s.Name, Parameters: p.parameters, Fetched: p.fetched}, c.o.Region, c.o.Account, func(string) (*resourceRecord, bool) { return nil, false })
 	if err != nil {
 		return nil, err
 	}
+	if err := p.template.checkConditional(env); err != nil {
+		return nil, err
+	}
 	return p, p.template.checkRules(env)
+}
+
+// passed is the role that a stack's resources are made with: one given now must
+// be the caller's to pass, one given earlier stays.
+func (c *CloudFormation) passed(ctx context.Context, s *stack, given *string) (string, error) {
+	role := aws.ToString(given)
+	if role == "" {
+		return s.Role, nil
+	}
+	if c.o.Authorize != nil {
+		if err := c.o.Authorize(ctx, "iam:PassRole", role); err != nil {
+			return "", err
+		}
+	}
+	if c.o.Assume != nil {
+		if _, err := c.o.Assume(role, sessionName, s.ID); err != nil {
+			return "", invalid("Role %s is invalid or cannot be assumed", role)
+		}
+	}
+	return role, nil
 }
 
 func (p *prepared) acknowledge(given []types.Capability) error {
@@ -151,8 +173,8 @@ func (p *prepared) acknowledge(given []types.Capability) error {
 }
 
 func (p *prepared) into(s *stack) {
-	s.Template, s.Description, s.Parameters, s.Tags = p.text, p.template.Description, p.parameters, p.tags
-	s.Capabilities, s.Role = p.caps, p.role
+	s.Template, s.Description, s.Parameters, s.Fetched, s.Tags = p.text, p.template.Description, p.parameters, p.fetched, p.tags
+	s.Capabilities, s.Role, s.Imports = p.caps, p.role, p.imports
 }
 
 func refuse(given map[string]bool) error {
@@ -168,12 +190,17 @@ func refuse(given map[string]bool) error {
 	return invalid("the local cloud does not support %s for stacks", strings.Join(names, ", "))
 }
 
+// special reports a way of deploying that is not here; the standard one may be asked for by name.
+func special(d *types.DeploymentConfig) bool {
+	return d != nil && (d.DisableRollback != nil || (d.Mode != "" && d.Mode != types.DeploymentConfigModeStandard))
+}
+
 func triggers(r *types.RollbackConfiguration) bool { return r != nil && len(r.RollbackTriggers) > 0 }
 
 func (c *CloudFormation) createStack(ctx context.Context, in *api.CreateStackInput) (*api.CreateStackOutput, error) {
 	err := refuse(map[string]bool{
 		"NotificationARNs": len(in.NotificationARNs) > 0, "ResourceTypes": len(in.ResourceTypes) > 0, "RollbackConfiguration": triggers(in.RollbackConfiguration),
-		"StackPolicyBody": in.StackPolicyBody != nil, "StackPolicyURL": in.StackPolicyURL != nil, "DeploymentConfig": in.DeploymentConfig != nil,
+		"StackPolicyBody": in.StackPolicyBody != nil, "StackPolicyURL": in.StackPolicyURL != nil, "DeploymentConfig other than of mode STANDARD": special(in.DeploymentConfig),
 		"TimeoutInMinutes": in.TimeoutInMinutes != nil, "DisableValidation": aws.ToBool(in.DisableValidation),
 	})
 	if err != nil {
@@ -239,7 +266,7 @@ var updatable = []string{"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_
 func (c *CloudFormation) updateStack(ctx context.Context, in *api.UpdateStackInput) (*api.UpdateStackOutput, error) {
 	err := refuse(map[string]bool{
 		"NotificationARNs": len(in.NotificationARNs) > 0, "ResourceTypes": len(in.ResourceTypes) > 0, "RollbackConfiguration": triggers(in.RollbackConfiguration),
-		"StackPolicyBody": in.StackPolicyBody != nil, "StackPolicyURL": in.StackPolicyURL != nil, "DeploymentConfig": in.DeploymentConfig != nil,
+		"StackPolicyBody": in.StackPolicyBody != nil, "StackPolicyURL": in.StackPolicyURL != nil, "DeploymentConfig other than of mode STANDARD": special(in.DeploymentConfig),
 		"StackPolicyDuringUpdateBody": in.StackPolicyDuringUpdateBody != nil, "StackPolicyDuringUpdateURL": in.StackPolicyDuringUpdateURL != nil,
 		"DisableValidation": aws.ToBool(in.DisableValidation),
 	})
@@ -313,6 +340,9 @@ func (c *CloudFormation) beginUpdate(s *stack, p *prepared) error {
 }
 
 func (c *CloudFormation) deleteStack(ctx context.Context, in *api.DeleteStackInput) (*api.DeleteStackOutput, error) {
+	if err := refuse(map[string]bool{"DeploymentConfig other than of mode STANDARD": special(in.DeploymentConfig)}); err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -344,8 +374,8 @@ func (c *CloudFormation) deleteStack(ctx context.Context, in *api.DeleteStackInp
 			}
 		}
 	}
-	if in.RoleARN != nil {
-		s.Role = *in.RoleARN
+	if s.Role, err = c.passed(ctx, s, in.RoleARN); err != nil {
+		return nil, err
 	}
 	if err := c.note(s, "", "DELETE_IN_PROGRESS", "User Initiated"); err != nil {
 		return nil, err

@@ -140,7 +140,7 @@ func TestStacks_RefusedBeforeAnythingIsCreated(t *testing.T) {
 		"parameter needed": {`{"Parameters":{"P":{"Type":"String"}},"Resources":{"A":{"Type":"AWS::SNS::Topic"}}}`, "ValidationError", []string{"Parameters: [P] must have values"}},
 		"pattern":          {`{"Parameters":{"P":{"Type":"String","Default":"x","AllowedPattern":"y+"}},"Resources":{"A":{"Type":"AWS::SNS::Topic"}}}`, "ValidationError", []string{"must match pattern y+"}},
 		"allowed values":   {`{"Parameters":{"P":{"Type":"Number","Default":3,"AllowedValues":[1,2]}},"Resources":{"A":{"Type":"AWS::SNS::Topic"}}}`, "ValidationError", []string{"AllowedValues [1, 2]"}},
-		"parameter store":  {`{"Parameters":{"P":{"Type":"AWS::SSM::Parameter::Value<String>","Default":"/mine"}},"Resources":{"A":{"Type":"AWS::SNS::Topic"}}}`, "ValidationError", []string{"no parameter store"}},
+		"parameter store":  {`{"Parameters":{"P":{"Type":"AWS::SSM::Parameter::Value<String>","Default":"/mine"}},"Resources":{"A":{"Type":"AWS::SNS::Topic"}}}`, "ValidationError", []string{"Unable to fetch parameters [/mine] from parameter store for this account."}},
 		"rule violated":    {`{"Parameters":{"P":{"Type":"String","Default":"x"}},"Rules":{"R":{"Assertions":[{"Assert":{"Fn::Equals":[{"Ref":"P"},"y"]},"AssertDescription":"be y"}]}},"Resources":{"A":{"Type":"AWS::SNS::Topic"}}}`, "ValidationError", []string{"rule R: be y"}},
 		"named role":       {`{"Resources":{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":"x","AssumeRolePolicyDocument":{}}}}}`, "InsufficientCapabilitiesException", []string{"CAPABILITY_NAMED_IAM"}},
 		"too long":         {`{"Description":"` + strings.Repeat("x", 51200) + `"}`, "ValidationError", []string{"less than or equal to 51200"}},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -283,7 +284,12 @@ func (t *template) checkResource(name string, r *resource, p *problems) {
 	}
 	k, ok := kinds[r.Type]
 	if !ok {
-		p.add(path, "resource type %s is not supported by the local cloud", r.Type)
+		// One under a condition may never come to be; see checkConditional.
+		if r.Condition == "" || !typeName.MatchString(r.Type) {
+			p.add(path, "resource type %s is not supported by the local cloud", r.Type)
+			return
+		}
+		t.checkConditionName(path, r.Condition, p)
 		return
 	}
 	for _, policy := range []string{r.DeletionPolicy, r.UpdateReplacePolicy} {
@@ -302,6 +308,19 @@ func (t *template) checkResource(name string, r *resource, p *problems) {
 	}
 	t.checkValue(path, mapOf(r.Properties), scopeResource, p)
 	checkShape(k.props, mapOf(r.Properties), path, p)
+}
+
+var typeName = regexp.MustCompile(`^AWS::[A-Za-z0-9]+::[A-Za-z0-9]+$`)
+
+// checkConditional refuses resources of unsupported types that would be created.
+func (t *template) checkConditional(env *environment) error {
+	var p problems
+	for name, r := range t.Resources {
+		if _, ok := kinds[r.Type]; !ok && env.conditions[r.Condition] {
+			p.add("Resources/"+name, "resource type %s is not supported by the local cloud", r.Type)
+		}
+	}
+	return p.err()
 }
 
 func mapOf(m map[string]any) any {

@@ -243,6 +243,8 @@ func (s *IAM) conditions(c wire.Caller) map[string][]string {
 		"aws:requestedregion":  {s.o.Region},
 		"aws:principalaccount": {c.Account},
 		"aws:sourceaccount":    {c.Account},
+		"aws:resourceaccount":  {s.o.Account}, // nothing here is another account's
+		"s3:resourceaccount":   {s.o.Account},
 	}
 	if c.UserID != "" {
 		out["aws:userid"] = []string{c.UserID}

@@ -108,8 +108,8 @@ func TestRoles(t *testing.T) {
 		"bad policy":           {"PutRolePolicy", map[string]any{"RoleName": "r", "PolicyName": "c", "PolicyDocument": document(cond(`"Fancy":{"k":"v"}`))}, "MalformedPolicyDocument"},
 		"policy of nobody":     {"PutRolePolicy", map[string]any{"RoleName": "x", "PolicyName": "c", "PolicyDocument": document(cond(``))}, "NoSuchEntity"},
 		"too large":            {"PutRolePolicy", map[string]any{"RoleName": "r", "PolicyName": "c", "PolicyDocument": document(`{"Effect":"Allow","Action":"a:B","Resource":"arn:` + strings.Repeat("x", 10240) + `"}`)}, "LimitExceeded"},
-		"unknown managed":      {"AttachRolePolicy", map[string]any{"RoleName": "r", "PolicyArn": "arn:aws:iam::aws:policy/AdministratorAccess"}, "NoSuchEntity"},
-		"detach what is not":   {"DetachRolePolicy", map[string]any{"RoleName": "r", "PolicyArn": "arn:aws:iam::aws:policy/AdministratorAccess"}, "NoSuchEntity"},
+		"unknown managed":      {"AttachRolePolicy", map[string]any{"RoleName": "r", "PolicyArn": "arn:aws:iam::aws:policy/PowerUserAccess"}, "NoSuchEntity"},
+		"detach what is not":   {"DetachRolePolicy", map[string]any{"RoleName": "r", "PolicyArn": "arn:aws:iam::aws:policy/PowerUserAccess"}, "NoSuchEntity"},
 		"get nobody":           {"GetRole", map[string]any{"RoleName": "x"}, "NoSuchEntity"},
 		"get no policy":        {"GetRolePolicy", map[string]any{"RoleName": "r", "PolicyName": "x"}, "NoSuchEntity"},
 		"delete with policies": {"DeleteRole", map[string]any{"RoleName": "r"}, "DeleteConflict"},
@@ -121,7 +121,7 @@ func TestRoles(t *testing.T) {
 			}
 		})
 	}
-	if !strings.Contains(s.log.String(), "AdministratorAccess") {
+	if !strings.Contains(s.log.String(), "PowerUserAccess") {
 		t.Error("an unknown managed policy was not said aloud")
 	}
 	s.do(t, "DeleteRolePolicy", map[string]any{"RoleName": "r", "PolicyName": "a"})
@@ -201,6 +201,37 @@ func TestAssumeRole(t *testing.T) {
 	s.do(t, "DeleteRole", map[string]any{"RoleName": "fn"})
 	if _, _, _, ok := s.SecretFor(key); ok {
 		t.Error("the session outlived its role")
+	}
+}
+
+func TestManagedPolicies(t *testing.T) {
+	s := start(t, filepath.Join(t.TempDir(), "state.db"))
+	for policy, want := range map[string]map[string]bool{
+		"AdministratorAccess":             {"s3:DeleteBucket": true, "iam:CreateRole": true, "anything:Else": true},
+		"AWSCloudFormationReadOnlyAccess": {"cloudformation:DescribeStacks": true, "cloudformation:CreateStack": false, "s3:GetObject": false},
+		"ReadOnlyAccess":                  {"s3:GetObject": true, "ssm:GetParameter": true, "states:StartExecution": false, "lambda:InvokeFunction": false},
+	} {
+		arn := "arn:aws:iam::000000000000:role/" + policy
+		s.do(t, "CreateRole", map[string]any{"RoleName": policy, "AssumeRolePolicyDocument": lambdaTrust})
+		s.do(t, "AttachRolePolicy", map[string]any{"RoleName": policy, "PolicyArn": "arn:aws:iam::aws:policy/" + policy})
+		for action, may := range want {
+			if allowed, denied := s.Evaluate(wire.Caller{Account: account, RoleARN: arn}, action, "*", nil); allowed != may || denied {
+				t.Errorf("%s: %s is allowed: %v, denied: %v", policy, action, allowed, denied)
+			}
+		}
+	}
+}
+
+func TestResourcesAreTheAccounts(t *testing.T) {
+	s := start(t, filepath.Join(t.TempDir(), "state.db"))
+	s.do(t, "CreateRole", map[string]any{"RoleName": "r", "AssumeRolePolicyDocument": lambdaTrust})
+	s.do(t, "PutRolePolicy", map[string]any{"RoleName": "r", "PolicyName": "p", "PolicyDocument": `{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Action":"s3:GetObject","Resource":"*","Condition":{"StringEquals":{"aws:ResourceAccount":["000000000000"]}}},
+		{"Effect":"Allow","Action":"s3:PutObject","Resource":"*","Condition":{"StringNotEquals":{"s3:ResourceAccount":"000000000000"}}}]}`})
+	for action, may := range map[string]bool{"s3:GetObject": true, "s3:PutObject": false} {
+		if allowed, _ := s.Evaluate(wire.Caller{Account: account, RoleARN: "arn:aws:iam::000000000000:role/r"}, action, "arn:aws:s3:::b/k", nil); allowed != may {
+			t.Errorf("%s: %v", action, allowed)
+		}
 	}
 }
 

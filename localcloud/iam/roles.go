@@ -16,10 +16,29 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
-// managed are AWS's managed policies that are known here, as AWS publishes them.
+// managed are AWS's managed policies that are known here, as AWS publishes them
+// (ReadOnlyAccess of version 182: its actions of the services of this cloud).
 var managed = map[string]string{
+	"arn:aws:iam::aws:policy/AdministratorAccess":                      `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`,
+	"arn:aws:iam::aws:policy/AWSCloudFormationReadOnlyAccess":          `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["cloudformation:Describe*","cloudformation:BatchDescribe*","cloudformation:EstimateTemplateCost","cloudformation:Get*","cloudformation:List*","cloudformation:ValidateTemplate","cloudformation:Detect*"],"Resource":"*"}]}`,
+	"arn:aws:iam::aws:policy/ReadOnlyAccess":                           readOnly,
 	"arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["logs:CreateLogGroup","logs:CreateLogStream","logs:PutLogEvents"],"Resource":"*"}]}`,
 }
+
+const readOnly = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Resource":"*","Action":[
+"cloudformation:BatchDescribeTypeConfigurations","cloudformation:Describe*","cloudformation:Detect*","cloudformation:Estimate*","cloudformation:Get*","cloudformation:List*","cloudformation:ValidateTemplate",
+"ecr:BatchCheck*","ecr:BatchGet*","ecr:Describe*","ecr:Get*","ecr:List*",
+"events:Describe*","events:List*","events:Test*",
+"iam:Generate*","iam:Get*","iam:List*","iam:Simulate*",
+"lambda:Get*","lambda:List*",
+"logs:Describe*","logs:FilterLogEvents","logs:Get*","logs:ListAggregateLogGroupSummaries","logs:ListAnomalies","logs:ListEntitiesForLogGroup","logs:ListIntegrations","logs:ListLogAnomalyDetectors","logs:ListLogDeliveries","logs:ListLogGroupsForEntity","logs:ListLogGroupsForQuery","logs:ListScheduledQueries","logs:ListSourcesForS3TableIntegration","logs:ListTagsForResource","logs:ListTagsLogGroup","logs:StartLiveTail","logs:StartQuery","logs:StopLiveTail","logs:StopQuery","logs:TestMetricFilter",
+"s3:DescribeJob","s3:Get*","s3:List*",
+"sagemaker:Describe*","sagemaker:GetSearchSuggestions","sagemaker:List*","sagemaker:Search",
+"sns:Check*","sns:Get*","sns:List*",
+"sqs:Get*","sqs:List*","sqs:Receive*",
+"ssm:Describe*","ssm:Get*","ssm:List*",
+"states:Describe*","states:GetExecutionHistory","states:List*","states:ValidateStateMachineDefinition",
+"sts:GetAccessKeyInfo","sts:GetCallerIdentity","sts:GetSessionToken"]}]}`
 
 var (
 	nameSyntax = regexp.MustCompile(`^[\w+=,.@-]+$`)

@@ -166,6 +166,18 @@ func (s *S3) CreateBucket(ctx context.Context, bucketName string) error {
 	return wireError(s.keeper.create(&bucket{Name: bucketName, Created: s.keeper.now(), ACL: acl, Ownership: string(types.ObjectOwnershipBucketOwnerEnforced)}))
 }
 
+// HasBucket tells whether there is a bucket.
+func (s *S3) HasBucket(ctx context.Context, bucketName string) (bool, error) {
+	if err := s.allow(ctx, "s3:ListBucket", bucketARN(bucketName)); err != nil {
+		return false, err
+	}
+	_, err := s.keeper.bucket(bucketName)
+	if wire.HasCode(wireError(err), "NoSuchBucket") {
+		return false, nil
+	}
+	return err == nil, wireError(err)
+}
+
 // DeleteBucket removes an empty bucket.
 func (s *S3) DeleteBucket(ctx context.Context, bucketName string) error {
 	if err := s.allow(ctx, "s3:DeleteBucket", bucketARN(bucketName)); err != nil {
