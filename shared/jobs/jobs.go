@@ -134,7 +134,7 @@ func processingOutcome(name string, d *sagemaker.DescribeProcessingJobOutput) Ou
 		}
 	}
 	reason := aws.ToString(d.FailureReason)
-	if m.Message != "" && reason != "" {
+	if m.Message != "" && reason != "" && !interrupted(reason) {
 		reason = m.Message + " (" + reason + ")"
 	}
 	o.Failure = failure("processing", name, o.Status, reason)
@@ -170,6 +170,11 @@ func trainingOutcome(name string, d *sagemaker.DescribeTrainingJobOutput) Outcom
 	return o
 }
 
+// interrupted reports whether a job failed through no fault of its own.
+func interrupted(reason string) bool {
+	return strings.HasPrefix(reason, "InternalServerError") || strings.HasPrefix(reason, "CapacityError")
+}
+
 // failure names why a job that ended did not complete; nil for one that did or
 // still runs.
 func failure(kind, name, status, reason string) error {
@@ -179,7 +184,7 @@ func failure(kind, name, status, reason string) error {
 	switch status {
 	case events.JobFailed:
 		class := statemachine.ErrJobFailed
-		if strings.HasPrefix(reason, "InternalServerError") || strings.HasPrefix(reason, "CapacityError") {
+		if interrupted(reason) {
 			class = statemachine.ErrJobInterrupted
 		}
 		return statemachine.Failf(class, "%s job %s failed: %s", kind, name, reason)
