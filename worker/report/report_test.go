@@ -123,3 +123,26 @@ func TestTick(t *testing.T) {
 		}
 	}
 }
+
+func TestPercent(t *testing.T) {
+	for share, want := range map[float64]string{0: "0 %", 1: "100 %", 0.5: "50 %", 0.12345: "12.35 %", 1.0 / 414_847: "< 0.01 %", 1 - 1.0/414_847: "> 99.99 %", 0.0001: "0.01 %"} {
+		if got := report.Percent(share); got != want {
+			t.Errorf("%v is %q, want %q", share, got, want)
+		}
+	}
+}
+
+// A lone chart is as large as one among others, and what scrolls on a screen is
+// whole on paper.
+func TestStyle(t *testing.T) {
+	got := write(t, page("x"))
+	if !strings.Contains(got, ".charts { display: grid; grid-template-columns: repeat(auto-fill,") {
+		t.Error("a lone chart fills the row")
+	}
+	_, print, _ := strings.Cut(got, "@media print")
+	for _, want := range []string{".scroll { overflow: visible; }", ".charts { grid-template-columns: 1fr 1fr; }"} {
+		if !strings.Contains(print, want) {
+			t.Errorf("the style for print lacks %q", want)
+		}
+	}
+}

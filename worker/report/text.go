@@ -14,9 +14,17 @@ func Thousands(n int) string {
 	return s
 }
 
-// Percent writes a share with two digits.
+// Percent writes a share with two digits. Few are not none, and nearly all are
+// not all.
 func Percent(x float64) string {
-	return strconv.FormatFloat(math.Round(x*1e4)/100, 'f', -1, 64) + " %"
+	rounded := math.Round(x*1e4) / 100
+	switch {
+	case x > 0 && rounded == 0:
+		return "< 0.01 %"
+	case x < 1 && rounded == 100:
+		return "> 99.99 %"
+	}
+	return strconv.FormatFloat(rounded, 'f', -1, 64) + " %"
 }
 
 // Number writes a number with five digits.
