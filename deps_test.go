@@ -9,6 +9,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"io/fs"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -39,6 +40,17 @@ func packages(t *testing.T) []pkg {
 
 // list asks once: it takes seconds.
 var list = sync.OnceValues(func() ([]pkg, error) {
+	// What a child process reads is unknown to the cache of test results, so the
+	// folders are read here too.
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || slices.Contains([]string{"bin", "testdata", "data", "node_modules"}, d.Name())) {
+			return filepath.SkipDir
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	raw, err := exec.Command("go", "list", "-json=ImportPath,Name,Dir,GoFiles,Imports,Deps", "./...").Output()
 	if err != nil {
 		var exit *exec.ExitError
@@ -127,11 +139,10 @@ func TestImportRules(t *testing.T) {
 					t.Errorf("%s imports %s, which its part must not", path, o)
 				}
 			}
-			for _, d := range p.Deps {
-				for _, n := range r.never {
-					if under(d, n) && !(n == module && d == p.ImportPath) {
-						t.Errorf("%s links %s, which its part must not", path, d)
-					}
+			for _, n := range r.never {
+				at := slices.IndexFunc(p.Deps, func(d string) bool { return under(d, n) && !(n == module && d == p.ImportPath) })
+				if at >= 0 {
+					t.Errorf("%s links %s, which its part must not", path, p.Deps[at])
 				}
 			}
 		}
