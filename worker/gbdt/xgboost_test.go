@@ -70,32 +70,41 @@ type exchanged struct {
 	margin    []float32
 }
 
-func writeFloats(t *testing.T, file string, values []float32) {
-	t.Helper()
+func saveFloats(file string, values []float32) error {
 	raw := make([]byte, 4*len(values))
 	for i, v := range values {
 		binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		t.Fatal(err)
+	return os.WriteFile(file, raw, 0o644)
+}
+
+func loadFloats(file string) ([]float32, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
 	}
-	if err := os.WriteFile(file, raw, 0o644); err != nil {
+	values := make([]float32, len(raw)/4)
+	for i := range values {
+		values[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+	}
+	return values, nil
+}
+
+func writeFloats(t *testing.T, file string, values []float32) {
+	t.Helper()
+	if err := saveFloats(file, values); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func readFloats(t *testing.T, file string, n int) []float32 {
 	t.Helper()
-	raw, err := os.ReadFile(file)
+	values, err := loadFloats(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(raw) != 4*n {
-		t.Fatalf("%s has %d bytes, want %d", filepath.Base(file), len(raw), 4*n)
-	}
-	values := make([]float32, n)
-	for i := range values {
-		values[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+	if len(values) != n {
+		t.Fatalf("%s has %d values, want %d", filepath.Base(file), len(values), n)
 	}
 	return values
 }
