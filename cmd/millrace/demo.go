@@ -222,11 +222,12 @@ Try next, in another terminal, in this folder:
   bin/millrace runs              # what ran, and why
   bin/millrace models            # versions, and which is in service
   bin/millrace upload flights pipelines/flights/data/2001-05.csv.gz
-  bin/millrace watch             # a challenger, on more data; then bin/millrace approve flights/2
+  bin/millrace watch             # a challenger, trained on more data
+  bin/millrace approve flights/2 # if its report convinces you
 
 The same with the aws CLI, or boto3:
 %s
-  aws s3 cp %s - | head
+  aws s3 cp %s .
   aws stepfunctions get-execution-history --execution-arn \
     %s
   aws sagemaker list-model-packages --model-package-group-name %s

@@ -114,8 +114,20 @@ func (s *session) runLine(ctx context.Context, pipeline string, run int, e types
 		l.Kind, l.Why = "-", "waits for more uploads"
 	}
 	end, _, err := s.ledger.Ended(ctx, pipeline, run)
+	if err != nil {
+		return l, err
+	}
 	l.Error, l.Cause = end.Error, plainCause(end.Cause)
-	return l, err
+	if l.Error != "" || e.Status == types.ExecutionStatusRunning || e.Status == types.ExecutionStatusSucceeded {
+		return l, nil
+	}
+	// It has only just ended: the ledger is told a moment later.
+	d, err := s.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: e.ExecutionArn})
+	if err != nil {
+		return l, fmt.Errorf("describe run %s: %w", l.Run, err)
+	}
+	l.Error, l.Cause = aws.ToString(d.Error), plainCause(aws.ToString(d.Cause))
+	return l, nil
 }
 
 // mostCause is how much of a failure's cause the list shows, in characters.

@@ -75,7 +75,7 @@ func runUp(ctx context.Context, c *cli, args []string) error {
 // exports are the shell lines that point the AWS CLI and SDKs at an endpoint.
 func exports(endpoint string) string {
 	// boto3 and the AWS CLI read AWS_DEFAULT_REGION, the other SDKs AWS_REGION.
-	return fmt.Sprintf("  export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_DEFAULT_REGION=%s\n  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s",
+	return fmt.Sprintf("  export AWS_ENDPOINT_URL=%s AWS_REGION=%s\n  export AWS_DEFAULT_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s",
 		endpoint, localRegion, localRegion, localKey, localKey)
 }
 

@@ -179,7 +179,12 @@ func (w *watcher) end(d *sfn.DescribeExecutionOutput) ended {
 			}
 		}
 	}
-	fmt.Fprintf(w.out, "  %-12s %s  (%s)\n", w.name, verdict, short(time.Duration(e.Seconds*float64(time.Second))))
+	verdict = fmt.Sprintf("%s  (%s)", verdict, short(time.Duration(e.Seconds*float64(time.Second))))
+	rows := []string{verdict}
+	if w.live {
+		rows = wrap(verdict, w.text+15) // from the column of the states on
+	}
+	fmt.Fprintf(w.out, "  %-12s %s\n", w.name, strings.Join(rows, "\n"+strings.Repeat(" ", 15)))
 	return e
 }
 
@@ -344,7 +349,10 @@ func tell(state, output string) string {
 	case statemachine.StateRegister:
 		return fmt.Sprintf("version %d", o.Package.Version)
 	case statemachine.StateAwaitApproval:
-		return "approved: " + o.Approval.Comment
+		if strings.HasPrefix(o.Approval.Comment, "approved") { // as `millrace approve` writes it
+			return o.Approval.Comment
+		}
+		return strings.TrimSuffix("approved: "+o.Approval.Comment, ": ")
 	case statemachine.StateRelease:
 		return fmt.Sprintf("version %d is in service", o.Release.Version)
 	case statemachine.StatePrepareScores:
