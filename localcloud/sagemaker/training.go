@@ -176,7 +176,7 @@ func (s *SageMaker) describeTraining(_ context.Context, in *sm.DescribeTrainingJ
 		return nil, err
 	}
 	if !ok {
-		return nil, wire.Errorf("ResourceNotFound", "Requested resource not found.")
+		return nil, wire.Errorf("ValidationException", "Requested resource not found.") // not the error that the model promises
 	}
 	return &j.Job, nil
 }
@@ -186,7 +186,7 @@ func (s *SageMaker) stopTraining(_ context.Context, in *sm.StopTrainingJobInput)
 	j, err := s.training.Update(key(in.TrainingJobName), func(j trainingJob, ok bool) (trainingJob, error) {
 		switch {
 		case !ok:
-			return j, wire.Errorf("ResourceNotFound", "Requested resource not found.")
+			return j, wire.Errorf("ValidationException", "Requested resource not found.") // not the error that the model promises
 		case terminal(string(j.Job.TrainingJobStatus)):
 			return j, invalid("The request was rejected because the training job is in status %s.", j.Job.TrainingJobStatus)
 		case j.Job.TrainingJobStatus == types.TrainingJobStatusStopping:

@@ -205,7 +205,7 @@ func TestNamesAreTakenAndNotFound(t *testing.T) {
 	wantError(t, err, "ResourceInUse", "transform-job/score")
 	none := aws.String("none")
 	_, err = c.DescribeTrainingJob(t.Context(), &sm.DescribeTrainingJobInput{TrainingJobName: none})
-	wantError(t, err, "ResourceNotFound", "Requested resource not found.")
+	wantError(t, err, "ValidationException", "Requested resource not found.")
 	_, err = c.DescribeProcessingJob(t.Context(), &sm.DescribeProcessingJobInput{ProcessingJobName: none})
 	wantError(t, err, "ResourceNotFound", "Could not find requested job with name: none")
 	_, err = c.DescribeTransformJob(t.Context(), &sm.DescribeTransformJobInput{TransformJobName: none})

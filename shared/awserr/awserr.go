@@ -38,7 +38,7 @@ func status(err error, code int) bool {
 func IsNotFound(err error) bool {
 	return has(err, "NoSuchKey", "NotFound", "NoSuchBucket", "NoSuchVersion", "ResourceNotFound", "ResourceNotFoundException",
 		"ExecutionDoesNotExist", "StateMachineDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue") ||
-		says(err, "ValidationException", "could not find", "does not exist", "cannot find")
+		says(err, "ValidationException", "could not find", "does not exist", "cannot find", "resource not found")
 }
 
 // IsExists: the name is taken.

@@ -21,6 +21,7 @@ func TestClassification(t *testing.T) {
 	}{
 		"no such key":                   {err: api("NoSuchKey", ""), notFound: true},
 		"sagemaker model not found":     {err: api("ValidationException", "Could not find model \"arn:…\"."), notFound: true},
+		"training job not found":        {err: api("ValidationException", "Requested resource not found."), notFound: true},
 		"another validation error":      {err: api("ValidationException", "instance type is invalid")},
 		"job name taken":                {err: api("ResourceInUse", ""), exists: true},
 		"model name taken":              {err: api("ValidationException", "Cannot create already existing model"), exists: true},

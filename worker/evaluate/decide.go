@@ -93,15 +93,16 @@ func championRule(e *Evaluation, def definition.Evaluate, m metrics.Metric, hasB
 	d := c.BetterBy[m.Name]
 	r.Numbers = map[string]Num{"better_by": d.Value, "low": d.Low, "high": d.High, "beat_champion_by": Num(def.BeatChampionBy), "champion": c.Metrics[m.Name].Value}
 	r.Passed = float64(d.Low) > def.BeatChampionBy
-	verb := "is better than"
+	verb := "is not surely better than"
 	switch {
-	case r.Passed:
-	case float64(d.High) < 0:
-		verb = "is worse than"
 	case d.Low == 0 && d.High == 0:
 		verb = "is the same as"
-	default:
-		verb = "is not surely better than"
+	case float64(d.Low) > 0:
+		verb = "is better than"
+	case r.Passed: // beat_champion_by is negative
+		verb = "is close enough to"
+	case float64(d.High) < 0:
+		verb = "is worse than"
 	}
 	r.Finding = fmt.Sprintf("%s %s version %d's %s on the same rows: by %s", m.Name, verb, c.Version, short(float64(c.Metrics[m.Name].Value)), span(d))
 	return r
