@@ -26,7 +26,7 @@ type writer = io.Writer
 const pollEvery = 150 * time.Millisecond
 
 func runWatch(ctx context.Context, c *cli, args []string) error {
-	fs := c.cloudFlags("watch", "[RUN]", "Shows a run (PIPELINE/NUMBER; default: the newest) as it goes on, a line a step, until it ends.")
+	fs := c.cloudFlags("watch", "[RUN]", "Shows a run (PIPELINE/NUMBER; default: the newest, or the one about to begin) as it goes on,\na line a step, until it ends.")
 	rest, err := parse(fs, args)
 	if err != nil {
 		return err
@@ -59,6 +59,10 @@ func runWatch(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
+	if end.Outcome == statemachine.OutcomeScored {
+		end.Scores = s.ledger.URI(ledger.RunKey(pipeline, run, "scores")) + "/"
+		c.say("  %-12s %s", end.Run, end.Scores)
+	}
 	if err := c.print(end, func(io.Writer) {}); err != nil {
 		return err
 	}
@@ -68,20 +72,35 @@ func runWatch(ctx context.Context, c *cli, args []string) error {
 	return nil
 }
 
-// newestRun is the run that began last.
+// beginsWithin is how long after an upload its run begins at the latest, as a
+// rule: who watches right after it means that one.
+const beginsWithin = 3 * time.Second
+
+// newestRun is the run that began last; while none is under way, one may be
+// about to begin.
 func (s *session) newestRun(ctx context.Context) (string, int, error) {
-	out, err := s.sfn.ListExecutions(ctx, &sfn.ListExecutionsInput{StateMachineArn: &s.stateMachine, MaxResults: 1})
-	if err != nil {
-		return "", 0, fmt.Errorf("list executions: %w", err)
+	for begun := time.Now(); ; {
+		out, err := s.sfn.ListExecutions(ctx, &sfn.ListExecutionsInput{StateMachineArn: &s.stateMachine, MaxResults: 1})
+		if err != nil {
+			return "", 0, fmt.Errorf("list executions: %w", err)
+		}
+		found := len(out.Executions) > 0
+		switch {
+		case found && (out.Executions[0].Status == types.ExecutionStatusRunning || time.Since(begun) > beginsWithin):
+			pipeline, run, ok := ledger.ParseExecutionName(aws.ToString(out.Executions[0].Name))
+			if !ok {
+				return "", 0, fmt.Errorf("the newest execution, %s, is no run", aws.ToString(out.Executions[0].Name))
+			}
+			return pipeline, run, nil
+		case !found && time.Since(begun) > beginsWithin:
+			return "", 0, fmt.Errorf("there is no run yet (hint: millrace upload %s FILE)", s.pipelines[0])
+		}
+		select {
+		case <-ctx.Done():
+			return "", 0, ctx.Err()
+		case <-time.After(pollEvery):
+		}
 	}
-	if len(out.Executions) == 0 {
-		return "", 0, fmt.Errorf("there is no run yet (hint: millrace upload %s FILE)", s.pipelines[0])
-	}
-	pipeline, run, ok := ledger.ParseExecutionName(aws.ToString(out.Executions[0].Name))
-	if !ok {
-		return "", 0, fmt.Errorf("the newest execution, %s, is no run", aws.ToString(out.Executions[0].Name))
-	}
-	return pipeline, run, nil
 }
 
 func executionARN(stateMachine, name string) string {
@@ -96,6 +115,7 @@ type ended struct {
 	Error   string                `json:"error,omitempty"`
 	Cause   string                `json:"cause,omitempty"`
 	Seconds float64               `json:"seconds"`
+	Scores  string                `json:"scores,omitempty"` // where they are
 }
 
 // watcher prints a run's steps as its history grows.
