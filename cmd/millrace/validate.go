@@ -136,8 +136,8 @@ func checkDefinitions(a *assembly) error {
 	return checkTemplate(a, slices.Sorted(maps.Keys(seen)))
 }
 
-// checkTemplate refuses a template made for other pipelines than the functions
-// have: it would grant the new ones nothing, and their runs would fail one by one.
+// checkTemplate refuses functions that have pipelines which the template does
+// not know: it grants them nothing, and their runs would fail one by one.
 func checkTemplate(a *assembly, built []string) error {
 	var t struct {
 		Outputs struct{ Pipelines struct{ Value any } }
@@ -147,13 +147,13 @@ func checkTemplate(a *assembly, built []string) error {
 	}
 	text, ok := t.Outputs.Pipelines.Value.(string)
 	var known []string
-	if !ok || json.Unmarshal([]byte(text), &known) != nil || len(built) == 0 {
+	if !ok || json.Unmarshal([]byte(text), &known) != nil {
 		return nil // not a template of Millrace, or not a plain one
 	}
-	slices.Sort(known)
-	if slices.Equal(known, built) {
+	unknown := slices.DeleteFunc(built, func(p string) bool { return slices.Contains(known, p) })
+	if len(unknown) == 0 {
 		return nil
 	}
-	return fmt.Errorf("nothing was deployed: the template in %s was made for the pipelines %s, and the functions were built with %s (hint: `make snapshot build`; synthesizing needs Node)",
-		a.dir, strings.Join(known, ", "), strings.Join(built, ", "))
+	return fmt.Errorf("nothing was deployed: the template in %s does not know %s, only %s (hint: `make snapshot build`; synthesizing needs Node)",
+		a.dir, strings.Join(unknown, ", "), strings.Join(known, ", "))
 }
