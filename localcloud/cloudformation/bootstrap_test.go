@@ -209,3 +209,29 @@ func TestStacks_RoleIsPassedOnceAndAssumed(t *testing.T) {
 		t.Errorf("a role that the stack has was passed again (%v), or not used: %+v", c.world.asked, c.world.caller)
 	}
 }
+
+func TestChangeSets_WhatFollowsFromAReplacement(t *testing.T) {
+	c := open(t)
+	const body = `{"Resources":{
+		"Q":{"Type":"AWS::SQS::Queue","Properties":{"QueueName":"q"}},
+		"P":{"Type":"AWS::SSM::Parameter","Properties":{"Name":{"Fn::GetAtt":["Q","QueueName"]},"Type":"String","Value":"v"}},
+		"T":{"Type":"AWS::SNS::Topic","Properties":{"TopicName":"t","DisplayName":{"Ref":"Q"}}}}}`
+	c.create(t, "S", body)
+	set, err := c.client.CreateChangeSet(t.Context(), &api.CreateChangeSetInput{StackName: aws.String("S"), ChangeSetName: aws.String("c"), TemplateBody: aws.String(strings.Replace(body, `"q"`, `"r"`, 1))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.client.DescribeChangeSet(t.Context(), &api.DescribeChangeSetInput{ChangeSetName: set.Id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, ch := range out.Changes {
+		d := ch.ResourceChange.Details[0]
+		got = append(got, strings.Join([]string{*ch.ResourceChange.LogicalResourceId, string(ch.ResourceChange.Replacement), string(d.Evaluation), string(d.ChangeSource), aws.ToString(d.CausingEntity)}, " "))
+	}
+	want := []string{"Q True Static DirectModification ", "P Conditional Dynamic ResourceAttribute Q.QueueName", "T False Dynamic ResourceReference Q"}
+	if !slices.Equal(got, want) {
+		t.Errorf("planned %q", got)
+	}
+}

@@ -138,6 +138,9 @@ func (c *CloudFormation) describeChangeSet(_ context.Context, in *api.DescribeCh
 		OnStackFailure: types.OnStackFailure(cs.OnFailure), NotificationARNs: []string{}, ImportExistingResources: aws.Bool(cs.ImportExisting),
 		DeploymentConfig: &types.DeploymentConfig{Mode: types.DeploymentConfigModeStandard}, RollbackConfiguration: &types.RollbackConfiguration{}, IncludeNestedStacks: aws.Bool(cs.Nested),
 	}
+	if !aws.ToBool(in.IncludePropertyValues) {
+		out.Changes = withoutValues(cs.Changes)
+	}
 	for _, n := range cs.Capabilities {
 		out.Capabilities = append(out.Capabilities, types.Capability(n))
 	}

@@ -25,7 +25,8 @@ type kind struct {
 	create func(*step, any) (made, error)
 	update func(s *step, id string, old, new any) (made, error) // nil: a change replaces
 	remove func(s *step, id string, p any) error
-	// exists and adopt take one that is there already into a stack; nil where that cannot be.
+	// exists and adopt take one that is there already into a stack; nil where
+	// that cannot be. They need expected.
 	exists func(s *step, p any) (bool, error)
 	adopt  func(s *step, p any) (made, error)
 	// expected is the id that creation would give; nil when only the service knows it.

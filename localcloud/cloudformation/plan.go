@@ -2,6 +2,7 @@ package cloudformation
 
 import (
 	"context"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
@@ -56,20 +57,10 @@ func (c *CloudFormation) plan(s *stack, p *prepared) (changes []types.Change, di
 			changes = append(changes, change(types.ChangeActionAdd, logical, r.Type, "", ""))
 			continue
 		}
-		names := changed(cur.Properties, resolved.(map[string]any))
-		if len(names) > 0 {
-			replace := types.ReplacementFalse
-			if kinds[r.Type].replaces(names) {
-				replace, replaced[logical] = types.ReplacementTrue, true
-			}
-			ch := change(types.ChangeActionModify, logical, r.Type, cur.ID, replace)
-			for _, n := range names {
-				ch.ResourceChange.Details = append(ch.ResourceChange.Details, types.ResourceChangeDetail{
-					Target:     &types.ResourceTargetDefinition{Attribute: types.ResourceAttributeProperties, Name: aws.String(n)},
-					Evaluation: types.EvaluationTypeStatic, ChangeSource: types.ChangeSourceDirectModification,
-				})
-			}
-			changes = append(changes, ch)
+		next := resolved.(map[string]any)
+		if names := changed(cur.Properties, next); len(names) > 0 {
+			replaced[logical] = kinds[r.Type].replaces(names)
+			changes = append(changes, modification(logical, r, cur, next, names))
 		}
 		differs = differs || cur.Delete != r.DeletionPolicy || cur.Replace != r.UpdateReplacePolicy
 	}
@@ -105,6 +96,87 @@ func change(action types.ChangeAction, logical, kind, physical string, replaceme
 	return types.Change{Type: types.ChangeTypeResource, ResourceChange: r}
 }
 
+// modification describes what of a resource changes, and whether that makes a
+// new one of it: for sure, or only if a value not known yet turns out to differ.
+func modification(logical string, r *resource, cur *resourceRecord, next map[string]any, names []string) types.Change {
+	replace := types.ReplacementFalse
+	var details []types.ResourceChangeDetail
+	for _, n := range names {
+		target := &types.ResourceTargetDefinition{Attribute: types.ResourceAttributeProperties, Name: aws.String(n), Path: aws.String("/Properties/" + n),
+			RequiresRecreation: types.RequiresRecreationNever, AttributeChangeType: types.AttributeChangeTypeModify}
+		before, had := cur.Properties[n]
+		after, has := next[n]
+		if had {
+			target.BeforeValue = aws.String(asString(before))
+		} else {
+			target.AttributeChangeType = types.AttributeChangeTypeAdd
+		}
+		if has {
+			target.AfterValue = aws.String(asString(after))
+		} else {
+			target.AttributeChangeType = types.AttributeChangeTypeRemove
+		}
+		d := types.ResourceChangeDetail{Target: target, Evaluation: types.EvaluationTypeStatic, ChangeSource: types.ChangeSourceDirectModification}
+		dynamic := has && strings.Contains(canonical(after), unknownYet)
+		if dynamic {
+			d.Evaluation, d.ChangeSource = types.EvaluationTypeDynamic, types.ChangeSourceResourceReference
+			if entity := causingEntity(r.Properties[n]); strings.Contains(entity, ".") {
+				d.ChangeSource, d.CausingEntity = types.ChangeSourceResourceAttribute, aws.String(entity)
+			} else if entity != "" {
+				d.CausingEntity = aws.String(entity)
+			}
+		}
+		if kinds[r.Type].replaces([]string{n}) {
+			target.RequiresRecreation = types.RequiresRecreationAlways
+			switch {
+			case !dynamic:
+				replace = types.ReplacementTrue
+			case replace == types.ReplacementFalse:
+				replace = types.ReplacementConditional
+			}
+		}
+		details = append(details, d)
+	}
+	ch := change(types.ChangeActionModify, logical, r.Type, cur.ID, replace)
+	ch.ResourceChange.Details = details
+	ch.ResourceChange.BeforeContext = aws.String(canonical(map[string]any{"Properties": map[string]any(cur.Properties)}))
+	ch.ResourceChange.AfterContext = aws.String(canonical(map[string]any{"Properties": next}))
+	return ch
+}
+
+// causingEntity is the resource, or its attribute, that a value is, if it is one and nothing else.
+func causingEntity(v any) string {
+	name, arg, _ := intrinsic(v)
+	switch name {
+	case "Ref":
+		return asString(arg)
+	case "Fn::GetAtt":
+		if logical, attribute, err := getAttParts(arg); err == nil {
+			return logical + "." + attribute
+		}
+	}
+	return ""
+}
+
+// withoutValues leaves out of changes what is told only when asked for.
+func withoutValues(changes []types.Change) []types.Change {
+	out := make([]types.Change, len(changes))
+	for i, ch := range changes {
+		r := *ch.ResourceChange
+		r.BeforeContext, r.AfterContext = nil, nil
+		r.Details = make([]types.ResourceChangeDetail, len(r.Details))
+		for j, d := range ch.ResourceChange.Details {
+			target := *d.Target
+			target.Path, target.BeforeValue, target.AfterValue, target.AttributeChangeType = nil, nil, nil, ""
+			d.Target = &target
+			r.Details[j] = d
+		}
+		ch.ResourceChange = &r
+		out[i] = ch
+	}
+	return out
+}
+
 // imports finds the resources to be created whose names are taken: they become
 // the stack's, if it keeps them when it is deleted and no other stack has them.
 func (c *CloudFormation) imports(ctx context.Context, s *stack, p *prepared, changes []types.Change) ([]string, error) {
@@ -113,6 +185,8 @@ func (c *CloudFormation) imports(ctx context.Context, s *stack, p *prepared, cha
 	if err != nil {
 		return nil, err
 	}
+	// It is who will create the rest that looks.
+	ctx = wire.WithCaller(ctx, c.actor(&stack{ID: s.ID, Name: s.Name, Role: p.role, Caller: wire.CallerFrom(ctx)}))
 	var found []string
 	for i := range changes {
 		ch := changes[i].ResourceChange
@@ -144,12 +218,13 @@ func (c *CloudFormation) imports(ctx context.Context, s *stack, p *prepared, cha
 		case !retained(r.DeletionPolicy):
 			return nil, invalid("CloudFormation is attempting to import some resources because they already exist in your account. The resources must have the DeletionPolicy attribute set to 'Retain' or 'RetainExceptOnCreate' in the template for successful import. The affected resources are %s (%s)", logical, name)
 		}
-		if other, err := c.owner(name); err == nil {
+		id := kinds[r.Type].expected(c, decoded)
+		if other, err := c.owner(id); err == nil {
 			return nil, invalid("Resource %s (%s) already exists in stack %s", logical, name, other.ID)
 		} else if !wire.HasCode(err, "ValidationError") {
 			return nil, err
 		}
-		ch.Action, ch.PhysicalResourceId = types.ChangeActionImport, aws.String(name)
+		ch.Action, ch.PhysicalResourceId = types.ChangeActionImport, aws.String(id)
 		found = append(found, logical)
 	}
 	return found, nil

@@ -5,6 +5,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"time"
 )
 
 // kinds are the resource types of this cloud.
@@ -328,17 +329,51 @@ type modelPackageGroupProps struct {
 	Tags                         []tag
 }
 
-func modelPackageGroup() *kind {
-	policy := func(s *step, p *modelPackageGroupProps) error {
-		if p.ModelPackageGroupPolicy == nil {
-			return s.quietly("sagemaker", "DeleteModelPackageGroupPolicy", map[string]any{"ModelPackageGroupName": p.ModelPackageGroupName})
-		}
-		return s.call("sagemaker", "PutModelPackageGroupPolicy", map[string]any{"ModelPackageGroupName": p.ModelPackageGroupName, "ResourcePolicy": document(p.ModelPackageGroupPolicy)}, nil)
+func modelPackageGroupPolicy(s *step, p *modelPackageGroupProps) error {
+	if p.ModelPackageGroupPolicy == nil {
+		return s.quietly("sagemaker", "DeleteModelPackageGroupPolicy", map[string]any{"ModelPackageGroupName": p.ModelPackageGroupName})
 	}
+	return s.call("sagemaker", "PutModelPackageGroupPolicy", map[string]any{"ModelPackageGroupName": p.ModelPackageGroupName, "ResourcePolicy": document(p.ModelPackageGroupPolicy)}, nil)
+}
+
+func modelPackageGroupExists(s *step, p *modelPackageGroupProps) (bool, error) {
+	err := s.call("sagemaker", "DescribeModelPackageGroup", map[string]any{"ModelPackageGroupName": p.ModelPackageGroupName}, nil)
+	if gone(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func adoptModelPackageGroup(s *step, p *modelPackageGroupProps) (made, error) {
+	var out struct {
+		ModelPackageGroupArn string
+		CreationTime         float64
+	}
+	if err := s.call("sagemaker", "DescribeModelPackageGroup", map[string]any{"ModelPackageGroupName": p.ModelPackageGroupName}, &out); err != nil {
+		return made{}, err
+	}
+	m := made{ID: out.ModelPackageGroupArn, Attributes: map[string]string{
+		"ModelPackageGroupArn": out.ModelPackageGroupArn, "ModelPackageGroupStatus": "Completed",
+		"CreationTime": time.UnixMilli(int64(out.CreationTime * 1e3)).UTC().Format("2006-01-02T15:04:05.000Z"),
+	}}
+	if tags := tagList(s.tags(p.Tags)); len(tags) > 0 {
+		if err := s.call("sagemaker", "AddTags", map[string]any{"ResourceArn": m.ID, "Tags": tags}, nil); err != nil {
+			return m, err
+		}
+	}
+	if p.ModelPackageGroupPolicy == nil {
+		return m, nil
+	}
+	return m, modelPackageGroupPolicy(s, p)
+}
+
+func modelPackageGroup() *kind {
 	arn := func(c *CloudFormation, name string) string { return c.arn("sagemaker", "model-package-group/"+name) }
 	return kindOf(handlers[modelPackageGroupProps]{
 		attributes: []string{"ModelPackageGroupArn", "CreationTime", "ModelPackageGroupStatus"},
 		expected:   func(c *CloudFormation, p *modelPackageGroupProps) string { return arn(c, p.ModelPackageGroupName) },
+		exists:     modelPackageGroupExists,
+		adopt:      adoptModelPackageGroup,
 		create: func(s *step, p *modelPackageGroupProps) (made, error) {
 			var out struct{ ModelPackageGroupArn string }
 			err := s.call("sagemaker", "CreateModelPackageGroup", map[string]any{
@@ -354,7 +389,7 @@ func modelPackageGroup() *kind {
 			if p.ModelPackageGroupPolicy == nil {
 				return m, nil
 			}
-			return m, policy(s, p)
+			return m, modelPackageGroupPolicy(s, p)
 		},
 		update: func(s *step, id string, old, p *modelPackageGroupProps) (made, error) {
 			if canonical(old.Tags) != canonical(p.Tags) {
@@ -365,7 +400,7 @@ func modelPackageGroup() *kind {
 			if canonical(old.ModelPackageGroupPolicy) == canonical(p.ModelPackageGroupPolicy) {
 				return made{}, nil
 			}
-			return made{}, policy(s, p)
+			return made{}, modelPackageGroupPolicy(s, p)
 		},
 		remove: func(s *step, _ string, p *modelPackageGroupProps) error {
 			return s.quietly("sagemaker", "DeleteModelPackageGroup", map[string]any{"ModelPackageGroupName": p.ModelPackageGroupName})

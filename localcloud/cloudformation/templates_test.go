@@ -144,6 +144,25 @@ func TestChangeSets_AsTheCDKUsesThem(t *testing.T) {
 	if s := strings.Join(got, "|"); s != "A Modify False|B Modify True" {
 		t.Errorf("changes %s", s)
 	}
+	if d := next.Changes[0].ResourceChange.Details; len(d) != 1 || *d[0].Target.Name != "DelaySeconds" || d[0].Target.RequiresRecreation != types.RequiresRecreationNever || d[0].Target.AfterValue != nil {
+		t.Errorf("details %+v", d)
+	}
+	told, err := c.client.DescribeChangeSet(ctx, &api.DescribeChangeSetInput{StackName: name, ChangeSetName: aws.String("two"), IncludePropertyValues: aws.Bool(true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		path, before, after, context string
+		recreation                   types.RequiresRecreation
+	}{
+		{"/Properties/DelaySeconds", "", "1", `{"Properties":{"DelaySeconds":1,"QueueName":"a"}}`, types.RequiresRecreationNever},
+		{"/Properties/TopicName", "b", "b2", `{"Properties":{"TopicName":"b2"}}`, types.RequiresRecreationAlways},
+	} {
+		r := told.Changes[i].ResourceChange
+		if d := r.Details[0].Target; *d.Path != want.path || aws.ToString(d.BeforeValue) != want.before || *d.AfterValue != want.after || d.RequiresRecreation != want.recreation || *r.AfterContext != want.context {
+			t.Errorf("change %d: %+v, after it %s", i, d, *r.AfterContext)
+		}
+	}
 	if _, err := c.client.ExecuteChangeSet(ctx, &api.ExecuteChangeSetInput{StackName: name, ChangeSetName: next.ChangeSetId}); err != nil {
 		t.Fatal(err)
 	}
