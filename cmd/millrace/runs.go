@@ -20,6 +20,7 @@ type runLine struct {
 	Run     string                `json:"run"`
 	Kind    string                `json:"kind"`
 	Status  types.ExecutionStatus `json:"status"`
+	Outcome string                `json:"outcome,omitempty"` // of a run that succeeded
 	Error   string                `json:"error,omitempty"`
 	Cause   string                `json:"cause,omitempty"`
 	Why     string                `json:"why"`
@@ -65,7 +66,11 @@ func runRuns(ctx context.Context, c *cli, args []string) error {
 					why += ": " + oneLine(l.Cause, mostCause)
 				}
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", l.Run, l.Kind, l.Status, short(time.Duration(l.Seconds*float64(time.Second))), why)
+			status := string(l.Status)
+			if l.Outcome != "" {
+				status = l.Outcome
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", l.Run, l.Kind, status, short(time.Duration(l.Seconds*float64(time.Second))), why)
 		}
 		t.Flush()
 	})
@@ -113,20 +118,14 @@ func (s *session) runLine(ctx context.Context, pipeline string, run int, e types
 	if l.Kind, l.Why = m.Kind, m.Why; !found {
 		l.Kind, l.Why = "-", "waits for more uploads"
 	}
-	end, _, err := s.ledger.Ended(ctx, pipeline, run)
-	if err != nil {
-		return l, err
-	}
-	l.Error, l.Cause = end.Error, plainCause(end.Cause)
-	if l.Error != "" || e.Status == types.ExecutionStatusRunning || e.Status == types.ExecutionStatusSucceeded {
+	if e.Status == types.ExecutionStatusRunning {
 		return l, nil
 	}
-	// It has only just ended: the ledger is told a moment later.
 	d, err := s.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: e.ExecutionArn})
 	if err != nil {
 		return l, fmt.Errorf("describe run %s: %w", l.Run, err)
 	}
-	l.Error, l.Cause = aws.ToString(d.Error), plainCause(aws.ToString(d.Cause))
+	l.Outcome, l.Error, l.Cause = outcome(d), aws.ToString(d.Error), plainCause(aws.ToString(d.Cause))
 	return l, nil
 }
 

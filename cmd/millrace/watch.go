@@ -184,12 +184,7 @@ func (w *watcher) end(d *sfn.DescribeExecutionOutput) ended {
 	if d.StopDate != nil && d.StartDate != nil {
 		e.Seconds = d.StopDate.Sub(*d.StartDate).Seconds()
 	}
-	var out struct {
-		Outcome string `json:"outcome"`
-	}
-	if json.Unmarshal([]byte(aws.ToString(d.Output)), &out) == nil {
-		e.Outcome = out.Outcome
-	}
+	e.Outcome = outcome(d)
 	verdict := "ended: " + e.Outcome
 	if d.Status != types.ExecutionStatusSucceeded {
 		verdict = strings.ToLower(strings.ReplaceAll(string(d.Status), "_", " ")) // TIMED_OUT
@@ -206,6 +201,17 @@ func (w *watcher) end(d *sfn.DescribeExecutionOutput) ended {
 	}
 	fmt.Fprintf(w.out, "  %-12s %s\n", w.name, strings.Join(rows, "\n"+strings.Repeat(" ", 15)))
 	return e
+}
+
+// outcome is what a run that succeeded came to.
+func outcome(d *sfn.DescribeExecutionOutput) string {
+	var out struct {
+		Outcome string `json:"outcome"`
+	}
+	if json.Unmarshal([]byte(aws.ToString(d.Output)), &out) != nil { // it has none unless it succeeded
+		return ""
+	}
+	return out.Outcome
 }
 
 // plainCause is the sentence in a cause. A function's error reaches the state
