@@ -18,6 +18,10 @@ func decide(e *Evaluation, def definition.Evaluate) (Decision, error) {
 	if err != nil {
 		return Decision{}, err
 	}
+	if math.IsNaN(float64(e.Metrics[m.Name].Value)) {
+		// Nothing can be held against a number that is not there, so nothing would be broken either.
+		return Decision{Why: fmt.Sprintf("%s cannot be measured: the test rows have only one label", m.Name), Rules: []Rule{}}, nil
+	}
 	var rules []Rule
 	if r, ok := barRule(e, def, m); ok {
 		rules = append(rules, r)

@@ -262,6 +262,9 @@ func (j *judging) block(ctx context.Context) error {
 		j.out.From, j.out.To = quality.Instant(low), quality.Instant(high)
 		if j.file.Definition.Split.By == "time" {
 			j.sample.Block, j.sample.Blocks, kind = metrics.BlocksByTime(times)
+			if kind != "day" {
+				j.out.Notes = append(j.out.Notes, fmt.Sprintf("the test rows span too few days to see how days differ; intervals are by %s and may be too narrow", kind))
+			}
 		}
 	}
 	j.out.Bootstrap.Block, j.out.Bootstrap.Blocks = kind, j.sample.Blocks
@@ -283,7 +286,12 @@ func (j *judging) fairThreshold() float64 {
 	}
 	v := *j.value
 	gain, loss := v.TP-v.FN, v.TN-v.FP
-	if gain+loss <= 0 {
+	switch {
+	case gain+loss == 0 && gain > 0:
+		return 0 // yes is worth more whatever the label
+	case gain+loss == 0 && gain < 0:
+		return math.Nextafter(1, 2)
+	case gain+loss <= 0:
 		return 0.5
 	}
 	return min(1, max(0, loss/(gain+loss)))

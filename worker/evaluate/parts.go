@@ -11,6 +11,7 @@ import (
 	"sort"
 
 	"github.com/millrace-ml/millrace/shared/features"
+	"github.com/millrace-ml/millrace/worker/bundle"
 	"github.com/millrace-ml/millrace/worker/gbdt"
 	"github.com/millrace-ml/millrace/worker/metrics"
 	"github.com/millrace-ml/millrace/worker/table"
@@ -72,40 +73,37 @@ func (j *judging) slices(ctx context.Context) error {
 		}
 	}
 	// Bonferroni's correction: with many slices one falls by chance.
-	share := (1 - float64(j.out.Confidence)) / 2 / float64(max(1, len(groups)))
-	z := metrics.NormalQuantile(1 - share)
+	confidence := 1 - (1-float64(j.out.Confidence))/float64(max(1, len(groups)))
 	for _, g := range groups {
-		if err := j.slice(ctx, &j.out.Slices[g.at], g.rows, z); err != nil {
+		if err := j.slice(ctx, &j.out.Slices[g.at], g.rows, confidence); err != nil {
 			return fmt.Errorf("judge slice %s=%s: %w", j.out.Slices[g.at].Column, j.out.Slices[g.at].Value, err)
 		}
 	}
 	return nil
 }
 
-func (j *judging) slice(ctx context.Context, s *Slice, rows []int32, z float64) error {
+// slice judges one slice; the comparison with the champion is made with the given confidence.
+func (j *judging) slice(ctx context.Context, s *Slice, rows []int32, confidence float64) error {
 	sample := j.sample.Subset(rows)
-	judge := func(scores []float32) (*metrics.Judged, error) {
+	judge := func(b *bundle.Bundle, scores []float32) (*metrics.Judged, error) {
 		own := make([]float32, len(rows))
 		for i, row := range rows {
 			own[i] = scores[row]
 		}
-		threshold := 0.5
-		if j.out.Threshold != nil {
-			threshold = float64(j.out.Threshold.Value)
-		}
+		threshold := float64(j.threshold(b).Value) // each model's own, as over all rows
 		judged, err := metrics.Judge(sample, own, threshold, j.value)
 		if err == nil {
 			judged.Only(j.out.Metric)
 		}
 		return judged, err
 	}
-	m, err := judge(j.scores)
+	m, err := judge(j.model, j.scores)
 	if err != nil {
 		return err
 	}
 	models := []*metrics.Judged{m}
 	if j.champion != nil {
-		c, err := judge(j.rivals)
+		c, err := judge(j.champion, j.rivals)
 		if err != nil {
 			return err
 		}
@@ -121,10 +119,14 @@ func (j *judging) slice(ctx context.Context, s *Slice, rows []int32, z float64) 
 		return nil
 	}
 	rival := Num(b.Interval(1, j.out.Metric, float64(j.out.Confidence)).Value)
-	point, sd := b.Spread(0, 1, j.out.Metric)
+	better := b.Difference(0, 1, j.out.Metric, confidence)
 	s.Champion = &rival
-	s.BetterBy = &Estimate{Num(point), Num(point - z*sd), Num(point + z*sd)}
-	s.Falls = point+z*sd < 0
+	if math.IsNaN(better.Low) {
+		s.Note = "too few " + j.out.Bootstrap.Block + "s to compare"
+		return nil
+	}
+	by := estimate(better)
+	s.BetterBy, s.Falls = &by, better.High < 0
 	return nil
 }
 

@@ -8,12 +8,14 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // Replicates of a bootstrap.
 const Replicates = 1000
 
-// Interval is a metric and how far chance may move it.
+// Interval is a metric and how far chance may move it; Low and High are NaN when
+// there are too few blocks to tell.
 type Interval struct {
 	Value, Low, High float64
 }
@@ -23,6 +25,7 @@ type Bootstrapped struct {
 	names      []string
 	points     [][]float64   // by model, metric
 	replicates [][][]float64 // by replicate, model, metric
+	effective  float64       // number of blocks of equal size that tell as much
 }
 
 // Bootstrap draws whole blocks with replacement and computes every metric of
@@ -30,7 +33,7 @@ type Bootstrapped struct {
 // number of CPUs. All models must be judged on the same sample.
 func Bootstrap(ctx context.Context, seed int64, models ...*Judged) (*Bootstrapped, error) {
 	s := models[0].sample
-	b := &Bootstrapped{replicates: make([][][]float64, Replicates)}
+	b := &Bootstrapped{replicates: make([][][]float64, Replicates), effective: effective(s)}
 	for _, m := range Of(s.Binary) {
 		b.names = append(b.names, m.Name)
 	}
@@ -69,33 +72,23 @@ func draw(weights []float64, seed int64, r int) {
 	}
 }
 
-// Interval is a model's metric with the middle share `confidence` of its replicates.
+// Interval is a model's metric and the interval that holds its true value in a
+// share `confidence` of all samples.
 func (b *Bootstrapped) Interval(model int, metric string, confidence float64) Interval {
 	at := slices.Index(b.names, metric)
-	return interval(b.points[model][at], b.collect(func(r [][]float64) float64 { return r[model][at] }), confidence)
+	out := b.interval(b.points[model][at], b.collect(func(r [][]float64) float64 { return r[model][at] }), confidence)
+	if m, err := Find(metric); err == nil { // the t distribution knows no range
+		least, most := m.span()
+		out.Low, out.High = max(out.Low, least), min(out.High, most)
+	}
+	return out
 }
 
 // Difference is by how much model a is better than model b: positive also where
 // less of the metric is better.
 func (b *Bootstrapped) Difference(model, other int, metric string, confidence float64) Interval {
 	diff, point := b.difference(model, other, metric)
-	return interval(point, diff, confidence)
-}
-
-// Spread is Difference's point and the standard deviation of its replicates.
-func (b *Bootstrapped) Spread(model, other int, metric string) (point, sd float64) {
-	diff, point := b.difference(model, other, metric)
-	if len(diff) < 2 {
-		return point, math.NaN()
-	}
-	mean, squares := 0.0, 0.0
-	for _, d := range diff {
-		mean += d / float64(len(diff))
-	}
-	for _, d := range diff {
-		squares += (d - mean) * (d - mean)
-	}
-	return point, math.Sqrt(squares / float64(len(diff)-1))
+	return b.interval(point, diff, confidence)
 }
 
 func (b *Bootstrapped) difference(model, other int, metric string) (diff []float64, point float64) {
@@ -120,43 +113,62 @@ func (b *Bootstrapped) collect(of func(r [][]float64) float64) []float64 {
 	return out
 }
 
-// interval takes the quantiles of the replicates (linear between neighbours).
-func interval(point float64, values []float64, confidence float64) Interval {
+// interval reaches from the point as far as Student's t says for that many
+// blocks. The replicates' own quantiles are too narrow when there are few.
+func (b *Bootstrapped) interval(point float64, values []float64, confidence float64) Interval {
 	out := Interval{Value: point, Low: math.NaN(), High: math.NaN()}
-	if len(values) < Replicates/2 || point != point {
+	if len(values) < Replicates/2 || point != point || b.effective < 2 {
 		return out
 	}
-	slices.Sort(values)
-	quantile := func(p float64) float64 {
-		at := p * float64(len(values)-1)
-		low := int(at)
-		high := min(low+1, len(values)-1)
-		return values[low] + (at-float64(low))*(values[high]-values[low])
+	mean, squares := 0.0, 0.0
+	for _, v := range values {
+		mean += (v - point) / float64(len(values)) // from the point, so that no spread stays none
 	}
-	out.Low, out.High = quantile((1-confidence)/2), quantile((1+confidence)/2)
+	for _, v := range values {
+		squares += (v - point - mean) * (v - point - mean)
+	}
+	sd := math.Sqrt(squares / float64(len(values)-1))
+	t := distuv.StudentsT{Sigma: 1, Nu: b.effective - 1}.Quantile((1 + confidence) / 2)
+	// Draws are around the blocks' own mean, so they spread less than the blocks do around the truth.
+	reach := t * sd * math.Sqrt(b.effective/(b.effective-1))
+	out.Low, out.High = point-reach, point+reach
 	return out
 }
 
-// NormalQuantile is the number that a standard normal one stays below with
-// probability p.
-func NormalQuantile(p float64) float64 { return math.Sqrt2 * math.Erfinv(2*p-1) }
+// effective is Kish's number of blocks: few large ones among many small ones
+// tell no more than the few alone.
+func effective(s *Sample) float64 {
+	size := make([]float64, s.Blocks)
+	for _, block := range s.Block {
+		size[block]++
+	}
+	sum, squares := 0.0, 0.0
+	for _, n := range size {
+		sum += n
+		squares += n * n
+	}
+	return sum * sum / squares
+}
 
 // Blocks of a bootstrap.
 const (
 	day       = 86400
 	hour      = 3600
-	fewBlocks = 8    // fewer tell nothing about chance
+	fewDays   = 4    // fewer only tell of very large differences
+	fewHours  = 8    // so many that they tell more than a single stretch of time
 	maxBlocks = 2000 // of rows that are independent; more only cost time
 )
 
 // BlocksByTime makes rows of one UTC day (or hour, when there are few days) a
-// block, since what happens on one day is not independent. times are Unix
+// block, since what happens on one day is not independent. Hours do not see how
+// days differ, so they serve only where days are fewer than four. times are Unix
 // seconds. kind says what a block is: day, hour or row.
 func BlocksByTime(times []float64) (block []int32, blocks int, kind string) {
 	for _, unit := range []struct {
 		seconds float64
 		name    string
-	}{{day, "day"}, {hour, "hour"}} {
+		few     int
+	}{{day, "day", fewDays}, {hour, "hour", fewHours}} {
 		ids := map[float64]int32{}
 		block = make([]int32, len(times))
 		for i, t := range times {
@@ -168,7 +180,7 @@ func BlocksByTime(times []float64) (block []int32, blocks int, kind string) {
 			}
 			block[i] = id
 		}
-		if len(ids) >= fewBlocks && len(ids) < len(times)/2 {
+		if len(ids) >= unit.few && len(ids) < len(times)/2 {
 			return block, len(ids), unit.name
 		}
 	}

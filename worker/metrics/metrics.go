@@ -34,6 +34,19 @@ var All = []Metric{
 	{"r2", true, "R²", false},
 }
 
+// span is the range that the metric's values have.
+func (m Metric) span() (least, most float64) {
+	switch m.Name {
+	case "value":
+		return math.Inf(-1), math.Inf(1)
+	case "r2":
+		return math.Inf(-1), 1
+	case "logloss", "rmse", "mae":
+		return 0, math.Inf(1)
+	}
+	return 0, 1
+}
+
 // Of lists the metrics of probabilities or of values.
 func Of(binary bool) []Metric {
 	var out []Metric
