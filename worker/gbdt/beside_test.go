@@ -112,8 +112,8 @@ func BenchmarkBesideXGBoost(b *testing.B) {
 	if out, err := exec.Command(python, "testdata/partner.py", "version").CombinedOutput(); err != nil {
 		b.Skipf("left out: %s has no XGBoost: %v\n%s", python, err, out)
 	}
-	for _, size := range []struct{ rows, cols, threads int }{{200_000, 8, 1}, {200_000, 8, 2}, {2_000_000, 30, 2}} {
-		b.Run(fmt.Sprintf("rows=%d/cols=%d/threads=%d", size.rows, size.cols, size.threads), func(b *testing.B) {
+	for _, size := range []struct{ rows, cols, threads int }{{200_000, 8, 1}, {200_000, 8, 2}, {2_000_000, 30, 1}, {2_000_000, 30, 2}} {
+		b.Run(fmt.Sprintf("%dx%d,threads=%d", size.rows, size.cols, size.threads), func(b *testing.B) {
 			folder := b.TempDir()
 			s := writeBeside(b, folder, size.rows, size.cols, size.threads)
 			var ours, theirs []besideResult

@@ -50,6 +50,8 @@ def exchange(folder):
         theirs = xgboost.train(params(case), train, case["rounds"], evals=[(valid, "valid")], early_stopping_rounds=50, verbose_eval=False)
         theirs.predict(everything, output_margin=True).astype("<f4").tofile(os.path.join(folder, case["name"], "theirs.margin"))
         save(theirs, os.path.join(folder, case["name"], "theirs"))
+        os.mkdir(os.path.join(folder, case["name"], "container"))
+        theirs.save_model(os.path.join(folder, case["name"], "container", "xgboost-model"))
 
 
 def fixtures(folder):
