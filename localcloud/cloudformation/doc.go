@@ -12,6 +12,9 @@
 // background and with AWS's statuses and events. State is in the store: an
 // operation that a stop interrupted is rolled back, or finished, by Resume.
 //
-// Not here: nested stacks, imports, macros, drift, stack sets, stack policies,
-// custom resources, and resource types that no pipeline uses.
+// Not here: nested stacks, imports by identifier, macros, drift, stack sets,
+// stack policies, custom resources, and resource types that neither a pipeline
+// nor the CDK's bootstrap stack uses. One under a condition that is false may
+// stand in a template. With ImportExistingResources, buckets and model package
+// groups that a template retains become the stack's; what else is there is not.
 package cloudformation
