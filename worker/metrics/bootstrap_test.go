@@ -1,0 +1,186 @@
+package metrics_test
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/millrace-ml/millrace/worker/metrics"
+)
+
+// judge is the bootstrap of models on rows in the given blocks.
+func judge(tb testing.TB, seed int64, s *metrics.Sample, only string, models ...[]float32) *metrics.Bootstrapped {
+	tb.Helper()
+	var judged []*metrics.Judged
+	for _, scores := range models {
+		j, err := metrics.Judge(s, scores, 0.5, nil)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if only != "" {
+			j.Only(only)
+		}
+		judged = append(judged, j)
+	}
+	b, err := metrics.Bootstrap(context.Background(), seed, judged...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// errorsOf is a sample of values whose absolute errors are given, by block.
+func errorsOf(blocks ...[]float64) (*metrics.Sample, []float32) {
+	s, scores := &metrics.Sample{Blocks: len(blocks)}, []float32(nil)
+	for b, errs := range blocks {
+		for i, e := range errs {
+			s.Label, s.Block = append(s.Label, float32(i)), append(s.Block, int32(b))
+			scores = append(scores, float32(i)+float32(e))
+		}
+	}
+	return s, scores
+}
+
+// A mean over blocks of one size has the interval of every textbook: the mean of
+// the blocks, give or take t times their deviation over the root of their number.
+func TestIntervalOfAMeanIsStudents(t *testing.T) {
+	for name, tt := range map[string]struct {
+		means      []float64
+		t          float64
+		confidence float64
+	}{
+		"five at 95 %":    {[]float64{1, 2, 4, 5, 8}, 2.776445, 0.95},
+		"five at 99 %":    {[]float64{1, 2, 4, 5, 8}, 4.604095, 0.99},
+		"three at 95 %":   {[]float64{40, 41, 45}, 4.302653, 0.95},
+		"fifteen at 90 %": {[]float64{20, 21, 25, 22, 27, 23, 24, 20, 21, 26, 24, 22, 23, 25, 20}, 1.761310, 0.9},
+	} {
+		var blocks [][]float64
+		n, mean, squares := float64(len(tt.means)), 0.0, 0.0
+		for _, m := range tt.means {
+			blocks = append(blocks, []float64{m, m, m, m})
+			mean += m / n
+		}
+		for _, m := range tt.means {
+			squares += (m - mean) * (m - mean)
+		}
+		want := tt.t * math.Sqrt(squares/(n-1)/n)
+		s, scores := errorsOf(blocks...)
+		i := judge(t, 1, s, "", scores).Interval(0, "mae", tt.confidence)
+		if math.Abs(i.Value-mean) > 1e-6 || math.Abs((i.High-mean)/want-1) > 0.07 {
+			t.Errorf("%s: %+v, want %v give or take %v", name, i, mean, want)
+		}
+		if low := max(0, mean-want); math.Abs(i.Low-low) > 0.07*want {
+			t.Errorf("%s: %+v, want from %v", name, i, low)
+		}
+	}
+}
+
+func TestFewBlocksTellNothing(t *testing.T) {
+	many := make([]float64, 500)
+	for i := range many {
+		many[i] = 1
+	}
+	for name, tt := range map[string]struct {
+		blocks [][]float64
+		none   bool
+	}{
+		"one block":                    {[][]float64{{1, 2, 3}}, true},
+		"a large one and small ones":   {[][]float64{many, {2}, {3}, {4}, {5}}, true},
+		"two of one size":              {[][]float64{{1, 2}, {2, 3}}, false},
+		"small ones of different size": {[][]float64{{1, 2}, {2}, {3, 4, 5}, {4}}, false},
+	} {
+		s, scores := errorsOf(tt.blocks...)
+		i := judge(t, 1, s, "", scores).Interval(0, "mae", 0.95)
+		if math.IsNaN(i.Value) || math.IsNaN(i.Low) != tt.none || math.IsNaN(i.High) != tt.none {
+			t.Errorf("%s: %+v", name, i)
+		}
+	}
+}
+
+func TestIntervalsStayInRange(t *testing.T) {
+	s := &metrics.Sample{Binary: true}
+	var scores []float32
+	for i := range 40 {
+		s.Label = append(s.Label, float32(i%2))
+		scores = append(scores, 0.1+0.8*float32(i%2))
+	}
+	s.Label[0], s.Label[1] = 1, 0 // all but two are right
+	s.Block, s.Blocks = metrics.BlocksOfRows(40)
+	b := judge(t, 1, s, "", scores)
+	for _, name := range []string{"auc", "pr_auc", "accuracy", "precision", "recall", "f1", "brier", "calibration_error", "logloss"} {
+		i := b.Interval(0, name, 0.999)
+		if !(i.Low >= 0 && i.Low < i.Value && i.Value < i.High) || name != "logloss" && i.High > 1 {
+			t.Errorf("%s: %+v", name, i)
+		}
+	}
+}
+
+// Equals on days that differ are told apart no more often than promised, however
+// few the days; the percentiles of the replicates fail this at 8 days with 12 %.
+func TestEqualsAreSeldomToldApart(t *testing.T) {
+	const repetitions, promise = 500, 0.05
+	limit := int(repetitions*promise + 3*math.Sqrt(repetitions*promise*(1-promise)))
+	for name, tt := range map[string]struct {
+		days   int
+		uneven bool
+	}{"4 days": {4, false}, "8 days": {8, false}, "8 uneven days": {8, true}, "14 uneven days": {14, true}} {
+		up, down := 0, 0
+		for r := range repetitions {
+			rng := rand.New(rand.NewPCG(uint64(r), 31))
+			s := &metrics.Sample{Binary: true, Blocks: tt.days}
+			var a, b []float32
+			for d := range tt.days {
+				n := 50
+				if tt.uneven {
+					n = max(5, int(50*math.Exp(0.8*rng.NormFloat64())))
+				}
+				noiseA, noiseB := 0.5*math.Exp(0.5*rng.NormFloat64()), 0.5*math.Exp(0.5*rng.NormFloat64())
+				for range n {
+					z, y := rng.NormFloat64(), float32(0)
+					if rng.Float64() < 1/(1+math.Exp(-2*z)) {
+						y = 1
+					}
+					s.Label, s.Block = append(s.Label, y), append(s.Block, int32(d))
+					a = append(a, float32(1/(1+math.Exp(-2*(z+noiseA*rng.NormFloat64())))))
+					b = append(b, float32(1/(1+math.Exp(-2*(z+noiseB*rng.NormFloat64())))))
+				}
+			}
+			switch d := judge(t, int64(r), s, "auc", a, b).Difference(0, 1, "auc", 1-promise); {
+			case d.Low > 0:
+				up++
+			case d.High < 0:
+				down++
+			}
+		}
+		t.Logf("%s: %d better, %d worse of %d", name, up, down, repetitions)
+		if up+down > limit || up+down == 0 {
+			t.Errorf("%s: %d better and %d worse of %d equals, want 1 to %d", name, up, down, repetitions, limit)
+		}
+	}
+}
+
+func TestBlocksByTimeTakesFewDaysBeforeHours(t *testing.T) {
+	for name, tt := range map[string]struct {
+		days, hours int // rows come every minute of so many hours of each day
+		kind        string
+		blocks      int
+	}{
+		"four days":                {4, 24, "day", 4},
+		"three days":               {3, 24, "hour", 72},
+		"one day":                  {1, 9, "hour", 9},
+		"too few hours":            {1, 7, "row", 420},
+		"four days, an hour each":  {4, 1, "day", 4},
+		"three days, an hour each": {3, 1, "row", 180},
+	} {
+		var times []float64
+		for d := range tt.days {
+			for m := range 60 * tt.hours {
+				times = append(times, 86400*float64(20000+d)+60*float64(m))
+			}
+		}
+		if _, blocks, kind := metrics.BlocksByTime(times); kind != tt.kind || blocks != tt.blocks {
+			t.Errorf("%s: %d blocks of a %s, want %d of a %s", name, blocks, kind, tt.blocks, tt.kind)
+		}
+	}
+}
