@@ -2,8 +2,10 @@ package gbdt_test
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -70,33 +72,62 @@ func trainBeside(folder string) error {
 	if err := json.Unmarshal(raw, &request); err != nil {
 		return err
 	}
-	s := sample{x: gbdt.Matrix{Rows: request.Rows, Cols: request.Cols}}
-	if s.x.Data, err = loadFloats(filepath.Join(folder, "data.f32")); err != nil {
+	data := filepath.Join(folder, "data.f32")
+	first, err := loadRows(data, request.Rows, request.Cols, request.TrainRows)
+	if err != nil {
 		return err
 	}
-	if s.label, err = loadFloats(filepath.Join(folder, request.Cases[0].Name+".label.f32")); err != nil {
+	label, err := loadFloats(filepath.Join(folder, request.Cases[0].Name+".label.f32"))
+	if err != nil {
 		return err
 	}
 	p := params(gbdt.Logistic, func(p *gbdt.Params) {
 		p.Rounds, p.Eta, p.Threads = request.Cases[0].Rounds, 0.1, request.Cases[0].Params.NThread
 	})
-	// The holdout is apart, so that training sees a matrix of its own, as XGBoost's does.
-	first, _ := splitAt(s, request.TrainRows)
 	start := time.Now()
 	cpu, before := used()
-	m, err := gbdt.Train(context.Background(), p, first.x, first.label, nil, nil, nil, nil)
+	m, err := gbdt.Train(context.Background(), p, first, label[:request.TrainRows], nil, nil, nil, nil)
 	if err != nil {
 		return err
 	}
 	result := besideResult{Version: "ours", Seconds: time.Since(start).Seconds(), Before: before}
 	result.CPU, result.Peak = used()
 	result.CPU -= cpu
-	margin := make([]float32, s.x.Rows)
-	m.PredictMargin(s.x, margin)
+	all, err := loadRows(data, request.Rows, request.Cols, request.Rows)
+	if err != nil {
+		return err
+	}
+	margin := make([]float32, all.Rows)
+	m.PredictMargin(all, margin)
 	if err := saveFloats(filepath.Join(folder, "ours.margin"), margin); err != nil {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(result)
+}
+
+// loadRows reads the first rows of a file of columns, without a second copy in memory.
+func loadRows(file string, rows, cols, first int) (gbdt.Matrix, error) {
+	x := gbdt.Matrix{Rows: first, Cols: cols, Data: make([]float32, first*cols)}
+	f, err := os.Open(file)
+	if err != nil {
+		return x, err
+	}
+	defer f.Close()
+	chunk := make([]byte, 1<<16)
+	for c := range cols {
+		from := io.NewSectionReader(f, int64(c)*int64(rows)*4, int64(first)*4)
+		for column := x.Column(c); len(column) > 0; {
+			n := min(len(column), len(chunk)/4)
+			if _, err := io.ReadFull(from, chunk[:4*n]); err != nil {
+				return x, err
+			}
+			for i := range n {
+				column[i] = math.Float32frombits(binary.LittleEndian.Uint32(chunk[4*i:]))
+			}
+			column = column[n:]
+		}
+	}
+	return x, nil
 }
 
 // BenchmarkBesideXGBoost trains alternately here and in XGBoost, each in a process of its
