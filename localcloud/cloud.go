@@ -60,10 +60,12 @@ type Cloud struct {
 	logs     *logs.Logs
 	services map[string]*wire.Service
 	emit     func(ctx context.Context, source, detailType string, resources []string, detail any)
-	starts   []func(context.Context) error // in order, once there is an endpoint
-	closers  []closer                      // in the order of opening
-	started  atomic.Bool
-	closed   atomic.Bool
+	// jobChanged wakes the executions that wait for a job.
+	jobChanged func(arn string)
+	starts     []func(context.Context) error // in order, once there is an endpoint
+	closers    []closer                      // in the order of opening
+	started    atomic.Bool
+	closed     atomic.Bool
 }
 
 type closer struct {
@@ -202,6 +204,11 @@ func (c *Cloud) Serves(service, operation string) bool {
 func (c *Cloud) Emit(ctx context.Context, source, detailType string, resources []string, detail any) {
 	if c.emit != nil {
 		c.emit(ctx, source, detailType, resources, detail)
+	}
+	if c.jobChanged != nil && source == "aws.sagemaker" {
+		for _, arn := range resources {
+			c.jobChanged(arn)
+		}
 	}
 }
 

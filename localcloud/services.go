@@ -162,6 +162,7 @@ func (c *Cloud) openStepFunctions() error {
 		return err
 	}
 	c.add(s.Wire())
+	c.jobChanged = s.Changed
 	c.onClose("states", s.Close)
 	c.onStart(s.Start)
 	return nil
