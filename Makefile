@@ -20,7 +20,7 @@ build: functions ## build everything into bin/
 functions: ## build the Lambda functions (GOOS and GOARCH choose for what)
 	$(GO) build $(BUILD) -tags lambda.norpc -o bin/bootstraps/ $(FUNCTIONS:%=./functions/%)
 	@for f in $(FUNCTIONS); do \
-	  rm -rf bin/functions/$$f && mkdir -p bin/functions/$$f && cp bin/bootstraps/$$f bin/functions/$$f/bootstrap && \
+	  rm -rf bin/functions/$$f && mkdir -p bin/functions/$$f && ln -f bin/bootstraps/$$f bin/functions/$$f/bootstrap && \
 	  for p in $(PIPELINES); do mkdir -p bin/functions/$$f/$$(dirname $$p) && cp $$p bin/functions/$$f/$$p; done || exit 1; \
 	done
 
