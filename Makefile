@@ -31,7 +31,7 @@ run: build ## the whole loop on real data: upload, train, approve, score
 .PHONY: test
 test: build ## everything that can be tested offline
 	$(GO) vet $(TESTED)
-	$(GO) test $(TESTED)
+	$(GO) test -timeout 30m $(TESTED)
 	@test -n "$(NODE)" || echo "NOT TESTED: infra. CDK's constructs run in Node, and there is no node on the PATH (https://nodejs.org, 20 or newer)."
 
 # Without Node everything but infra is tested.
