@@ -141,13 +141,17 @@ func from(files map[string][]byte) (*Bundle, error) {
 	if b.Spec, b.Program, err = features.Load(files[SpecFile]); err != nil {
 		return nil, fmt.Errorf("%s: %w", SpecFile, err)
 	}
-	if b.Model, err = gbdt.ReadJSON(bytes.NewReader(files[ModelFile])); err != nil {
+	if b.Model, err = gbdt.ReadModel(bytes.NewReader(files[ModelFile])); err != nil {
 		return nil, fmt.Errorf("%s: %w", ModelFile, err)
 	}
 	if got, want := b.Model.NumFeatures(), len(b.Program.Names()); got != want {
 		return nil, fmt.Errorf("%s wants %d features, %s makes %d", ModelFile, got, SpecFile, want)
 	}
-	if b.Spec.Objective == "binary" != (b.Model.Objective() == gbdt.Logistic) {
+	wanted := gbdt.SquaredError
+	if b.Spec.Objective == "binary" {
+		wanted = gbdt.Logistic
+	}
+	if b.Model.Objective() != wanted {
 		return nil, fmt.Errorf("%s is %s, %s says %s", ModelFile, b.Model.Objective(), SpecFile, b.Spec.Objective)
 	}
 	if raw := files[BaselineFile]; raw != nil {
