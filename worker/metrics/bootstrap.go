@@ -77,11 +77,34 @@ func draw(weights []float64, seed int64, r int) {
 func (b *Bootstrapped) Interval(model int, metric string, confidence float64) Interval {
 	at := slices.Index(b.names, metric)
 	out := b.interval(b.points[model][at], b.collect(func(r [][]float64) float64 { return r[model][at] }), confidence)
-	if m, err := Find(metric); err == nil { // the t distribution knows no range
+	if m, err := Find(metric); err == nil {
 		least, most := m.span()
-		out.Low, out.High = max(out.Low, least), min(out.High, most)
+		out = out.within(least, most)
 	}
 	return out
+}
+
+// within bends an interval so that it stays between least and most: its reach
+// is that of the log odds, or of the logarithm where one side is open. Towards
+// the near end chance has less room, so the interval is longer on the far side.
+func (i Interval) within(least, most float64) Interval {
+	below, above := i.Value-least, most-i.Value
+	low, high := i.Value-i.Low, i.High-i.Value
+	if !(below > 0 && above > 0) || i.Low == i.High {
+		i.Low, i.High = max(i.Low, least), min(i.High, most)
+		return i
+	}
+	switch lower, upper := !math.IsInf(least, 0), !math.IsInf(most, 0); {
+	case lower && upper:
+		width, slope := most-least, 1/below+1/above
+		odds := func(by float64) float64 { return least + width/(1+above/below*math.Exp(-by)) }
+		i.Low, i.High = odds(-low*slope), odds(high*slope)
+	case lower:
+		i.Low, i.High = least+below*math.Exp(-low/below), least+below*math.Exp(high/below)
+	case upper:
+		i.Low, i.High = most-above*math.Exp(low/above), most-above*math.Exp(-high/above)
+	}
+	return i
 }
 
 // Difference is by how much model a is better than model b: positive also where

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/millrace-ml/millrace/worker/metrics"
@@ -66,12 +67,13 @@ func TestIntervalOfAMeanIsStudents(t *testing.T) {
 		}
 		want := tt.t * math.Sqrt(squares/(n-1)/n)
 		s, scores := errorsOf(blocks...)
-		i := judge(t, 1, s, "", scores).Interval(0, "mae", tt.confidence)
+		i := judge(t, 1, s, "", s.Label, scores).Difference(1, 0, "mae", tt.confidence)
+		mean = -mean // less is better
 		if math.Abs(i.Value-mean) > 1e-6 || math.Abs((i.High-mean)/want-1) > 0.07 {
 			t.Errorf("%s: %+v, want %v give or take %v", name, i, mean, want)
 		}
-		if low := max(0, mean-want); math.Abs(i.Low-low) > 0.07*want {
-			t.Errorf("%s: %+v, want from %v", name, i, low)
+		if math.Abs((mean-i.Low)/want-1) > 0.07 {
+			t.Errorf("%s: %+v, want from %v", name, i, mean-want)
 		}
 	}
 }
@@ -156,6 +158,57 @@ func TestEqualsAreSeldomToldApart(t *testing.T) {
 		t.Logf("%s: %d better, %d worse of %d", name, up, down, repetitions)
 		if up+down > limit || up+down == 0 {
 			t.Errorf("%s: %d better and %d worse of %d equals, want 1 to %d", name, up, down, repetitions, limit)
+		}
+	}
+}
+
+// A model that is exactly as good as the bar is seldom found surely better.
+func TestTheBarIsSeldomSurelyMet(t *testing.T) {
+	const repetitions, promise = 500, 0.025
+	limit := int(repetitions*promise + 3*math.Sqrt(repetitions*promise*(1-promise)))
+	sample := func(r, days, each int) (*metrics.Sample, []float32) {
+		rng := rand.New(rand.NewPCG(uint64(r), 41))
+		s, scores := &metrics.Sample{Binary: true, Blocks: days}, []float32(nil)
+		for d := range days {
+			shift, noise := 0.3*rng.NormFloat64(), math.Exp(0.3*rng.NormFloat64())
+			for range each {
+				z, y := 1.5*rng.NormFloat64()+shift, float32(0)
+				if rng.Float64() < 1/(1+math.Exp(-z)) {
+					y = 1
+				}
+				s.Label, s.Block = append(s.Label, y), append(s.Block, int32(d))
+				scores = append(scores, float32(1/(1+math.Exp(-z-noise*rng.NormFloat64()))))
+			}
+		}
+		return s, scores
+	}
+	s, scores := sample(1<<30, 4000, 100)
+	j, err := metrics.Judge(s, scores, 0.5, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	truth := j.Compute(nil)
+	for name, size := range map[string][2]int{"8 days": {8, 50}, "30 days": {30, 15}} {
+		met := map[string]int{}
+		for r := range repetitions {
+			s, scores := sample(r, size[0], size[1])
+			b := judge(t, int64(r), s, "", scores)
+			for at, m := range metrics.Of(true) {
+				switch i := b.Interval(0, m.Name, 1-2*promise); {
+				case !slices.Contains([]string{"auc", "logloss", "brier", "accuracy"}, m.Name): // no other has a bar
+				case m.More && i.Low > truth[at], !m.More && i.High < truth[at]:
+					met[m.Name]++
+				}
+			}
+		}
+		t.Logf("%s: %v of %d", name, met, repetitions)
+		for metric, n := range met {
+			if n > limit {
+				t.Errorf("%s: %s surely meets the bar in %d of %d samples, want at most %d", name, metric, n, repetitions, limit)
+			}
+		}
+		if len(met) == 0 {
+			t.Errorf("%s: no metric ever meets the bar: the intervals are too wide", name)
 		}
 	}
 }
