@@ -6,6 +6,7 @@ package statemachine
 
 import (
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 )
@@ -223,4 +224,16 @@ func FailureName(err error) (string, bool) {
 		return f.Name, true
 	}
 	return "", false
+}
+
+// PlainCause is the sentence in a cause. A function's error reaches the state
+// machine as JSON, which is for programs.
+func PlainCause(cause string) string {
+	var failure struct {
+		Message string `json:"errorMessage"`
+	}
+	if json.Unmarshal([]byte(cause), &failure) == nil && failure.Message != "" {
+		return failure.Message
+	}
+	return cause
 }

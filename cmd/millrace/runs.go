@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"github.com/millrace-ml/millrace/shared/ledger"
+	"github.com/millrace-ml/millrace/statemachine"
 )
 
 // runLine is a run in the list.
@@ -125,7 +126,7 @@ func (s *session) runLine(ctx context.Context, pipeline string, run int, e types
 	if err != nil {
 		return l, fmt.Errorf("describe run %s: %w", l.Run, err)
 	}
-	l.Outcome, l.Error, l.Cause = outcome(d), aws.ToString(d.Error), plainCause(aws.ToString(d.Cause))
+	l.Outcome, l.Error, l.Cause = outcome(d), aws.ToString(d.Error), statemachine.PlainCause(aws.ToString(d.Cause))
 	return l, nil
 }
 

@@ -180,7 +180,7 @@ func (w *watcher) watch(ctx context.Context, pipeline string, run int, onState f
 
 func (w *watcher) end(d *sfn.DescribeExecutionOutput) ended {
 	w.clear()
-	e := ended{Run: w.name, Status: d.Status, Error: aws.ToString(d.Error), Cause: plainCause(aws.ToString(d.Cause))}
+	e := ended{Run: w.name, Status: d.Status, Error: aws.ToString(d.Error), Cause: statemachine.PlainCause(aws.ToString(d.Cause))}
 	if d.StopDate != nil && d.StartDate != nil {
 		e.Seconds = d.StopDate.Sub(*d.StartDate).Seconds()
 	}
@@ -212,18 +212,6 @@ func outcome(d *sfn.DescribeExecutionOutput) string {
 		return ""
 	}
 	return out.Outcome
-}
-
-// plainCause is the sentence in a cause. A function's error reaches the state
-// machine as JSON, which is for programs.
-func plainCause(cause string) string {
-	var failure struct {
-		Message string `json:"errorMessage"`
-	}
-	if json.Unmarshal([]byte(cause), &failure) == nil && failure.Message != "" {
-		return failure.Message
-	}
-	return cause
 }
 
 // catchUp shows what is new in the history.

@@ -3,6 +3,8 @@ package main
 import (
 	"slices"
 	"testing"
+
+	"github.com/millrace-ml/millrace/statemachine"
 )
 
 func TestWrap(t *testing.T) {
@@ -37,8 +39,8 @@ func TestPlainCause(t *testing.T) {
 		"nothing":         {"", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := plainCause(c.cause); got != c.want {
-				t.Errorf("plainCause(%s) = %q, want %q", c.cause, got, c.want)
+			if got := statemachine.PlainCause(c.cause); got != c.want {
+				t.Errorf("statemachine.PlainCause(%s) = %q, want %q", c.cause, got, c.want)
 			}
 		})
 	}

@@ -24,9 +24,6 @@ type doc struct {
 
 func newDoc(v any) *doc { return &doc{v: v, hasVal: true} }
 
-// textDoc keeps text as it came; it must be valid JSON.
-func textDoc(text string) *doc { return &doc{text: text} }
-
 var emptyObject = &doc{v: map[string]any{}, text: "{}", hasVal: true}
 
 func (d *doc) Value() any {

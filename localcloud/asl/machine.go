@@ -77,11 +77,10 @@ type state struct {
 	hasError, hasCause bool
 	errorAt, causeAt   *expr
 
-	branches         []*program // Parallel; the item processor of a Map
-	items            *Path
-	concurrency      int64
-	concurrencyAt    *Path
-	parametersByItem bool
+	branches      []*program // Parallel; the item processor of a Map
+	items         *Path
+	concurrency   int64
+	concurrencyAt *Path
 }
 
 // ioPath is InputPath or OutputPath; without a path it is $.

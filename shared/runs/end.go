@@ -29,7 +29,7 @@ func (e *Ender) Ended(ctx context.Context, d events.ExecutionStatusChange) error
 		e.Log.InfoContext(ctx, "execution is not the end of a run", "execution", d.Name, "status", d.Status)
 		return nil
 	}
-	end := ledger.End{Pipeline: pipeline, Run: run, Status: d.Status, Error: d.Error, Cause: d.Cause, Stopped: d.Stopped.Time}
+	end := ledger.End{Pipeline: pipeline, Run: run, Status: d.Status, Error: d.Error, Cause: statemachine.PlainCause(d.Cause), Stopped: d.Stopped.Time}
 	if d.Status != events.ExecutionSucceeded && end.Error == "" {
 		end.Error = d.Status // stopped or timed out: Step Functions gives no error then
 	}
