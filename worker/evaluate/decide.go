@@ -115,7 +115,7 @@ func championRule(e *Evaluation, def definition.Evaluate, m metrics.Metric, hasB
 func baselineRule(e *Evaluation, m metrics.Metric) Rule {
 	d := e.Baseline.BetterBy[m.Name]
 	r := Rule{
-		Name: "baseline", Rule: fmt.Sprintf("a straight line is not surely better by %s", m.Name),
+		Name: "baseline", Rule: fmt.Sprintf("the linear baseline is not surely better by %s", m.Name),
 		Passed:  !(float64(d.High) < 0),
 		Numbers: map[string]Num{"better_by": d.Value, "low": d.Low, "high": d.High, "baseline": e.Baseline.Metrics[m.Name].Value},
 	}
@@ -126,7 +126,7 @@ func baselineRule(e *Evaluation, m metrics.Metric) Rule {
 	case !(float64(d.Low) > 0):
 		verb = "does not surely beat"
 	}
-	r.Finding = fmt.Sprintf("the model %s the straight line by %s %s", verb, m.Name, span(d))
+	r.Finding = fmt.Sprintf("the model %s the linear baseline by %s %s", verb, m.Name, span(d))
 	return r
 }
 

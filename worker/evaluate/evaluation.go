@@ -1,6 +1,6 @@
 // Package evaluate is the evaluate step: it judges a new model on rows that
 // neither it nor its threshold has seen, beside the version in service and a
-// straight line, and decides by the definition's rules. The decision is a record
+// linear baseline, and decides by the definition's rules. The decision is a record
 // with its numbers, and a page for the person who approves.
 package evaluate
 

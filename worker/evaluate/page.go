@@ -96,7 +96,7 @@ func tiles(e *Evaluation) []report.Tile {
 	}
 	if e.Baseline != nil {
 		d := e.Baseline.BetterBy[e.Metric]
-		out = append(out, report.Tile{Label: "Better than a straight line by", Value: signed(float64(d.Value)), Note: between(d), Tone: tone(d)})
+		out = append(out, report.Tile{Label: "Better than the linear baseline by", Value: signed(float64(d.Value)), Note: between(d), Tone: tone(d)})
 	}
 	if v := e.Value; v != nil {
 		out = append(out, report.Tile{
@@ -145,7 +145,7 @@ func metricsSection(e *Evaluation) report.Section {
 		column("Better by")
 	}
 	if e.Baseline != nil {
-		column("Straight line")
+		column("Linear baseline")
 		column("Better by")
 	}
 	for _, m := range metrics.All {

@@ -157,7 +157,7 @@ type trial struct {
 	champion []byte // nil: the echo of the column champion
 	first    bool   // there is no version in service
 	lost     bool   // there is one, and its model was not given
-	baseline bool   // the model has the straight line beside it
+	baseline bool   // the model has the linear baseline beside it
 }
 
 // run is the whole step: what it wrote and the bytes of evaluation.json.
