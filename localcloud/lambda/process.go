@@ -56,6 +56,9 @@ type instance struct {
 	stopOnce  sync.Once
 	idleTimer *time.Timer // owned by the pool
 
+	life sync.Mutex
+	gone bool // the process was waited for
+
 	mu        sync.Mutex
 	current   *invocation
 	initError []byte
@@ -119,6 +122,10 @@ func (l *Lambda) start(f *function, requestID string) (*instance, *result, error
 	logs.started()
 	go func() {
 		_ = i.cmd.Wait() // its outcome is in ProcessState
+		i.life.Lock()
+		killGroup(i.cmd.Process.Pid) // what it left behind
+		i.gone = true
+		i.life.Unlock()
 		close(i.exited)
 	}()
 	return i.awaitReady(began, requestID)
@@ -264,8 +271,12 @@ func (i *instance) alive() bool {
 	}
 }
 
+// kill ends the process and what it started. One that is gone is let be: its
+// number may be another's by now.
 func (i *instance) kill() {
-	if i.cmd.Process != nil {
+	i.life.Lock()
+	defer i.life.Unlock()
+	if i.cmd.Process != nil && !i.gone {
 		killGroup(i.cmd.Process.Pid)
 	}
 }

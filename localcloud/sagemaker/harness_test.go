@@ -165,8 +165,10 @@ func (e *events) emit(_ context.Context, source, detailType string, resources []
 	e.more.Broadcast()
 }
 
-// wait blocks until an event matches.
+// wait blocks until an event matches; one that never comes ends the tests.
 func (e *events) wait(match func(event) bool) event {
+	late := time.AfterFunc(2*time.Minute, func() { panic(fmt.Sprintf("the awaited event is not among these: %+v", e.all)) })
+	defer late.Stop()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for from := 0; ; e.more.Wait() {
