@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 
 	"github.com/millrace-ml/millrace/events"
+	"github.com/millrace-ml/millrace/shared/bootstrap"
 	"github.com/millrace-ml/millrace/shared/registry"
 	"github.com/millrace-ml/millrace/shared/runs"
 )
@@ -20,12 +20,8 @@ type handler struct {
 
 // handle takes an EventBridge event. An error means that the event should come again.
 func (h *handler) handle(ctx context.Context, raw json.RawMessage) (any, error) {
-	e, detail, err := events.Decode(raw)
-	if errors.Is(err, events.ErrUnknown) {
-		h.log.InfoContext(ctx, "unknown event", "event_id", e.ID, "source", e.Source, "detail_type", e.DetailType)
-		return nil, nil
-	}
-	if err != nil {
+	e, detail, err := bootstrap.Event(ctx, h.log, raw)
+	if err != nil || detail == nil {
 		return nil, err
 	}
 	switch d := detail.(type) {

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 
+	"github.com/millrace-ml/millrace/events"
 	"github.com/millrace-ml/millrace/shared/awserr"
 	"github.com/millrace-ml/millrace/shared/definition"
 	"github.com/millrace-ml/millrace/statemachine"
@@ -98,6 +99,17 @@ func Named[In, Out any](log *slog.Logger, h func(context.Context, In) (Out, erro
 		log.ErrorContext(ctx, "invocation failed", "error_name", name, "error", err.Error(), "request_id", request)
 		return out, messages.InvokeResponse_Error{Type: name, Message: message(err)}
 	}
+}
+
+// Event decodes an EventBridge event for a handler. An event of no known kind is
+// a counted no-op: it gives no detail and no error.
+func Event(ctx context.Context, log *slog.Logger, raw []byte) (events.Envelope, any, error) {
+	e, detail, err := events.Decode(raw)
+	if errors.Is(err, events.ErrUnknown) {
+		log.InfoContext(ctx, "unknown event", "event_id", e.ID, "source", e.Source, "detail_type", e.DetailType)
+		return e, nil, nil
+	}
+	return e, detail, err
 }
 
 // ErrorName is the name under which the state machine knows an error.
