@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sm "github.com/aws/aws-sdk-go-v2/service/sagemaker"
@@ -44,6 +45,13 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	child := childPid(t, c.logs.text("train/"))
+	for _, name := range []string{"train", "process", "score"} {
+		for _, e := range c.events.of(name) {
+			if e.Detail["FailureReason"] != nil {
+				t.Fatalf("%s did not run on: %v", name, e.Detail)
+			}
+		}
+	}
 	c.close(t)
 	gone(t, child)
 
@@ -186,5 +194,5 @@ func playCloud(t *testing.T, dir string) {
 	log := c.logs.wait("job/", "ready")
 	pid, _, _ := strings.Cut(log, "\n")
 	fmt.Println("job runs as " + pid)
-	select {}
+	time.Sleep(time.Hour) // not select {}, which Go without cgo takes for a deadlock
 }
