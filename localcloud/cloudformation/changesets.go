@@ -25,6 +25,7 @@ type changeSet struct {
 	OnFailure                  string
 	ImportExisting, Nested     bool // as asked for
 	Status, Reason, Execution  string
+	ExecutedBy                 string // the request's token
 	Changes                    []types.Change
 	Imports                    []string // resources that are there, and are taken into the stack
 	Created                    time.Time
@@ -173,6 +174,9 @@ func (c *CloudFormation) executeChangeSet(ctx context.Context, in *api.ExecuteCh
 	if err != nil {
 		return nil, err
 	}
+	if token := aws.ToString(in.ClientRequestToken); token != "" && token == cs.ExecutedBy {
+		return &api.ExecuteChangeSetOutput{}, nil // the same request once more: its answer was lost
+	}
 	if cs.Execution != "AVAILABLE" {
 		return nil, wire.Errorf("InvalidChangeSetStatus", "ChangeSet [%s] cannot be executed in its current status of [%s]", cs.ID, cs.Status)
 	}
@@ -199,7 +203,7 @@ func (c *CloudFormation) executeChangeSet(ctx context.Context, in *api.ExecuteCh
 	if err != nil {
 		return nil, err
 	}
-	cs.Execution = "EXECUTE_COMPLETE"
+	cs.Execution, cs.ExecutedBy = "EXECUTE_COMPLETE", s.Token
 	if err := c.changes.Put(cs.ID, *cs); err != nil {
 		return nil, err
 	}

@@ -121,8 +121,13 @@ func TestChangeSets_AsTheCDKUsesThem(t *testing.T) {
 	if len(c.world.calls()) > 0 {
 		t.Error("planning called services")
 	}
-	if _, err := c.client.ExecuteChangeSet(ctx, &api.ExecuteChangeSetInput{StackName: name, ChangeSetName: aws.String("one")}); err != nil {
-		t.Fatal(err)
+	for range 2 { // a client that did not get the answer asks again, with the same token
+		if _, err := c.client.ExecuteChangeSet(ctx, &api.ExecuteChangeSetInput{StackName: name, ChangeSetName: aws.String("one"), ClientRequestToken: aws.String("once")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.client.ExecuteChangeSet(ctx, &api.ExecuteChangeSetInput{StackName: name, ChangeSetName: aws.String("one"), ClientRequestToken: aws.String("once more")}); err == nil {
+		t.Error("a change set that was executed was executed again")
 	}
 	if err := api.NewStackCreateCompleteWaiter(c.client, fast).Wait(ctx, &api.DescribeStacksInput{StackName: name}, time.Minute); err != nil {
 		t.Fatal(err)
