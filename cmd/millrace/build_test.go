@@ -14,9 +14,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain makes this binary the command `millrace` too, for scripts.
+// TestMain makes this binary the command `millrace` too, for scripts, and
+// `without-xattr` (see runWithoutXattr).
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"millrace": main})
+	testscript.Main(m, map[string]func(){"millrace": main, "without-xattr": runWithoutXattr})
 }
 
 var functionNames = []string{"jobcompleted", "modelapproved", "newdata", "register", "runended", "snapshot", "startjob"}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -15,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -53,13 +51,6 @@ func TestScripts(t *testing.T) {
 			"begins": scriptBegins, "await": scriptAwait, "training": scriptTraining, "failed": scriptFailed, "take": scriptTake, "fetch": scriptFetch, "lines": scriptLines,
 		},
 	})
-}
-
-// upProcess is the `millrace up` of a script.
-type upProcess struct {
-	cmd  *exec.Cmd
-	said bytes.Buffer // its stderr
-	done chan error   // how it ended
 }
 
 type upKey struct{}
@@ -110,24 +101,18 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 
 func scriptUp(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 0, -1)
-	up := &upProcess{done: make(chan error, 1)}
 	millrace, _, _ := strings.Cut(ts.Getenv("PATH"), string(filepath.ListSeparator))
-	up.cmd = exec.Command(filepath.Join(millrace, "millrace"), append([]string{"up"}, args...)...)
-	up.cmd.Dir, up.cmd.Env, up.cmd.Stderr = ts.MkAbs("."), scriptEnv(ts), &up.said
-	out, err := up.cmd.StdoutPipe()
+	cmd := exec.Command(filepath.Join(millrace, "millrace"), append([]string{"up"}, args...)...)
+	cmd.Dir, cmd.Env = ts.MkAbs("."), scriptEnv(ts)
+	up, err := startUp(cmd)
 	ts.Check(err)
-	ts.Check(up.cmd.Start())
-	url, err := bufio.NewReader(out).ReadString('\n')
-	go func() { up.done <- up.cmd.Wait() }()
-	if err != nil {
-		ts.Fatalf("millrace up printed no URL: %v: %v\n%s", err, <-up.done, up.said.String())
-	}
-	ts.Setenv("ENDPOINT", strings.TrimSpace(url))
+	ts.Setenv("ENDPOINT", up.endpoint)
 	*current(ts) = up
 	ts.Defer(func() {
 		if *current(ts) == up {
-			up.cmd.Process.Signal(syscall.SIGTERM)
-			<-up.done
+			if err := up.stop(); err != nil {
+				ts.Logf("%v", err)
+			}
 		}
 	})
 }
@@ -145,43 +130,14 @@ func scriptEnded(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 0, 0)
 	up := *current(ts)
 	*current(ts) = nil
-	select {
-	case err := <-up.done:
-		if err != nil {
-			ts.Fatalf("millrace up ended: %v\n%s", err, up.said.String())
-		}
-	case <-time.After(patience):
-		up.cmd.Process.Kill()
-		ts.Fatalf("millrace up goes on")
-	}
+	ts.Check(up.ended())
 }
 
 func scriptPowerCut(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 0, 0)
 	up := *current(ts)
 	*current(ts) = nil
-	ts.Check(up.cmd.Process.Kill())
-	<-up.done
-	deadline := time.Now().Add(patience)
-	for left := processesIn(ts.MkAbs(".")); len(left) > 0; left = processesIn(ts.MkAbs(".")) {
-		if time.Now().After(deadline) {
-			ts.Fatalf("processes of the killed cloud go on: %v", left)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-// processesIn names the processes whose working folder is in dir; none where
-// there is no /proc.
-func processesIn(dir string) []string {
-	var found []string
-	folders, _ := filepath.Glob("/proc/[0-9]*/cwd")
-	for _, f := range folders {
-		if cwd, err := os.Readlink(f); err == nil && strings.HasPrefix(cwd, dir) {
-			found = append(found, filepath.Base(filepath.Dir(f))+" in "+cwd)
-		}
-	}
-	return found
+	ts.Check(up.powerCut(ts.MkAbs(".")))
 }
 
 func scriptRows(ts *testscript.TestScript, neg bool, args []string) {
