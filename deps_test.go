@@ -88,7 +88,7 @@ func under(path string, roots ...string) bool {
 }
 
 // pure packages touch no AWS; any part may use those that its rule allows.
-var pure = []string{"shared/definition", "shared/recipe", "shared/features", "shared/drift", "shared/jobs/jobfile"}
+var pure = []string{"shared/definition", "shared/recipe", "shared/features", "shared/hyperparameters", "shared/drift", "shared/jobs/jobfile"}
 
 // rule says what the packages of one part may import of ours, and which modules
 // of others they must not link.
@@ -118,7 +118,7 @@ func rules() []rule {
 		{part: support, may: slices.Concat(aws, support)},
 		{part: []string{"functions"}, may: aws},
 		{part: []string{"worker"}, may: append(slices.Clone(pure), "worker"), never: []string{sdk, "github.com/aws"}},
-		{part: []string{"infra"}, may: []string{"infra", "events", "statemachine", "shared/definition", "shared/features"}, never: []string{sdk}},
+		{part: []string{"infra"}, may: []string{"infra", "events", "statemachine", "shared/definition", "shared/features", "shared/hyperparameters"}, never: []string{sdk}},
 		{part: []string{"localcloud"}, may: []string{"localcloud"}},
 		{part: []string{"cmd"}, may: append(slices.Clone(aws), "cmd", "localcloud")},
 	}

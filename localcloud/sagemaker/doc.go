@@ -7,7 +7,7 @@
 //
 // Scope: what a pipeline of one instance per job needs. Inputs are checked
 // against AWS's own service model (package constraint); a member that is valid
-// on AWS but would change what happens here (spot, checkpoints, VPCs, several
+// on AWS but would change what happens here (checkpoints, VPCs, several
 // instances, Pipe mode, ...) is refused by name, never ignored.
 //
 // Not here: endpoints, feature groups, experiments, tuning, Pipelines.

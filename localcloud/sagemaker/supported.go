@@ -22,7 +22,7 @@ var supported = map[string][]string{
 		"InputDataConfig.DataSource.S3DataSource.S3Uri", "InputDataConfig.DataSource.S3DataSource.S3DataDistributionType",
 		"OutputDataConfig.S3OutputPath", "OutputDataConfig.CompressionType",
 		"ResourceConfig.InstanceType", "ResourceConfig.InstanceCount", "ResourceConfig.VolumeSizeInGB",
-		"StoppingCondition.MaxRuntimeInSeconds", "ProfilerConfig.DisableProfiler",
+		"StoppingCondition.MaxRuntimeInSeconds", "StoppingCondition.MaxWaitTimeInSeconds", "EnableManagedSpotTraining", "ProfilerConfig.DisableProfiler",
 	},
 	"CreateProcessingJob": {
 		"ProcessingJobName", "RoleArn", "Tags", "Environment", "AppSpecification", "StoppingCondition",

@@ -90,7 +90,7 @@ func (s *SageMaker) newTraining(in *sm.CreateTrainingJobInput, arn string) train
 		ProfilerConfig: in.ProfilerConfig, CreationTime: &now, LastModifiedTime: &now,
 		ModelArtifacts:                        &types.ModelArtifacts{S3ModelArtifacts: aws.String(artifacts(in))},
 		EnableNetworkIsolation:                aws.Bool(false),
-		EnableManagedSpotTraining:             aws.Bool(false),
+		EnableManagedSpotTraining:             aws.Bool(aws.ToBool(in.EnableManagedSpotTraining)), // a spot machine comes at once here, and stays
 		EnableInterContainerTrafficEncryption: aws.Bool(aws.ToBool(in.EnableInterContainerTrafficEncryption)),
 		SecondaryStatusTransitions: []types.SecondaryStatusTransition{{
 			Status: types.SecondaryStatusStarting, StartTime: &now, StatusMessage: aws.String("Preparing the instances for training")}},
@@ -131,6 +131,9 @@ func (s *SageMaker) checkTraining(in *sm.CreateTrainingJobInput) error {
 	case aws.ToInt32(in.StoppingCondition.MaxRuntimeInSeconds) > int32((28 * day).Seconds()):
 		return invalid("MaxRuntimeInSeconds must be at most %d", int((28 * day).Seconds()))
 	}
+	if err := checkSpot(in); err != nil {
+		return err
+	}
 	if _, err := newMetricScanner(s.opt.Clock, in.AlgorithmSpecification.MetricDefinitions); err != nil {
 		return err
 	}
@@ -146,6 +149,20 @@ func (s *SageMaker) checkTraining(in *sm.CreateTrainingJobInput) error {
 		if err := s.checkChannel(c); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkSpot holds the time for waiting and running against the time for running.
+func checkSpot(in *sm.CreateTrainingJobInput) error {
+	wait, run := in.StoppingCondition.MaxWaitTimeInSeconds, in.StoppingCondition.MaxRuntimeInSeconds
+	switch spot := aws.ToBool(in.EnableManagedSpotTraining); {
+	case !spot && wait != nil:
+		return invalid("MaxWaitTimeInSeconds is only valid with EnableManagedSpotTraining set to true")
+	case spot && wait == nil:
+		return invalid("MaxWaitTimeInSeconds must be set when EnableManagedSpotTraining is true")
+	case spot && run != nil && *wait < *run:
+		return invalid("Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds")
 	}
 	return nil
 }

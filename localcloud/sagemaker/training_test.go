@@ -157,6 +157,24 @@ func seen(t *testing.T, c *cloud, job string) shown {
 	return s
 }
 
+// TestSpotTraining: a spot machine comes at once and stays.
+func TestSpotTraining(t *testing.T) {
+	c := open(t, nil)
+	c.s3.put("s3://data/train/part-0.csv", "1,2\n")
+	in := training("spot", "train")
+	in.EnableManagedSpotTraining = aws.Bool(true)
+	in.StoppingCondition = &types.StoppingCondition{MaxRuntimeInSeconds: aws.Int32(60), MaxWaitTimeInSeconds: aws.Int32(120)}
+	in.InputDataConfig = []types.Channel{channel("train", "s3://data/train/")}
+	if _, err := c.CreateTrainingJob(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	c.ended("Training", "spot")
+	j, err := c.DescribeTrainingJob(t.Context(), &sm.DescribeTrainingJobInput{TrainingJobName: in.TrainingJobName})
+	if err != nil || j.TrainingJobStatus != types.TrainingJobStatusCompleted || !aws.ToBool(j.EnableManagedSpotTraining) || aws.ToInt32(j.StoppingCondition.MaxWaitTimeInSeconds) != 120 {
+		t.Errorf("%v, %v %v %+v", err, j.TrainingJobStatus, aws.ToBool(j.EnableManagedSpotTraining), j.StoppingCondition)
+	}
+}
+
 func TestTrainingContract(t *testing.T) {
 	t.Setenv("A_SECRET_OF_OURS", "x")
 	c := open(t, nil)

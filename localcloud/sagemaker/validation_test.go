@@ -50,7 +50,11 @@ func TestCreateTrainingJobRefuses(t *testing.T) {
 		"pipe": {func(in *sm.CreateTrainingJobInput) {
 			in.AlgorithmSpecification.TrainingInputMode = types.TrainingInputModePipe
 		}, "does not support Pipe mode"},
-		"spot": {func(in *sm.CreateTrainingJobInput) { in.EnableManagedSpotTraining = aws.Bool(true) }, "the local cloud does not support EnableManagedSpotTraining in CreateTrainingJob"},
+		"spot without a wait": {func(in *sm.CreateTrainingJobInput) { in.EnableManagedSpotTraining = aws.Bool(true) }, "MaxWaitTimeInSeconds must be set"},
+		"spot wait too short": {func(in *sm.CreateTrainingJobInput) {
+			in.EnableManagedSpotTraining, in.StoppingCondition.MaxWaitTimeInSeconds = aws.Bool(true), aws.Int32(1)
+		}, "be greater than or equal to MaxRuntimeInSeconds"},
+		"wait without spot": {func(in *sm.CreateTrainingJobInput) { in.StoppingCondition.MaxWaitTimeInSeconds = aws.Int32(86400) }, "only valid with EnableManagedSpotTraining"},
 		"checkpoints": {func(in *sm.CreateTrainingJobInput) {
 			in.CheckpointConfig = &types.CheckpointConfig{S3Uri: aws.String("s3://a/b")}
 		}, "does not support CheckpointConfig"},

@@ -82,6 +82,8 @@ type Train struct {
 	Algorithm       string            `json:"algorithm"` // "builtin"
 	Seed            int64             `json:"seed"`
 	Hyperparameters map[string]string `json:"hyperparameters,omitempty"` // values as text, as SageMaker passes them
+	Spot            bool              `json:"spot,omitempty"`            // on spare machines, which come late or are taken away
+	MaxWait         time.Duration     `json:"max_wait,omitempty"`        // for a spot machine and the running together; nanoseconds in JSON
 }
 
 // Evaluate is the gate.

@@ -45,7 +45,7 @@ train:
   instance: ml.m5.2xlarge
   seed: 11
   max_runtime: 1d
-  hyperparameters: {max_depth: 6, eta: 0.10, early: true, name: x, tiny: 1e-05}
+  hyperparameters: {max_depth: 6, eta: 0.10, tree_method: hist, gamma: 1e-05}
 evaluate: {metric: logloss, at_most: 0.5, beat_champion_by: -0.01, confidence: 0.9, slices: [origin], value: {tp: 40, fp: -5.5}, instance: ml.m5.large}
 approve: {by: policy, within: 1d12h}
 release: {as: batch, instance: ml.m5.xlarge, volume_gb: 10}
@@ -87,7 +87,7 @@ func TestParse(t *testing.T) {
 			Split:    definition.Split{By: "random", Validation: 0.15, Test: 0.25, Seed: 9},
 			Prepare:  with("ml.c5.4xlarge", 50, 2*time.Hour),
 			Train: definition.Train{Resources: with("ml.m5.2xlarge", 30, 24*time.Hour), Algorithm: "builtin", Seed: 11,
-				Hyperparameters: map[string]string{"max_depth": "6", "eta": "0.1", "early": "true", "name": "x", "tiny": "1e-05"}},
+				Hyperparameters: map[string]string{"max_depth": "6", "eta": "0.1", "tree_method": "hist", "gamma": "1e-05"}},
 			Evaluate: definition.Evaluate{Resources: with("ml.m5.large", 30, time.Hour), Metric: "logloss", AtMost: number(0.5), BeatChampionBy: -0.01,
 				Confidence: 0.9, Slices: []string{"origin"}, Value: map[string]float64{"tp": 40, "fp": -5.5}},
 			Approve: definition.Approve{By: "policy", Within: 36 * time.Hour},
@@ -173,7 +173,11 @@ func TestProblems(t *testing.T) {
 		"split by key":         {"features:", "split: {by: key}\nfeatures:", []string{`"key" is not time or random`}},
 		"split seed":           {"features:", "split: {seed: -1}\nfeatures:", []string{`split.seed: -1 is not between 0 and 2147483647`}},
 		"instance":             {"features:", "prepare: {instance: m5.xlarge}\nfeatures:", []string{`prepare.instance: "m5.xlarge" is not an instance type (hint: did you mean ml.m5.xlarge?)`}},
-		"count":                {"features:", "train: {count: 4}\nfeatures:", []string{`3:16: train.count: this version does not support more than 1 machine here yet`}},
+		"count":                {"features:", "train: {count: 4}\nfeatures:", []string{`3:16: train.count: the built-in trainer works on one machine (hint: write 1, and a larger instance; what outgrows one machine needs XGBoost's framework image`}},
+		"spot wait":            {"features:", "train: {spot: true, max_runtime: 2h, max_wait: 90m}\nfeatures:", []string{`train.max_wait: 1h30m is less than max_runtime, 2h`}},
+		"wait for what":        {"features:", "train: {max_wait: 90m}\nfeatures:", []string{`3:19: train.max_wait: only spot machines are waited for (hint: write spot: true`}},
+		"hyperparameter":       {"features:", "train: {hyperparameters: {max_dept: 3, eta: 7}}\nfeatures:", []string{`3:27: train.hyperparameters.max_dept: max_dept is unknown or not supported (did you mean max_depth?)`, `3:40: train.hyperparameters.eta: eta must be above 0 and at most 1, is 7`}},
+		"other objective":      {"features:", "train: {hyperparameters: {objective: 'reg:squarederror'}}\nfeatures:", []string{`objective reg:squarederror does not fit the pipeline's metric, which wants binary:logistic`}},
 		"runtime":              {"features:", "train: {max_runtime: 8d}\nfeatures:", []string{`"8d" is not between 1m and 1d`}},
 		"script":               {"features:", "train: {script: train.py, framework: xgboost}\nfeatures:", []string{`3:9: train.script: this version does not support script yet`, `train.framework: this version does not support framework yet`}},
 		"image":                {"features:", "train: {image: x}\nfeatures:", []string{`train.image: this version does not support image yet`}},

@@ -1,6 +1,7 @@
 package definition
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"github.com/winebarrel/cronplan"
 
 	"github.com/millrace-ml/millrace/shared/features"
+	"github.com/millrace-ml/millrace/shared/hyperparameters"
 )
 
 var (
@@ -28,7 +30,10 @@ var (
 	ofRegression = []string{"rmse", "mae", "r2"}
 )
 
-const jobRuntime = 24 * time.Hour // the longest a job may run
+const (
+	jobRuntime  = 24 * time.Hour // the longest a job may run
+	maxSpotWait = 7 * day        // the longest that spot machines may take, with the running
+)
 
 func (r *reader) definition(root value) Definition {
 	f := root.fields([]string{"name", "data", "quality", "features", "split", "prepare", "train", "evaluate", "approve", "release", "retrain"}, "monitor")
@@ -41,8 +46,8 @@ func (r *reader) definition(root value) Definition {
 	d.Features = r.features(f.require("features", "a list of {name: …, expr: …}"), d)
 	d.Split = r.split(f.get("split"), d.Data)
 	d.Prepare = r.job(f.get("prepare"), "ml.m5.xlarge")
-	d.Train = r.train(f.get("train"))
 	d.Evaluate = r.evaluate(f.require("evaluate", "evaluate: {metric: auc, at_least: 0.7} is the gate"), d.Data)
+	d.Train = r.train(f.get("train"), d.Objective())
 	approve := f.get("approve").fields([]string{"by", "within"}, "role")
 	d.Approve = Approve{
 		By:     approve.get("by").choice("person", "person", "policy"),
@@ -285,14 +290,35 @@ func (r *reader) resources(f fields, standard string, most int64) Resources {
 	return res
 }
 
-func (r *reader) train(v value) Train {
-	f := v.fields(append([]string{"algorithm", "seed", "hyperparameters"}, resourceKeys...), "script", "framework", "version", "image", "tune", "spot")
+func (r *reader) train(v value, objective string) Train {
+	f := v.fields(append([]string{"algorithm", "seed", "hyperparameters", "spot", "max_wait"}, resourceKeys...), "script", "framework", "version", "image", "tune")
 	t := Train{
-		Resources: r.resources(f, "ml.m5.xlarge", 1),
+		Resources: r.resources(f, "ml.m5.xlarge", 100),
 		Algorithm: f.get("algorithm").choice("builtin", "builtin"),
 		Seed:      f.get("seed").integer(1, 0, math.MaxInt32),
+		Spot:      f.get("spot").boolean(false),
 	}
-	h := f.get("hyperparameters").anyFields()
+	if t.Count > 1 {
+		r.problem(f.get("count").at, "write 1, and a larger instance; what outgrows one machine needs XGBoost's framework image, which SageMaker distributes (framework: xgboost, which this version does not run yet)",
+			"the built-in trainer works on one machine")
+	}
+	wait := f.get("max_wait")
+	t.MaxWait = wait.duration(2*t.MaxRuntime, time.Minute, maxSpotWait)
+	switch {
+	case !t.Spot && wait.given():
+		r.problem(wait.at, "write spot: true, or leave it out", "only spot machines are waited for")
+	case !t.Spot:
+		t.MaxWait = 0
+	case t.MaxWait < t.MaxRuntime:
+		r.problem(wait.at, "it holds the waiting and the running", "%s is less than max_runtime, %s", formatDuration(t.MaxWait), formatDuration(t.MaxRuntime))
+	}
+	t.Hyperparameters = r.hyperparameters(f.get("hyperparameters"), objective, t.Seed)
+	return t
+}
+
+func (r *reader) hyperparameters(v value, objective string, seed int64) map[string]string {
+	h := v.anyFields()
+	var given map[string]string
 	for _, key := range h.keys {
 		if !parameter.MatchString(key) {
 			r.problem(h.keysAt[key], "letters, digits, _ . and -", "%s is not a hyperparameter's name", quote(key))
@@ -305,15 +331,25 @@ func (r *reader) train(v value) Train {
 		if len(s) > 2500 {
 			r.problem(h.get(key).at, "", "is longer than the 2500 characters that SageMaker takes")
 		}
-		if t.Hyperparameters == nil {
-			t.Hyperparameters = map[string]string{}
+		if given == nil {
+			given = map[string]string{}
 		}
-		t.Hyperparameters[key] = s
+		given[key] = s
 	}
 	if len(h.keys) > 90 { // SageMaker takes 100 with those that Millrace adds
 		r.problem(h.at, "", "%d hyperparameters are more than 90", len(h.keys))
 	}
-	return t
+	var wrong *hyperparameters.Error
+	if _, err := hyperparameters.ForPipeline(objective, seed, given); errors.As(err, &wrong) {
+		for _, p := range wrong.Problems {
+			at, ok := h.keysAt[p.Name]
+			if !ok {
+				at = h.at
+			}
+			r.problem(at, "", "%s", p.Text)
+		}
+	}
+	return given
 }
 
 func (r *reader) evaluate(v value, data Data) Evaluate {

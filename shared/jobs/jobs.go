@@ -161,6 +161,10 @@ func trainingOutcome(name string, d *sagemaker.DescribeTrainingJobOutput) Outcom
 		reason = strings.TrimSpace("it ran longer than train.max_runtime allows. " + reason)
 	}
 	o.Failure = failure("training", name, o.Status, reason)
+	if d.SecondaryStatus == types.SecondaryStatusMaxWaitTimeExceeded { // Stopped too, and nobody stopped it
+		o.Failure = statemachine.Failf(statemachine.ErrJobInterrupted, "%s", strings.TrimSpace(fmt.Sprintf(
+			"training job %s had no spot machine for long enough within train.max_wait. %s", name, reason)))
+	}
 	if d.ModelArtifacts != nil {
 		o.Model = aws.ToString(d.ModelArtifacts.S3ModelArtifacts)
 	}

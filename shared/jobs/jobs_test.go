@@ -144,6 +144,22 @@ func TestRequestsKeepAWSsLimits(t *testing.T) {
 }
 
 // TestTrainDoesNotChangeTheDefinition: the recipe is made of the same map.
+// TestSpot: the first attempt waits for a spot machine, the next one is on demand.
+func TestSpot(t *testing.T) {
+	train := definition.Train{Resources: resources, Spot: true, MaxWait: 90 * time.Minute}
+	for attempt, want := range []struct {
+		spot bool
+		wait int32
+	}{{true, 5400}, {false, 0}, {false, 0}} {
+		j := job(statemachine.StepTrain)
+		j.Attempt = attempt
+		in := j.Train(train, nil).Training
+		if aws.ToBool(in.EnableManagedSpotTraining) != want.spot || aws.ToInt32(in.StoppingCondition.MaxWaitTimeInSeconds) != want.wait || *in.StoppingCondition.MaxRuntimeInSeconds != 3600 {
+			t.Errorf("attempt %d: spot %v, %+v", attempt, aws.ToBool(in.EnableManagedSpotTraining), in.StoppingCondition)
+		}
+	}
+}
+
 func TestTrainDoesNotChangeTheDefinition(t *testing.T) {
 	d := definition.Train{Seed: 7, Hyperparameters: map[string]string{"eta": "0.1"}}
 	job("train").Train(d, nil)
@@ -215,6 +231,8 @@ func TestOutcomes(t *testing.T) {
 		"trained":                       {events.Training, training("Completed", "s3://b/m", "", types.SecondaryStatusCompleted), "", ""},
 		"trained, and no model":         {events.Training, training("Completed", "", "", types.SecondaryStatusCompleted), statemachine.ErrNoModel, "wrote no model"},
 		"ran out of time, with a model": {events.Training, training("Stopped", "s3://b/m", "", types.SecondaryStatusMaxRuntimeExceeded), statemachine.ErrJobStopped, "longer than train.max_runtime"},
+		"no spot machine came":          {events.Training, training("Stopped", "", "", types.SecondaryStatusMaxWaitTimeExceeded), statemachine.ErrJobInterrupted, "no spot machine for long enough within train.max_wait"},
+		"a spot machine was taken away": {events.Training, training("InProgress", "", "", types.SecondaryStatusInterrupted), "", ""},
 		"training crashed":              {events.Training, training("Failed", "", "AlgorithmError: label", types.SecondaryStatusFailed), statemachine.ErrJobFailed, "label"},
 		"training was interrupted":      {events.Training, training("Failed", "", "CapacityError: x", types.SecondaryStatusFailed), statemachine.ErrJobInterrupted, "CapacityError"},
 		"scored":                        {events.Transform, transform("Completed", ""), "", ""},

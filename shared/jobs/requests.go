@@ -120,6 +120,9 @@ func (j Job) Train(t definition.Train, prepared map[string]string) Request {
 		StoppingCondition: &types.StoppingCondition{MaxRuntimeInSeconds: seconds(t.MaxRuntime)},
 		Tags:              j.tags(),
 	}
+	if j.onSpot(t) {
+		in.EnableManagedSpotTraining, in.StoppingCondition.MaxWaitTimeInSeconds = aws.Bool(true), seconds(t.MaxWait)
+	}
 	channel := func(name, uri, contentType string) {
 		in.InputDataConfig = append(in.InputDataConfig, types.Channel{ChannelName: aws.String(name), ContentType: aws.String(contentType), InputMode: types.TrainingInputModeFile,
 			DataSource: &types.DataSource{S3DataSource: &types.S3DataSource{S3DataType: types.S3DataTypeS3Prefix, S3Uri: aws.String(uri), S3DataDistributionType: types.S3DataDistributionFullyReplicated}}})
@@ -130,6 +133,11 @@ func (j Job) Train(t definition.Train, prepared map[string]string) Request {
 	channel("config", j.Config, "application/json")
 	return Request{Training: in}
 }
+
+// onSpot tells whether a training job takes a spot machine: the first attempt does. One
+// whose machine did not come, or was taken away for good, is made up for on demand,
+// so that a run ends however scarce spot machines are.
+func (j Job) onSpot(t definition.Train) bool { return t.Spot && j.Attempt == 0 }
 
 // Transform makes the batch transform of prepared rows by a model: each line of
 // the output is the row's key and its score.

@@ -192,8 +192,10 @@ func plural(n int, what string) string {
 // timeouts are how long the state machine waits for each step, in seconds.
 func timeouts(d definition.Definition) map[string]int {
 	wait := func(r definition.Resources) int { return int((r.MaxRuntime + pendingSlack) / time.Second) }
+	train := d.Train.Resources
+	train.MaxRuntime = max(train.MaxRuntime, d.Train.MaxWait)
 	return map[string]int{
-		"prepare": wait(d.Prepare), "train": wait(d.Train.Resources), "evaluate": wait(d.Evaluate.Resources),
+		"prepare": wait(d.Prepare), "train": wait(train), "evaluate": wait(d.Evaluate.Resources),
 		"prepare_scores": wait(d.Prepare), "score": wait(d.Release.Resources),
 		"approval": int(d.Approve.Within / time.Second),
 	}

@@ -10,6 +10,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/millrace-ml/millrace/shared/hyperparameters"
 )
 
 const (
@@ -182,12 +184,12 @@ func (l *learnerFile) supported() error {
 	switch {
 	case b.Name != "gbtree":
 		return fmt.Errorf("booster %.40q is not supported, only gbtree is", b.Name)
-	case metricNames[l.Objective.Name] == "":
+	case hyperparameters.Metrics[l.Objective.Name] == "":
 		return fmt.Errorf("objective %.40q is not supported, only %s, %s and %s are", l.Objective.Name, Logistic, SquaredError, Softmax)
 	case l.Objective.Name != Softmax && (l.Param.NumClass < 0 || l.Param.NumClass > 1):
 		return fmt.Errorf("%d classes are not supported with %s", l.Param.NumClass, l.Objective.Name)
-	case l.Objective.Name == Softmax && (l.Param.NumClass < 2 || l.Param.NumClass > maxClasses):
-		return fmt.Errorf("%d classes are not supported, only 2 to %d are", l.Param.NumClass, maxClasses)
+	case l.Objective.Name == Softmax && (l.Param.NumClass < 2 || l.Param.NumClass > hyperparameters.MaxClasses):
+		return fmt.Errorf("%d classes are not supported, only 2 to %d are", l.Param.NumClass, hyperparameters.MaxClasses)
 	case l.Objective.Name == Softmax && l.Objective.Softmax.NumClass != l.Param.NumClass:
 		return fmt.Errorf("the objective has %d classes, num_class is %d", l.Objective.Softmax.NumClass, l.Param.NumClass)
 	case l.Param.NumTarget < 0 || l.Param.NumTarget > 1:

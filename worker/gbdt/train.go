@@ -1,15 +1,16 @@
 package gbdt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"sort"
-)
 
-// maxMagnitude bounds labels and weights so that no sum or float32 overflows.
-const maxMagnitude float64 = 1 << 100
+	"github.com/millrace-ml/millrace/shared/hyperparameters"
+)
 
 // Progress is told the metric (see Params.Metric) after every round, from 0. train is
 // on the weighted training rows; valid is NaN without validation data.
@@ -20,18 +21,18 @@ type Progress func(round int, train, valid float64)
 // label has one finite value per row, 0 or 1 with Logistic and a class's number with
 // Softmax. weight, which is also how classes get weights, is nil or has one
 // finite value >= 0 per row. valid, which may be nil, is only looked at for progress and
-// early stopping. The error is a *ParamError, says which input is wrong and where, or
+// early stopping. The error is a *hyperparameters.Error, says which input is wrong and where, or
 // wraps ctx's error.
 func Train(ctx context.Context, p Params, train Matrix, label, weight []float32,
 	valid *Matrix, validLabel []float32, progress Progress,
 ) (*Model, error) {
-	if err := p.check(); err != nil {
+	if err := p.Check(); err != nil {
 		return nil, err
 	}
 	if err := checkInputs(p, train, label, weight, valid, validLabel); err != nil {
 		return nil, fmt.Errorf("check training data: %w", err)
 	}
-	c := newCrew(p.threads())
+	c := newCrew(cmp.Or(p.Threads, runtime.GOMAXPROCS(0)))
 	defer c.close()
 	t := newTrainer(p, train, label, weight, c)
 	if valid != nil {
@@ -44,7 +45,7 @@ func checkInputs(p Params, train Matrix, label, weight []float32, valid *Matrix,
 	if err := train.checkTrainable(); err != nil {
 		return err
 	}
-	if train.Rows > maxRows/p.outputs() {
+	if train.Rows > maxRows/p.Outputs() {
 		return fmt.Errorf("%d rows with %d classes are too many: their product may be %d", train.Rows, p.NumClass, maxRows)
 	}
 	if err := checkLabels(p, "label", train.Rows, label); err != nil {
@@ -77,8 +78,8 @@ func checkLabels(p Params, what string, rows int, label []float32) error {
 	}
 	for r, y := range label {
 		switch {
-		case !(math.Abs(float64(y)) <= maxMagnitude):
-			return fmt.Errorf("%s of row %d is %v, must be finite and at most %g", what, r, y, maxMagnitude)
+		case !(math.Abs(float64(y)) <= hyperparameters.MaxMagnitude):
+			return fmt.Errorf("%s of row %d is %v, must be finite and at most %g", what, r, y, hyperparameters.MaxMagnitude)
 		case p.Objective == Logistic && y != 0 && y != 1:
 			return fmt.Errorf("%s of row %d is %v, must be 0 or 1 with %s", what, r, y, p.Objective)
 		case p.Objective == Softmax && !(y >= 0 && y < float32(p.NumClass) && y == float32(int(y))):
@@ -97,8 +98,8 @@ func checkWeights(objective string, rows int, label, weight []float32) error {
 	for r, y := range label {
 		if weight != nil {
 			w := float64(weight[r])
-			if !(w >= 0 && w <= maxMagnitude) {
-				return fmt.Errorf("weight of row %d is %v, must be 0 to %g", r, weight[r], maxMagnitude)
+			if !(w >= 0 && w <= hyperparameters.MaxMagnitude) {
+				return fmt.Errorf("weight of row %d is %v, must be 0 to %g", r, weight[r], hyperparameters.MaxMagnitude)
 			}
 			if w == 0 {
 				continue
@@ -161,9 +162,9 @@ func newTrainer(p Params, x Matrix, label, weight []float32, c *crew) *trainer {
 	t := &trainer{
 		params: p, x: x, label: label, weight: weight, crew: c,
 		grower: newGrower(data, p.MaxDepth, c),
-		grad:   make([]gradient, p.outputs()*x.Rows),
+		grad:   make([]gradient, p.Outputs()*x.Rows),
 	}
-	scores := make([]float32, p.outputs())
+	scores := make([]float32, p.Outputs())
 	for k := range scores {
 		scores[k] = baseScore(p, label, weight)
 	}
@@ -185,7 +186,7 @@ func newTrainer(p Params, x Matrix, label, weight []float32, c *crew) *trainer {
 
 // startingMargins are the margins of rows before the first tree.
 func (t *trainer) startingMargins(rows int) []float32 {
-	margin := make([]float32, t.params.outputs()*rows)
+	margin := make([]float32, t.params.Outputs()*rows)
 	for i := range margin {
 		margin[i] = t.model.baseMargin(i / rows)
 	}
@@ -274,7 +275,7 @@ func (t *trainer) growTree(round, output int, total cell) {
 }
 
 // treeNumber counts the trees from 0.
-func (t *trainer) treeNumber(round, output int) int { return round*t.params.outputs() + output }
+func (t *trainer) treeNumber(round, output int) int { return round*t.params.Outputs() + output }
 
 func (t *trainer) splitter() *splitter {
 	gUnit, hUnit := t.loss.units()
@@ -288,7 +289,7 @@ func (t *trainer) splitter() *splitter {
 // before the round, by blocks of lossBlock rows.
 func (t *trainer) gradients(round int, sums []lossSum) []cell {
 	t.loss.prepare()
-	outputs := t.params.outputs()
+	outputs := t.params.Outputs()
 	cells := make([]cell, len(sums)*outputs)
 	t.crew.each(len(sums), func(b int) {
 		begin, end := b*lossBlock, min((b+1)*lossBlock, t.x.Rows)

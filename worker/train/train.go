@@ -10,13 +10,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/millrace-ml/millrace/shared/features"
+	"github.com/millrace-ml/millrace/shared/hyperparameters"
 	"github.com/millrace-ml/millrace/shared/jobs/jobfile"
 	"github.com/millrace-ml/millrace/worker/bundle"
 	"github.com/millrace-ml/millrace/worker/gbdt"
@@ -92,8 +90,8 @@ func load(ctx context.Context, base job.Base) (*data, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.params, err = Params(given, d.file.Definition.Train.Seed, d.spec.Objective); err != nil {
-		return nil, err
+	if d.params, err = hyperparameters.ForPipeline(d.spec.Objective, d.file.Definition.Train.Seed, given); err != nil {
+		return nil, fmt.Errorf("read hyperparameters: %w", err)
 	}
 	if d.train, err = matrix.ReadDir(ctx, base.Channel("train"), d.spec.FeatureNames); err != nil {
 		return nil, fmt.Errorf("channel train: %w", err)
@@ -102,37 +100,6 @@ func load(ctx context.Context, base job.Base) (*data, error) {
 		return nil, fmt.Errorf("channel validation: %w", err)
 	}
 	return d, nil
-}
-
-// Params reads hyperparameters by XGBoost's names. Those that SageMaker's toolkit
-// reserves for itself are passed over; seed and objective come from the pipeline
-// unless they are given, and an objective that contradicts the label is refused.
-func Params(given map[string]string, seed int64, objective string) (gbdt.Params, error) {
-	h := maps.Clone(given)
-	if h == nil {
-		h = map[string]string{}
-	}
-	maps.DeleteFunc(h, func(name, _ string) bool {
-		return strings.HasPrefix(name, "sagemaker_") || name == "_tuning_objective_metric"
-	})
-	want := gbdt.SquaredError
-	if objective == "binary" {
-		want = gbdt.Logistic
-	}
-	if h["objective"] == "" {
-		h["objective"] = want
-	}
-	if h["seed"] == "" && h["random_state"] == "" {
-		h["seed"] = strconv.FormatInt(seed, 10)
-	}
-	p, err := gbdt.ParseParams(h)
-	if err != nil {
-		return p, fmt.Errorf("read hyperparameters: %w", err)
-	}
-	if p.Objective != want {
-		return p, fmt.Errorf("read hyperparameters: objective %s does not fit the pipeline's metric, which wants %s", p.Objective, want)
-	}
-	return p, nil
 }
 
 // write fills the model folder.

@@ -1,4 +1,4 @@
-package gbdt_test
+package hyperparameters_test
 
 import (
 	"errors"
@@ -6,11 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/millrace-ml/millrace/worker/gbdt"
+	"github.com/millrace-ml/millrace/shared/hyperparameters"
 )
 
 func TestParseParams(t *testing.T) {
-	got, err := gbdt.ParseParams(map[string]string{
+	got, err := hyperparameters.Parse(map[string]string{
 		"objective": "binary:logistic", "num_round": "200", "learning_rate": "0.1", "lambda": "2", "gamma": "0.5",
 		"alpha": "0", "max_depth": "8", "min_child_weight": "3", "subsample": "0.8", "colsample_bytree": "0.7",
 		"max_bin": "128", "seed": "7", "early_stopping_rounds": "10", "eval_metric": "logloss", "scale_pos_weight": "4",
@@ -20,15 +20,15 @@ func TestParseParams(t *testing.T) {
 		t.Fatal(err)
 	}
 	base := 0.25
-	want := gbdt.Params{
-		Objective: gbdt.Logistic, Rounds: 200, Eta: 0.1, Lambda: 2, Gamma: 0.5, MaxDepth: 8, MinChildWeight: 3,
+	want := hyperparameters.Params{
+		Objective: hyperparameters.Logistic, Rounds: 200, Eta: 0.1, Lambda: 2, Gamma: 0.5, MaxDepth: 8, MinChildWeight: 3,
 		Subsample: 0.8, ColsampleByTree: 0.7, MaxBin: 128, Seed: 7, EarlyStoppingRounds: 10, EvalMetric: "logloss",
 		ScalePosWeight: 4, Threads: 2, BaseScore: &base,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got, err := gbdt.ParseParams(nil); err != nil || !reflect.DeepEqual(got, gbdt.DefaultParams()) {
+	if got, err := hyperparameters.Parse(nil); err != nil || !reflect.DeepEqual(got, hyperparameters.Default()) {
 		t.Errorf("nothing given: %+v, %v", got, err)
 	}
 }
@@ -64,13 +64,20 @@ func TestParseParamsRefuses(t *testing.T) {
 			"base_score must be between 0 and 1 with binary:logistic, is 1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := gbdt.ParseParams(c.in)
-			var pe *gbdt.ParamError
+			_, err := hyperparameters.Parse(c.in)
+			var pe *hyperparameters.Error
 			if !errors.As(err, &pe) {
 				t.Fatalf("error %v", err)
 			}
-			if !reflect.DeepEqual(pe.Problems, c.want) {
-				t.Errorf("problems\n%s\nwant\n%s", strings.Join(pe.Problems, "\n"), strings.Join(c.want, "\n"))
+			var got []string
+			for _, p := range pe.Problems {
+				got = append(got, p.Text)
+				if _, given := c.in[p.Name]; !given && !strings.HasPrefix(p.Text, p.Name+" ") {
+					t.Errorf("%q is said of %q", p.Text, p.Name)
+				}
+			}
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("problems\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(c.want, "\n"))
 			}
 		})
 	}
