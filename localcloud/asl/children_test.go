@@ -92,7 +92,7 @@ func TestVariables(t *testing.T) {
 		"P":{"Type":"Parallel","Next":"B","Branches":[{"StartAt":"In","States":{"In":{"Type":"Pass","Assign":{"inner.$":"$x"},"Parameters":{"x.$":"$x"},"End":true}}}]},
 		"B":{"Type":"Pass","Parameters":{"x.$":"$x","f.$":"States.Format('{}{}', $y, $x)"},"End":true}}}`
 	d := drive(t, definition, `{}`, false, noTask)
-	if d.output != `{"f":"c1.50","x":1.50}` {
+	if d.output != `{"x":1.50,"f":"c1.50"}` {
 		t.Errorf("%s %s %s", d.output, d.err, d.cause)
 	}
 	if got := d.events[2].Assigned; got["x"] != "1.50" || got["y"] != `"c"` {

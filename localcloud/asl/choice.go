@@ -81,7 +81,7 @@ func (p *parser) choice(st *state, r *reader) {
 }
 
 func (p *parser) rule(loc string, v any, top bool, depth int) rule {
-	obj, ok := v.(map[string]any)
+	obj, ok := v.(*object)
 	if !ok || depth > 50 {
 		p.problem(loc, SchemaFailed, "Expected value of type Object, nested at most 50 deep")
 		return rule{}
@@ -97,7 +97,7 @@ func (p *parser) rule(loc string, v any, top bool, depth int) rule {
 		ru.assign = r.assign()
 	}
 	var operators []string
-	for _, k := range sortedKeys(obj) {
+	for _, k := range obj.sorted() {
 		if _, _, ok := findOperator(k); ok || k == "And" || k == "Or" || k == "Not" {
 			operators = append(operators, k)
 		}

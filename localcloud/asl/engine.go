@@ -101,18 +101,7 @@ func (e *Engine) Start(m *Machine, info Info, input string) error {
 	if err != nil {
 		return err
 	}
-	r, err := e.add(x)
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	x.Begin(e.o.Clock.Now())
-	if err := e.settle(r, false); err != nil {
-		e.forget(r)
-		return err
-	}
-	return nil
+	return e.run(x, false, func(now time.Time) error { x.Begin(now); return nil })
 }
 
 // Resume goes on with an execution from the snapshot of its last update.
@@ -121,14 +110,7 @@ func (e *Engine) Resume(m *Machine, snapshot []byte) error {
 	if err != nil {
 		return err
 	}
-	r, err := e.add(x)
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	x.Due(e.o.Clock.Now())
-	return e.settle(r, true)
+	return e.run(x, true, func(now time.Time) error { x.Due(now); return nil })
 }
 
 // Redrive goes on with an execution that ended without success, from the
@@ -138,15 +120,19 @@ func (e *Engine) Redrive(m *Machine, snapshot []byte) error {
 	if err != nil {
 		return err
 	}
+	return e.run(x, false, x.Redrive)
+}
+
+// run takes an execution in and makes its first move; see settle for again.
+func (e *Engine) run(x *Execution, again bool, move func(now time.Time) error) error {
 	r, err := e.add(x)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	err = x.Redrive(e.o.Clock.Now())
-	if err == nil {
-		err = e.settle(r, false)
+	if err = move(e.o.Clock.Now()); err == nil {
+		err = e.settle(r, again)
 	}
 	if err != nil {
 		e.forget(r)

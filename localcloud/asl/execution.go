@@ -53,7 +53,7 @@ type Execution struct {
 	cancels []Call
 	probe   *Probe // of a test of one state
 	tasks   map[string]*thread
-	ctx     map[string]any // the part of the context object that never changes
+	ctx     *object // the part of the context object that never changes
 	now     time.Time
 }
 

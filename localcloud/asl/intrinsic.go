@@ -243,13 +243,17 @@ type template struct {
 	value    any // constant
 	expr     *expr
 	field    string // the name of the expression's field, with ".$"
-	object   []member
 	array    []*template
+	// of an object: its members, and by the name that each will have
+	fields []*template
+	names  []string
+	index  map[string]int
 }
 
-type member struct {
-	name string
-	t    *template
+// add gives an object's template a member.
+func (t *template) add(name string, field *template) {
+	t.names, t.fields = append(t.names, name), append(t.fields, field)
+	t.constant = t.constant && field.constant
 }
 
 // compileTemplate makes a template of a JSON value; problem gets what is wrong.
@@ -263,21 +267,19 @@ func compileTemplate(v any, loc string, problem func(loc, format string, args ..
 			t.constant = t.constant && sub.constant
 		}
 		return t
-	case map[string]any:
+	case *object:
 		t := &template{constant: true, value: v}
-		for _, k := range sortedKeys(v) {
+		for i, k := range v.names {
 			name, isExpr := strings.CutSuffix(k, ".$")
 			if !isExpr {
-				sub := compileTemplate(v[k], loc+"/"+k, problem)
-				t.object = append(t.object, member{k, sub})
-				t.constant = t.constant && sub.constant
+				sub := compileTemplate(v.values[i], loc+"/"+k, problem)
+				t.add(k, sub)
 				continue
 			}
-			t.constant = false
-			if _, twice := v[name]; twice {
+			if v.has(name) {
 				problem(loc+"/"+k, "The field '%s' is given twice, with and without '.$'", name)
 			}
-			src, ok := v[k].(string)
+			src, ok := v.values[i].(string)
 			if !ok {
 				problem(loc+"/"+k, "The value for the field '%s' must be a valid JSONPath or a valid intrinsic function call", k)
 				continue
@@ -287,7 +289,10 @@ func compileTemplate(v any, loc string, problem func(loc, format string, args ..
 				problem(loc+"/"+k, "The value for the field '%s' must be a valid JSONPath or a valid intrinsic function call: %v", k, err)
 				continue
 			}
-			t.object = append(t.object, member{name, &template{expr: e, field: k}})
+			t.add(name, &template{expr: e, field: k})
+		}
+		if len(t.names) > few {
+			t.index = indexOf(t.names)
 		}
 		return t
 	}
@@ -324,13 +329,14 @@ func (t *template) eval(sc *scope) (any, error) {
 		}
 		return out, nil
 	}
-	out := make(map[string]any, len(t.object))
-	for _, m := range t.object {
-		v, err := m.t.eval(sc)
+	// All that the template makes share its names.
+	out := &object{names: t.names, values: make([]any, len(t.fields)), index: t.index}
+	for i, field := range t.fields {
+		v, err := field.eval(sc)
 		if err != nil {
 			return nil, err
 		}
-		out[m.name] = v
+		out.values[i] = v
 	}
 	return out, nil
 }

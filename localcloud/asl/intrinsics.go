@@ -251,8 +251,8 @@ func hashOf(_ *scope, args []any) (any, error) {
 }
 
 func jsonMerge(_ *scope, args []any) (any, error) {
-	a, okA := args[0].(map[string]any)
-	b, okB := args[1].(map[string]any)
+	a, okA := args[0].(*object)
+	b, okB := args[1].(*object)
 	if !okA || !okB {
 		return nil, errors.New("the first two arguments must be objects")
 	}
@@ -260,12 +260,9 @@ func jsonMerge(_ *scope, args []any) (any, error) {
 	if !ok || deep {
 		return nil, errors.New("only the shallow merge is supported: the third argument must be false")
 	}
-	out := make(map[string]any, len(a)+len(b))
-	for k, v := range a {
-		out[k] = v
-	}
-	for k, v := range b {
-		out[k] = v
+	out := a.copy(len(b.names))
+	for i, k := range b.names {
+		out.set(k, b.values[i])
 	}
 	return out, nil
 }

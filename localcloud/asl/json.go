@@ -17,14 +17,14 @@ import (
 // doc is a JSON value with its text; either may be made from the other once.
 // The value is shared and never changed in place.
 type doc struct {
-	v      any // nil, bool, json.Number, string, []any, map[string]any
+	v      any // nil, bool, json.Number, string, []any, *object
 	text   string
 	hasVal bool
 }
 
 func newDoc(v any) *doc { return &doc{v: v, hasVal: true} }
 
-var emptyObject = &doc{v: map[string]any{}, text: "{}", hasVal: true}
+var emptyObject = &doc{v: &object{}, text: "{}", hasVal: true}
 
 func (d *doc) Value() any {
 	if !d.hasVal {
@@ -115,16 +115,18 @@ func decodeValue(dec *jsontext.Decoder) (any, error) {
 		_, err := dec.ReadToken()
 		return list, err
 	default:
-		obj := map[string]any{}
+		obj := &object{}
 		for dec.PeekKind() != '}' {
 			k, err := dec.ReadToken()
 			if err != nil {
 				return nil, err
 			}
 			name := k.String()
-			if obj[name], err = decodeValue(dec); err != nil {
+			v, err := decodeValue(dec)
+			if err != nil {
 				return nil, err
 			}
+			obj.set(name, v)
 		}
 		_, err := dec.ReadToken()
 		return obj, err
@@ -152,14 +154,14 @@ func appendJSON(b []byte, v any) []byte {
 			b = appendJSON(b, e)
 		}
 		return append(b, ']')
-	case map[string]any:
+	case *object:
 		b = append(b, '{')
-		for i, k := range sortedKeys(v) {
+		for i, k := range v.names {
 			if i > 0 {
 				b = append(b, ',')
 			}
 			b = append(appendString(b, k), ':')
-			b = appendJSON(b, v[k])
+			b = appendJSON(b, v.values[i])
 		}
 		return append(b, '}')
 	}
@@ -195,10 +197,10 @@ func display(v any) string {
 			parts[i] = display(e)
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
-	case map[string]any:
-		parts := make([]string, 0, len(v))
-		for _, k := range sortedKeys(v) {
-			parts = append(parts, k+"="+display(v[k]))
+	case *object:
+		parts := make([]string, len(v.names))
+		for i, k := range v.names {
+			parts[i] = k + "=" + display(v.values[i])
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
 	}
@@ -252,21 +254,21 @@ func equal(a, b any) bool {
 			}
 		}
 		return true
-	case map[string]any:
-		b, ok := b.(map[string]any)
-		if !ok || len(a) != len(b) {
+	case *object:
+		b, ok := b.(*object)
+		if !ok || len(a.names) != len(b.names) {
 			return false
 		}
-		for k, v := range a {
-			w, ok := b[k]
-			if !ok || !equal(v, w) {
+		for i, k := range a.names {
+			w, ok := b.get(k)
+			if !ok || !equal(a.values[i], w) {
 				return false
 			}
 		}
 		return true
 	}
 	switch b.(type) {
-	case []any, map[string]any:
+	case []any, *object:
 		return false
 	}
 	return a == b

@@ -61,7 +61,7 @@ func Parse(definition []byte) (*Machine, error) {
 	if err != nil {
 		return fail(InvalidJSON, "%v", err)
 	}
-	obj, ok := v.(map[string]any)
+	obj, ok := v.(*object)
 	if !ok {
 		return fail(SchemaFailed, "The definition must be a JSON object")
 	}
@@ -101,11 +101,11 @@ func (p *parser) problem(loc, code, format string, args ...any) {
 type reader struct {
 	p    *parser
 	loc  string
-	obj  map[string]any
+	obj  *object
 	used map[string]bool
 }
 
-func (p *parser) reader(loc string, obj map[string]any) *reader {
+func (p *parser) reader(loc string, obj *object) *reader {
 	return &reader{p: p, loc: loc, obj: obj, used: map[string]bool{}}
 }
 
@@ -114,12 +114,12 @@ func (r *reader) bad(field, code, format string, args ...any) {
 }
 
 func (r *reader) take(field string) (any, bool) {
-	v, ok := r.obj[field]
+	v, ok := r.obj.get(field)
 	r.used[field] = true
 	return v, ok
 }
 
-func (r *reader) has(field string) bool { _, ok := r.obj[field]; return ok }
+func (r *reader) has(field string) bool { return r.obj.has(field) }
 
 func (r *reader) text(field string) (string, bool) {
 	v, ok := r.take(field)
@@ -150,12 +150,12 @@ func (r *reader) whole(field string, least, most int64) (int64, bool) {
 	return n, true
 }
 
-func (r *reader) object(field string) (map[string]any, bool) {
+func (r *reader) object(field string) (*object, bool) {
 	v, ok := r.take(field)
 	if !ok {
 		return nil, false
 	}
-	o, ok := v.(map[string]any)
+	o, ok := v.(*object)
 	if !ok {
 		r.bad(field, SchemaFailed, "Expected value of type Object")
 	}
@@ -188,7 +188,7 @@ func (r *reader) path(field string) *Path {
 }
 
 func (r *reader) ioPath(field string) ioPath {
-	if v, ok := r.obj[field]; ok && v == nil {
+	if v, ok := r.obj.get(field); ok && v == nil {
 		r.used[field] = true
 		return ioPath{none: true}
 	}
@@ -197,7 +197,7 @@ func (r *reader) ioPath(field string) ioPath {
 
 // resultPath reads ResultPath: nil, false is $; nil, true is null.
 func (r *reader) resultPath() (*Path, bool) {
-	v, ok := r.obj["ResultPath"]
+	v, ok := r.obj.get("ResultPath")
 	if !ok {
 		return nil, false
 	}
@@ -232,7 +232,7 @@ func (r *reader) assign() *template {
 	if !ok {
 		return nil
 	}
-	for _, k := range sortedKeys(o) {
+	for _, k := range o.sorted() {
 		name := strings.TrimSuffix(k, ".$")
 		valid := name != "" && name != "states" && utf8.RuneCountInString(name) <= 80
 		for i := range len(name) {
@@ -263,7 +263,7 @@ var unsupported = map[string]string{
 
 // rest reports the fields that nothing took.
 func (r *reader) rest(what string) {
-	for _, k := range sortedKeys(r.obj) {
+	for _, k := range r.obj.sorted() {
 		if r.used[k] {
 			continue
 		}
@@ -284,7 +284,7 @@ func (p *parser) program(r *reader) *program {
 		r.bad("StartAt", SchemaFailed, "The field 'StartAt' is required")
 	}
 	states, ok := r.object("States")
-	if !r.has("States") || ok && len(states) == 0 {
+	if !r.has("States") || ok && len(states.names) == 0 {
 		r.bad("States", SchemaFailed, "The field 'States' is required and must not be empty")
 		return pr
 	}
@@ -293,7 +293,7 @@ func (p *parser) program(r *reader) *program {
 		return pr
 	}
 	defer func() { p.depth-- }()
-	for _, name := range sortedKeys(states) {
+	for _, name := range states.sorted() {
 		loc := r.loc + "/States/" + name
 		if utf8.RuneCountInString(name) > 80 || name == "" {
 			p.problem(loc, SchemaFailed, "State names have 1 to 80 characters")
@@ -302,7 +302,8 @@ func (p *parser) program(r *reader) *program {
 			p.problem(loc, "DUPLICATE_STATE_NAME", "Duplicate state name: %s", name)
 		}
 		p.names[name] = true
-		obj, ok := states[name].(map[string]any)
+		def, _ := states.get(name)
+		obj, ok := def.(*object)
 		if !ok {
 			p.problem(loc, SchemaFailed, "Expected value of type Object")
 			continue

@@ -140,7 +140,7 @@ func (p *parser) errorEquals(r *reader, last bool) []string {
 
 func (p *parser) retrier(outer *reader, i, n int, v any) retrier {
 	loc := fmt.Sprintf("%s/Retry[%d]", outer.loc, i)
-	obj, ok := v.(map[string]any)
+	obj, ok := v.(*object)
 	if !ok {
 		p.problem(loc, SchemaFailed, "Expected value of type Object")
 		return retrier{}
@@ -179,7 +179,7 @@ func (p *parser) retrier(outer *reader, i, n int, v any) retrier {
 
 func (p *parser) catcher(outer *reader, i, n int, v any) catcher {
 	loc := fmt.Sprintf("%s/Catch[%d]", outer.loc, i)
-	obj, ok := v.(map[string]any)
+	obj, ok := v.(*object)
 	if !ok {
 		p.problem(loc, SchemaFailed, "Expected value of type Object")
 		return catcher{}
@@ -242,7 +242,7 @@ func (p *parser) parallel(st *state, r *reader) {
 	}
 	for i, v := range list {
 		loc := fmt.Sprintf("%s/Branches[%d]", r.loc, i)
-		obj, ok := v.(map[string]any)
+		obj, ok := v.(*object)
 		if !ok {
 			p.problem(loc, SchemaFailed, "Expected value of type Object")
 			continue

@@ -377,12 +377,11 @@ func (p *Path) missing(i int, at any) error {
 func (st *step) one(v any) (any, bool) {
 	switch st.kind {
 	case stepName:
-		obj, ok := v.(map[string]any)
+		obj, ok := v.(*object)
 		if !ok {
 			return nil, false
 		}
-		found, ok := obj[st.name]
-		return found, ok
+		return obj.get(st.name)
 	case stepIndex:
 		list, ok := v.([]any)
 		i := st.index
@@ -397,8 +396,8 @@ func (st *step) one(v any) (any, bool) {
 		switch v := v.(type) {
 		case []any:
 			return number(int64(len(v))), true
-		case map[string]any:
-			return number(int64(len(v))), true
+		case *object:
+			return number(int64(len(v.names))), true
 		case string:
 			return number(int64(len([]rune(v)))), true
 		}
@@ -426,9 +425,9 @@ func walk(v any, f func(any)) {
 		for _, e := range v {
 			walk(e, f)
 		}
-	case map[string]any:
-		for _, k := range sortedKeys(v) {
-			walk(v[k], f)
+	case *object:
+		for _, e := range v.values {
+			walk(e, f)
 		}
 	}
 }
@@ -439,10 +438,8 @@ func (st *step) children(root, v any, out []any) []any {
 		switch v := v.(type) {
 		case []any:
 			out = append(out, v...)
-		case map[string]any:
-			for _, k := range sortedKeys(v) {
-				out = append(out, v[k])
-			}
+		case *object:
+			out = append(out, v.values...)
 		}
 	case stepNames:
 		for _, n := range st.names {
@@ -469,7 +466,7 @@ func (st *step) children(root, v any, out []any) []any {
 					out = append(out, e)
 				}
 			}
-		case map[string]any:
+		case *object:
 			if st.filter.holds(root, v) {
 				out = append(out, v)
 			}
@@ -521,24 +518,22 @@ func putAt(at any, steps []step, value any) (any, error) {
 		out[st.index] = sub
 		return out, nil
 	}
-	obj, ok := at.(map[string]any)
-	if !ok && at != nil {
-		return nil, errCannotPut
+	obj, ok := at.(*object)
+	if !ok {
+		if at != nil {
+			return nil, errCannotPut
+		}
+		obj = &object{}
 	}
-	below, has := obj[st.name]
+	below, has := obj.get(st.name)
 	if !has {
-		below = map[string]any{}
+		below = &object{}
 	}
 	sub, err := putAt(below, steps[1:], value)
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[string]any, len(obj)+1)
-	for k, v := range obj {
-		out[k] = v
-	}
-	out[st.name] = sub
-	return out, nil
+	return obj.with(st.name, sub), nil
 }
 
 // asNumber is v as a JSON number.

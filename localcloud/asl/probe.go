@@ -60,7 +60,7 @@ func ParseState(definition []byte, name string) (*Machine, error) {
 	if err != nil {
 		return nil, &DefinitionError{[]Problem{{Code: InvalidJSON, Message: err.Error()}}}
 	}
-	obj, ok := v.(map[string]any)
+	obj, ok := v.(*object)
 	if !ok {
 		return nil, &DefinitionError{[]Problem{{Code: SchemaFailed, Message: "The definition must be a JSON object"}}}
 	}
@@ -115,7 +115,7 @@ func NewProbe(m *Machine, info Info, p *Probe, src Sources) (*Execution, error) 
 		if err != nil {
 			return nil, fmt.Errorf("read variables: %w", err)
 		}
-		if _, ok := v.(map[string]any); !ok {
+		if _, ok := v.(*object); !ok {
 			return nil, fmt.Errorf("read variables: %s is no object", p.Variables)
 		}
 	}
@@ -130,9 +130,9 @@ func (p *Probe) given(t *thread) {
 		return
 	}
 	t.Vars = map[string]*doc{}
-	values, _ := v.(map[string]any)
-	for k, e := range values {
-		t.Vars[k] = newDoc(e)
+	values := v.(*object) // NewProbe looked
+	for i, k := range values.names {
+		t.Vars[k] = newDoc(values.values[i])
 	}
 }
 

@@ -162,7 +162,7 @@ func combine(input, result *doc, at *Path, discard bool) (*doc, error) {
 	case at == nil || len(at.steps) == 0:
 		return result, nil
 	}
-	if _, ok := input.Value().(map[string]any); !ok && at.steps[0].kind == stepName {
+	if _, ok := input.Value().(*object); !ok && at.steps[0].kind == stepName {
 		return nil, &placeError{fmt.Sprintf("Unable to apply step \"%s\" to input %s", at.steps[0].name, input.Text())}
 	}
 	v, err := at.put(input.Value(), result.Value())
@@ -211,18 +211,18 @@ func (x *Execution) exit(t *thread, value, output *doc, assign *template, next s
 }
 
 func (t *thread) assign(set *doc, e *Event) error {
-	values, _ := set.Value().(map[string]any)
-	if len(values) == 0 {
+	values, ok := set.Value().(*object)
+	if !ok || len(values.names) == 0 {
 		return nil
 	}
-	vars := make(map[string]*doc, len(t.Vars)+len(values))
+	vars := make(map[string]*doc, len(t.Vars)+len(values.names))
 	for k, v := range t.Vars {
 		vars[k] = v
 	}
 	e.Assigned = map[string]string{}
 	total := 0
-	for k, v := range values {
-		d := newDoc(v)
+	for i, k := range values.names {
+		d := newDoc(values.values[i])
 		vars[k] = d
 		e.Assigned[k] = d.Text()
 		total += len(d.Text())
@@ -455,12 +455,12 @@ func (x *Execution) caught(t *thread, f Failure) bool {
 		if x.probe != nil && t.parent == nil {
 			x.probe.Ended, x.probe.Failure, x.probe.Matched = ProbeCaught, &f, i
 		}
-		info := map[string]any{}
+		info := &object{}
 		if f.Error != "" {
-			info["Error"] = f.Error
+			info.set("Error", f.Error)
 		}
 		if f.Cause != "" {
-			info["Cause"] = f.Cause
+			info.set("Cause", f.Cause)
 		}
 		result := newDoc(info)
 		output, err := combine(t.Input, result, c.resultPath, c.discard)

@@ -76,13 +76,13 @@ func TestIntrinsicFunctions(t *testing.T) {
 		`States.Hash('abc', 'SHA-1')`:                                  `"a9993e364706816aba3e25717850c26c9cd0d89d"`,
 		`States.Hash('abc', 'MD5')`:                                    `"900150983cd24fb0d6963f7d28e17f72"`,
 		`States.JsonMerge($.o, States.StringToJson('{"b":2}'), false)`: `{"a":[1],"b":2}`,
-		`States.JsonToString($.o)`:                                     `"{\"a\":[1],\"b\":1}"`,
+		`States.JsonToString($.o)`:                                     `"{\"b\":1,\"a\":[1]}"`,
 		`States.MathAdd($.f, -0.5)`:                                    `2`,
 		`States.MathRandom(4, 8)`:                                      `6`,
 		`States.StringSplit($.s, '+-')`:                                `["a","b","c"]`,
 		`States.StringToJson('1.50')`:                                  `1.50`,
 		`States.UUID()`:                                                `"id-1"`,
-		`States.Format('{} is {}, \{\} {}', $.q, $.o, $.f)`:            `"it's {} is {a=[1], b=1}, {} 1.5"`,
+		`States.Format('{} is {}, \{\} {}', $.q, $.o, $.f)`:            `"it's {} is {b=1, a=[1]}, {} 1.5"`,
 		`States.Format('it\'s {}', States.ArrayLength($.a))`:           `"it's 4"`,
 	} {
 		d := drive(t, pass(fmt.Sprintf(`"Parameters":{"v.$":%q},`, call)), in, false, noTask)
@@ -256,7 +256,7 @@ func TestRetryCountAndToken(t *testing.T) {
 	definition := `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::sqs:sendMessage.waitForTaskToken",
 		"Parameters":{"t.$":"$$.Task.Token","n.$":"$$.State.RetryCount"},"Retry":[{"ErrorEquals":["States.ALL"]}],"End":true}}}`
 	d := drive(t, definition, `{}`, false, func(n int, c asl.Call) outcome {
-		if want := fmt.Sprintf(`{"n":%d,"t":"id-%d"}`, n-1, n); c.Parameters != want || c.ID != fmt.Sprintf("id-%d", n) {
+		if want := fmt.Sprintf(`{"t":"id-%d","n":%d}`, n, n-1); c.Parameters != want || c.ID != fmt.Sprintf("id-%d", n) {
 			t.Errorf("call %d has %s under %s, want %s", n, c.Parameters, c.ID, want)
 		}
 		if n < 3 {

@@ -98,29 +98,25 @@ func (x *Execution) context(t *thread, item *thread) any {
 	}
 	if x.ctx == nil {
 		i := x.s.Info
-		x.ctx = map[string]any{
-			"Execution": map[string]any{
-				"Id": i.ARN, "Input": x.s.Input.Value(), "Name": i.Name, "RoleArn": i.RoleARN,
-				"StartTime": i.Started.UTC().Format(stamp), "RedriveCount": number(x.s.Redrives),
-			},
-			"StateMachine": map[string]any{"Id": i.MachineARN, "Name": i.MachineName},
-		}
+		execution := members("Id", i.ARN, "Input", x.s.Input.Value(), "Name", i.Name, "RoleArn", i.RoleARN,
+			"StartTime", i.Started.UTC().Format(stamp), "RedriveCount", number(x.s.Redrives))
 		if x.s.Redrives > 0 {
-			x.ctx["Execution"].(map[string]any)["RedriveTime"] = x.s.Redriven.UTC().Format(stamp)
+			execution.set("RedriveTime", x.s.Redriven.UTC().Format(stamp))
 		}
+		x.ctx = members("Execution", execution, "StateMachine", members("Id", i.MachineARN, "Name", i.MachineName))
 	}
-	c := map[string]any{"Execution": x.ctx["Execution"], "StateMachine": x.ctx["StateMachine"]}
-	st := map[string]any{"Name": t.State, "EnteredTime": t.EnteredAt.UTC().Format(stamp)}
+	c := x.ctx.copy(3)
+	st := members("EnteredTime", t.EnteredAt.UTC().Format(stamp), "Name", t.State)
 	if t.st != nil && (t.st.kind == Task || t.st.kind == Parallel || t.st.kind == Map) {
-		st["RetryCount"] = number(t.Attempt)
+		st.set("RetryCount", number(t.Attempt))
 	}
-	c["State"] = st
+	c.set("State", st)
 	if t.Task != nil && t.st.resource.WaitsForToken() {
-		c["Task"] = map[string]any{"Token": t.Task.ID}
+		c.set("Task", members("Token", t.Task.ID))
 	}
 	for at := item; at != nil; at = at.parent {
 		if at.Item != nil {
-			c["Map"] = map[string]any{"Item": map[string]any{"Index": number(int64(at.Index)), "Value": at.Item.Value()}}
+			c.set("Map", members("Item", members("Index", number(int64(at.Index)), "Value", at.Item.Value())))
 			break
 		}
 	}

@@ -57,13 +57,13 @@ func (pr *program) warnings(loc string, bounded bool, w *[]Problem) {
 // expressions finds fields named like expressions in a constant.
 func expressions(v any, loc string, found func(loc string)) {
 	switch v := v.(type) {
-	case map[string]any:
-		for _, k := range sortedKeys(v) {
-			if text, ok := v[k].(string); ok && strings.HasSuffix(k, ".$") && looksLikeExpression(text) {
+	case *object:
+		for i, k := range v.names {
+			if text, ok := v.values[i].(string); ok && strings.HasSuffix(k, ".$") && looksLikeExpression(text) {
 				found(loc + "/" + k)
 				continue
 			}
-			expressions(v[k], loc+"/"+k, found)
+			expressions(v.values[i], loc+"/"+k, found)
 		}
 	case []any:
 		for i, e := range v {
@@ -78,8 +78,8 @@ func pathsInText(t *template, loc string, found func(loc string)) {
 		found(loc)
 		return
 	}
-	for _, m := range t.object {
-		pathsInText(m.t, loc+"/"+m.name, found)
+	for i, field := range t.fields {
+		pathsInText(field, loc+"/"+t.names[i], found)
 	}
 	for i, e := range t.array {
 		pathsInText(e, fmt.Sprintf("%s[%d]", loc, i), found)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"github.com/millrace-ml/millrace/localcloud/asl"
 )
@@ -70,22 +71,14 @@ func answerOf(raw []byte) (invocation, []byte, error) {
 
 // invokeRequest turns the Payload into text: a string is JSON text already,
 // nothing is an empty object.
-func invokeRequest(_ asl.Call, params map[string]any) (map[string]any, error) {
-	req := make(map[string]any, len(params))
-	for k, v := range params {
-		req[k] = v
+func invokeRequest(in integration, c asl.Call, params map[string]any) (map[string]any, error) {
+	req, err := verbatimText(in, c, params)
+	if err != nil {
+		return nil, err
 	}
-	payload := "{}"
-	switch v := params["Payload"].(type) {
-	case nil:
-	case string:
-		payload = v
-	default:
-		text, err := encode(v)
-		if err != nil {
-			return nil, fmt.Errorf("encode payload: %w", err)
-		}
-		payload = text
+	payload, given := req["Payload"].(string)
+	if !given {
+		payload = "{}"
 	}
 	req["Payload"] = base64.StdEncoding.EncodeToString([]byte(payload))
 	return req, nil
@@ -119,32 +112,29 @@ func invokeResult(params, _ map[string]any, raw []byte, requestID string) (any, 
 
 // putEventsRequest turns details into text and names the execution among the
 // resources, as AWS does.
-func putEventsRequest(c asl.Call, params map[string]any) (map[string]any, error) {
-	entries, ok := params["Entries"].([]any)
-	if !ok {
-		return nil, &asl.TaskError{Name: "States.Runtime", Cause: "The field 'Entries' is required and must be an array"}
+func putEventsRequest(_ integration, c asl.Call, params map[string]any) (map[string]any, error) {
+	raw, _ := params["Entries"].(json.RawMessage)
+	var entries []map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &entries); err != nil {
+		return nil, &asl.TaskError{Name: "States.Runtime", Cause: "The field 'Entries' is required and must be an array of objects"}
 	}
 	list := make([]any, len(entries))
-	for i, e := range entries {
-		entry, ok := e.(map[string]any)
-		if !ok {
-			return nil, &asl.TaskError{Name: "States.Runtime", Cause: fmt.Sprintf("Entries[%d] must be an object", i)}
-		}
+	for i, entry := range entries {
 		put := make(map[string]any, len(entry)+1)
 		for k, v := range entry {
 			put[k] = v
 		}
-		if err := toText(put, "Detail"); err != nil {
-			return nil, err
+		if detail := entry["Detail"]; len(detail) > 0 && detail[0] != '"' && string(detail) != "null" {
+			put["Detail"] = string(detail)
 		}
-		resources, _ := entry["Resources"].([]any)
-		put["Resources"] = append(append([]any{}, resources...), c.Execution.ARN, c.Execution.MachineARN)
+		var resources []any
+		if given := entry["Resources"]; given != nil && json.Unmarshal(given, &resources) != nil {
+			return nil, &asl.TaskError{Name: "States.Runtime", Cause: fmt.Sprintf("The field 'Resources' of Entries[%d] must be an array", i)}
+		}
+		put["Resources"] = append(resources, c.Execution.ARN, c.Execution.MachineARN)
 		list[i] = put
 	}
-	req := make(map[string]any, len(params))
-	for k, v := range params {
-		req[k] = v
-	}
+	req := maps.Clone(params)
 	req["Entries"] = list
 	return req, nil
 }
@@ -156,26 +146,19 @@ func putEventsResult(_, out map[string]any, raw []byte, requestID string) (any, 
 	return withMetadata(out, len(raw), "application/x-amz-json-1.1", requestID), nil
 }
 
-// textOf makes JSON text of a field that may be given as a value.
-func textOf(field string) func(asl.Call, map[string]any) (map[string]any, error) {
-	return func(_ asl.Call, params map[string]any) (map[string]any, error) {
-		req := make(map[string]any, len(params))
-		for k, v := range params {
-			req[k] = v
-		}
-		return req, toText(req, field)
-	}
-}
-
-func toText(m map[string]any, field string) error {
-	switch m[field].(type) {
+// verbatimText makes JSON text of the field that may be given as a value.
+func verbatimText(in integration, _ asl.Call, params map[string]any) (map[string]any, error) {
+	req := maps.Clone(params)
+	switch v := params[in.verbatim].(type) {
 	case nil, string:
-		return nil
+	case json.RawMessage:
+		req[in.verbatim] = string(v)
+	default:
+		text, err := encode(v)
+		if err != nil {
+			return nil, fmt.Errorf("encode %s: %w", in.verbatim, err)
+		}
+		req[in.verbatim] = text
 	}
-	text, err := encode(m[field])
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", field, err)
-	}
-	m[field] = text
-	return nil
+	return req, nil
 }

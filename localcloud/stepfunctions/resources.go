@@ -20,8 +20,11 @@ import (
 type integration struct {
 	service, operation string // for Call
 	token              bool   // .waitForTaskToken is offered
+	// verbatim is the parameter that goes out as its own text, in its own order: an
+	// object or array there is given to request as a json.RawMessage.
+	verbatim string
 	// request makes the API's input of the parameters; nil leaves them.
-	request func(c asl.Call, params map[string]any) (map[string]any, error)
+	request func(in integration, c asl.Call, params map[string]any) (map[string]any, error)
 	// result makes the task's result of the API's output; nil adds the SDK's metadata.
 	result func(params, out map[string]any, raw []byte, requestID string) (any, error)
 	// errors name the service's errors: prefix, and the name of the rest.
@@ -32,15 +35,15 @@ type integration struct {
 }
 
 var integrations = withSageMaker(map[string]integration{
-	"lambda:invoke": {service: "lambda", operation: "Invoke", token: true, request: invokeRequest, result: invokeResult,
+	"lambda:invoke": {service: "lambda", operation: "Invoke", token: true, verbatim: "Payload", request: invokeRequest, result: invokeResult,
 		prefix: "Lambda", other: "Lambda.AWSLambdaException", label: "AWSLambda"},
-	"events:putEvents": {service: "events", operation: "PutEvents", token: true, request: putEventsRequest, result: putEventsResult,
+	"events:putEvents": {service: "events", operation: "PutEvents", token: true, verbatim: "Entries", request: putEventsRequest, result: putEventsResult,
 		prefix: "EventBridge", other: "EventBridge.AmazonEventBridgeException", label: "AmazonEventBridge"},
-	"sqs:sendMessage": {service: "sqs", operation: "SendMessage", token: true, request: textOf("MessageBody"),
+	"sqs:sendMessage": {service: "sqs", operation: "SendMessage", token: true, verbatim: "MessageBody", request: verbatimText,
 		prefix: "SQS", other: "SQS.AmazonSQSException", label: "AmazonSQS"},
-	"sns:publish": {service: "sns", operation: "Publish", token: true, request: textOf("Message"),
+	"sns:publish": {service: "sns", operation: "Publish", token: true, verbatim: "Message", request: verbatimText,
 		prefix: "SNS", other: "SNS.AmazonSNSException", label: "AmazonSNS"},
-	"states:startExecution": {service: "states", operation: "StartExecution", token: true, request: startRequest, result: startResult,
+	"states:startExecution": {service: "states", operation: "StartExecution", token: true, verbatim: "Input", request: startRequest, result: startResult,
 		prefix: "StepFunctions", other: "StepFunctions.AWSStepFunctionsException", label: "AWSStepFunctions"},
 })
 
@@ -117,13 +120,13 @@ func (r runner) Run(ctx context.Context, c asl.Call) (string, error) {
 	if err != nil {
 		return "", &asl.TaskError{Name: "States.Runtime", Cause: err.Error()}
 	}
-	var params map[string]any
-	if err := unmarshal([]byte(c.Parameters), &params); err != nil {
+	params, err := in.parameters(c.Parameters)
+	if err != nil {
 		return "", &asl.TaskError{Name: "States.Runtime", Cause: "The Parameters of a task must be an object: " + err.Error()}
 	}
 	request := params
 	if in.request != nil {
-		if request, err = in.request(c, params); err != nil {
+		if request, err = in.request(in, c, params); err != nil {
 			return "", err
 		}
 	}
@@ -156,6 +159,27 @@ func (r runner) Run(ctx context.Context, c asl.Call) (string, error) {
 		return "", fmt.Errorf("encode result of %s: %w", c.State, err)
 	}
 	return text, nil
+}
+
+// parameters reads a task's parameters; see integration.verbatim.
+func (in integration) parameters(text string) (map[string]any, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &members); err != nil {
+		return nil, err
+	}
+	params := make(map[string]any, len(members))
+	for name, raw := range members {
+		if name == in.verbatim && (raw[0] == '{' || raw[0] == '[') {
+			params[name] = raw
+			continue
+		}
+		var v any
+		if err := unmarshal(raw, &v); err != nil {
+			return nil, err
+		}
+		params[name] = v
+	}
+	return params, nil
 }
 
 // caller is the assumed role of an execution.

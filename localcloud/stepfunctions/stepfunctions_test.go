@@ -326,11 +326,11 @@ func TestExecutionAndHistory(t *testing.T) {
 	arn := c.start(machine, "run-1", `{"x": 1.0}`)
 	end := c.ended(arn)
 	if end["status"] != "SUCCEEDED" || end["source"] != "aws.states" || end["detail-type"] != "Step Functions Execution Status Change" ||
-		end["input"] != `{"x": 1.0}` || end["output"] != `{"a":{"n":1.50},"x":1.0}` {
+		end["input"] != `{"x": 1.0}` || end["output"] != `{"x":1.0,"a":{"n":1.50}}` {
 		t.Errorf("event of the end: %v", end)
 	}
 	d, err := c.client.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
-	if err != nil || d.Status != types.ExecutionStatusSucceeded || *d.Output != `{"a":{"n":1.50},"x":1.0}` || d.StopDate == nil || *d.Input != `{"x": 1.0}` {
+	if err != nil || d.Status != types.ExecutionStatusSucceeded || *d.Output != `{"x":1.0,"a":{"n":1.50}}` || d.StopDate == nil || *d.Input != `{"x": 1.0}` {
 		t.Fatalf("describe: %+v, %v", d, err)
 	}
 	want := "ExecutionStarted PassStateEntered PassStateExited PassStateEntered PassStateExited SucceedStateEntered SucceedStateExited ExecutionSucceeded"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"strings"
 	"sync"
@@ -77,14 +78,11 @@ const (
 )
 
 // tagJob adds Step Functions' tags to a request that awaits its job.
-func tagJob(c asl.Call, params map[string]any) (map[string]any, error) {
+func tagJob(_ integration, c asl.Call, params map[string]any) (map[string]any, error) {
 	if !c.Resource.AwaitsJob() {
 		return params, nil
 	}
-	req := make(map[string]any, len(params)+1)
-	for k, v := range params {
-		req[k] = v
-	}
+	req := maps.Clone(params)
 	tags, _ := params["Tags"].([]any)
 	req["Tags"] = append(append([]any{}, tags...),
 		map[string]any{"Key": tagExecution, "Value": c.Execution.ARN},
@@ -94,10 +92,10 @@ func tagJob(c asl.Call, params map[string]any) (map[string]any, error) {
 
 // startRequest makes text of the input, and a name that is the same when the
 // call is made again.
-func startRequest(c asl.Call, params map[string]any) (map[string]any, error) {
-	req := make(map[string]any, len(params)+1)
-	for k, v := range params {
-		req[k] = v
+func startRequest(in integration, c asl.Call, params map[string]any) (map[string]any, error) {
+	req, err := verbatimText(in, c, params)
+	if err != nil {
+		return nil, err
 	}
 	if req["Input"] == nil {
 		req["Input"] = "{}"
@@ -105,7 +103,7 @@ func startRequest(c asl.Call, params map[string]any) (map[string]any, error) {
 	if _, named := req["Name"]; !named {
 		req["Name"] = idOfToken(c.ID)
 	}
-	return req, toText(req, "Input")
+	return req, nil
 }
 
 func startResult(_, out map[string]any, raw []byte, requestID string) (any, error) {
@@ -320,11 +318,7 @@ func (r runner) jobResult(c asl.Call, j *job, out map[string]any) (string, error
 			if !ok {
 				continue
 			}
-			var v any
-			if err := unmarshal([]byte(text), &v); err != nil {
-				return "", fmt.Errorf("read %s of %v: %w", member, out["ExecutionArn"], err)
-			}
-			out[member] = v
+			out[member] = json.RawMessage(text)
 		}
 	}
 	text, err := encode(out)

@@ -70,9 +70,9 @@ func TestTaskCalls(t *testing.T) {
 			history: "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskSucceeded TaskStateExited ExecutionSucceeded",
 		},
 		"putEvents": {
-			definition: one("arn:aws:states:::events:putEvents", `,"Parameters":{"Entries":[{"Source":"s","DetailType":"d","Detail":{"n.$":"$.n"}}]}`),
+			definition: one("arn:aws:states:::events:putEvents", `,"Parameters":{"Entries":[{"Source":"s","DetailType":"d","Detail":{"z":1,"n.$":"$.n"}}]}`),
 			answer:     answer(map[string]any{"Entries": []any{map[string]any{"EventId": "1"}}, "FailedEntryCount": 0}), call: "events:PutEvents",
-			sent:   `{"Entries":[{"Source":"s","DetailType":"d","Detail":"{\"n\":1.0}","Resources":["arn:aws:states:us-east-1:000000000000:execution:m:e","arn:aws:states:us-east-1:000000000000:stateMachine:m"]}]}`,
+			sent:   `{"Entries":[{"Source":"s","DetailType":"d","Detail":"{\"z\":1,\"n\":1.0}","Resources":["arn:aws:states:us-east-1:000000000000:execution:m:e","arn:aws:states:us-east-1:000000000000:stateMachine:m"]}]}`,
 			status: "SUCCEEDED", output: `{"Entries":[{"EventId":"1"}],"FailedEntryCount":0}`,
 		},
 		"putEvents fails in part": {
@@ -81,8 +81,8 @@ func TestTaskCalls(t *testing.T) {
 			status: "FAILED", failure: "EventBridge.FailedEntry", cause: "NotThere",
 		},
 		"sqs": {
-			definition: one("arn:aws:states:::sqs:sendMessage", `,"Parameters":{"QueueUrl":"q","MessageBody":{"n.$":"$.n"}}`),
-			answer:     answer(map[string]any{"MessageId": "7"}), call: "sqs:SendMessage", sent: `{"QueueUrl":"q","MessageBody":"{\"n\":1.0}"}`,
+			definition: one("arn:aws:states:::sqs:sendMessage", `,"Parameters":{"QueueUrl":"q","MessageBody":{"z":1,"n.$":"$.n"}}`),
+			answer:     answer(map[string]any{"MessageId": "7"}), call: "sqs:SendMessage", sent: `{"QueueUrl":"q","MessageBody":"{\"z\":1,\"n\":1.0}"}`,
 			status: "SUCCEEDED", output: `{"MessageId":"7"}`,
 		},
 		"sns": {

@@ -66,7 +66,7 @@ func TestTestState(t *testing.T) {
 		"caught, with no retries left": {
 			in: sfn.TestStateInput{Definition: aws.String(task(`"Retry":[{"ErrorEquals":["E"],"MaxAttempts":1}],"Catch":[{"ErrorEquals":["States.ALL"],"ResultPath":"$.e","Next":"C"}],`)), Mock: failing,
 				StateConfiguration: &types.TestStateConfiguration{RetrierRetryCount: aws.Int32(1)}},
-			want: sfn.TestStateOutput{Status: "CAUGHT_ERROR", Error: aws.String("E"), Cause: aws.String("c"), Output: aws.String(`{"e":{"Cause":"c","Error":"E"}}`), NextState: aws.String("C")},
+			want: sfn.TestStateOutput{Status: "CAUGHT_ERROR", Error: aws.String("E"), Cause: aws.String("c"), Output: aws.String(`{"e":{"Error":"E","Cause":"c"}}`), NextState: aws.String("C")},
 			data: types.InspectionData{ErrorDetails: &types.InspectionErrorDetails{CatchIndex: aws.Int32(0)}},
 		},
 		"mocked map of a machine": {
