@@ -2,6 +2,7 @@ package cloudformation
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"strings"
 	"time"
@@ -51,8 +52,12 @@ func (c *CloudFormation) createChangeSet(ctx context.Context, in *api.CreateChan
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.findChangeSet(in.ChangeSetName, aws.String(s.ID)); err == nil {
-		return nil, wire.Errorf("AlreadyExistsException", "ChangeSet %s already exists", name)
+	if s.Status != "" {
+		if _, err := c.findChangeSet(in.ChangeSetName, aws.String(s.ID)); err == nil {
+			return nil, wire.Errorf("AlreadyExistsException", "ChangeSet %s already exists", name)
+		} else if !wire.HasCode(err, "ChangeSetNotFound") {
+			return nil, err
+		}
 	}
 	w := wanted{body: in.TemplateBody, url: in.TemplateURL, previous: aws.ToBool(in.UsePreviousTemplate), parameters: in.Parameters, tags: in.Tags, capabilities: in.Capabilities, role: in.RoleARN}
 	p, err := c.prepare(ctx, s, w)
@@ -109,11 +114,21 @@ func (c *CloudFormation) changeSetStack(ctx context.Context, in *api.CreateChang
 	return s, nil
 }
 
+// findChangeSet finds a change set by its id, or by its name and its stack's
+// name or id. A stack's name is the living stack's: one of the same name that
+// was deleted may have had a change set of the same name.
 func (c *CloudFormation) findChangeSet(name, stackName *string) (*changeSet, error) {
-	n, owner := aws.ToString(name), aws.ToString(stackName)
+	n, owner := aws.ToString(name), ""
+	if stackName != nil && !strings.HasPrefix(n, "arn:") {
+		s, err := c.find(*stackName)
+		if err != nil {
+			return nil, err
+		}
+		owner = s.ID
+	}
 	var found *changeSet
 	err := c.changes.Scan("", func(_ string, cs changeSet) bool {
-		if cs.ID == n || (cs.Name == n && owner != "" && (cs.StackName == owner || cs.Stack == owner)) {
+		if cs.ID == n || (cs.Name == n && cs.Stack == owner) {
 			found = &cs
 		}
 		return found == nil
@@ -174,12 +189,6 @@ func (c *CloudFormation) executeChangeSet(ctx context.Context, in *api.ExecuteCh
 	if err != nil {
 		return nil, err
 	}
-	if token := aws.ToString(in.ClientRequestToken); token != "" && token == cs.ExecutedBy {
-		return &api.ExecuteChangeSetOutput{}, nil // the same request once more: its answer was lost
-	}
-	if cs.Execution != "AVAILABLE" {
-		return nil, wire.Errorf("InvalidChangeSetStatus", "ChangeSet [%s] cannot be executed in its current status of [%s]", cs.ID, cs.Status)
-	}
 	s, err := c.find(cs.Stack)
 	if err != nil {
 		return nil, err
@@ -188,8 +197,12 @@ func (c *CloudFormation) executeChangeSet(ctx context.Context, in *api.ExecuteCh
 	if err != nil {
 		return nil, err
 	}
+	token := aws.ToString(in.ClientRequestToken)
+	if again, err := c.claim(cs.ID, token); again || err != nil {
+		return &api.ExecuteChangeSetOutput{}, err
+	}
 	p := &prepared{template: t, text: cs.Template, parameters: cs.Parameters, fetched: cs.Fetched, tags: cs.Tags, caps: cs.Capabilities, role: cs.Role, imports: cs.Imports}
-	s.Caller, s.Token, s.ChangeSet = wire.CallerFrom(ctx), aws.ToString(in.ClientRequestToken), cs.ID
+	s.Caller, s.Token, s.ChangeSet = wire.CallerFrom(ctx), token, cs.ID
 	s.OnFailure, s.ExceptOnCreate = cs.OnFailure, aws.ToBool(in.RetainExceptOnCreate)
 	if aws.ToBool(in.DisableRollback) {
 		s.OnFailure = "DO_NOTHING"
@@ -201,21 +214,68 @@ func (c *CloudFormation) executeChangeSet(ctx context.Context, in *api.ExecuteCh
 		err = c.beginUpdate(s, p)
 	}
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, c.execution(cs.ID, "AVAILABLE"))
 	}
-	cs.Execution, cs.ExecutedBy = "EXECUTE_COMPLETE", s.Token
-	if err := c.changes.Put(cs.ID, *cs); err != nil {
-		return nil, err
-	}
-	return &api.ExecuteChangeSetOutput{}, c.dropChangeSets(cs)
+	return &api.ExecuteChangeSetOutput{}, c.dropChangeSets(s.ID, cs.ID)
 }
 
-// dropChangeSets removes the stack's other change sets: they were planned
+// claim takes a change set for execution, once; again says that this request
+// has it already: its answer was lost.
+func (c *CloudFormation) claim(id, token string) (again bool, err error) {
+	_, err = c.changes.Update(id, func(cs changeSet, ok bool) (changeSet, error) {
+		again = token != "" && token == cs.ExecutedBy
+		switch {
+		case again:
+			return cs, nil
+		case !ok || cs.Status != "CREATE_COMPLETE":
+			return cs, wire.Errorf("InvalidChangeSetStatus", "ChangeSet [%s] cannot be executed in its current status of [%s]", id, cs.Status)
+		case cs.Execution != "AVAILABLE":
+			return cs, wire.Errorf("InvalidChangeSetStatus", "ChangeSet [%s] cannot be executed in its current execution status of [%s]", id, cs.Execution)
+		}
+		cs.Execution, cs.ExecutedBy = "EXECUTE_IN_PROGRESS", token
+		return cs, nil
+	})
+	return again, err
+}
+
+// execution changes how far a change set is that was claimed.
+func (c *CloudFormation) execution(id, status string) error {
+	_, err := c.changes.Update(id, func(cs changeSet, ok bool) (changeSet, error) {
+		if !ok || cs.Execution != "EXECUTE_IN_PROGRESS" {
+			return cs, errDone
+		}
+		cs.Execution = status
+		if status == "AVAILABLE" {
+			cs.ExecutedBy = ""
+		}
+		return cs, nil
+	})
+	if errors.Is(err, errDone) {
+		return nil
+	}
+	return err
+}
+
+// errDone leaves a change set as it is.
+var errDone = errors.New("nothing to change")
+
+// settle brings a stack's change sets up to where its operation has brought it.
+func (c *CloudFormation) settle(s *stack) error {
+	switch s.Status {
+	case "DELETE_COMPLETE":
+		return c.dropChangeSets(s.ID, "")
+	case "CREATE_COMPLETE", "UPDATE_COMPLETE":
+		return c.execution(s.ChangeSet, "EXECUTE_COMPLETE")
+	}
+	return c.execution(s.ChangeSet, "EXECUTE_FAILED")
+}
+
+// dropChangeSets removes a stack's change sets but one: they were planned
 // against a stack that is no more.
-func (c *CloudFormation) dropChangeSets(executed *changeSet) error {
+func (c *CloudFormation) dropChangeSets(stackID, but string) error {
 	var others []string
 	err := c.changes.Scan("", func(id string, cs changeSet) bool {
-		if cs.Stack == executed.Stack && id != executed.ID {
+		if cs.Stack == stackID && id != but {
 			others = append(others, id)
 		}
 		return true
@@ -231,9 +291,6 @@ func (c *CloudFormation) dropChangeSets(executed *changeSet) error {
 func (c *CloudFormation) deleteChangeSet(_ context.Context, in *api.DeleteChangeSetInput) (*api.DeleteChangeSetOutput, error) {
 	cs, err := c.findChangeSet(in.ChangeSetName, in.StackName)
 	if wire.HasCode(err, "ChangeSetNotFound") && !strings.HasPrefix(aws.ToString(in.ChangeSetName), "arn:") {
-		if _, err := c.find(aws.ToString(in.StackName)); err != nil {
-			return nil, err
-		}
 		return &api.DeleteChangeSetOutput{}, nil
 	}
 	if err != nil {

@@ -19,7 +19,11 @@ func (c *CloudFormation) background(s *stack, f func(context.Context, *stack) er
 	ctx := wire.WithCaller(c.ctx, c.actor(s))
 	go func() {
 		defer c.wg.Done()
-		if err := f(ctx, s); err != nil && !errors.Is(err, errStopped) {
+		err := f(ctx, s)
+		if err == nil {
+			err = c.settle(s)
+		}
+		if err != nil && !errors.Is(err, errStopped) {
 			c.o.Log.Error("stack operation stopped", "stack", s.Name, "error", err)
 		}
 	}()

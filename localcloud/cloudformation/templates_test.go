@@ -178,6 +178,93 @@ func TestChangeSets_AsTheCDKUsesThem(t *testing.T) {
 	wantCode(t, err, "ChangeSetNotFound", "nothing")
 }
 
+// A stack that is deployed again under its name has change sets of its own,
+// also where they are called like those of the deleted one.
+func TestChangeSets_OfStacksOfOneName(t *testing.T) {
+	c := open(t)
+	ctx, name, set := t.Context(), aws.String("S"), aws.String("deploy")
+	var last string
+	for round := range 8 { // the ids' order must not matter
+		if _, err := c.client.CreateChangeSet(ctx, &api.CreateChangeSetInput{StackName: name, ChangeSetName: set, ChangeSetType: types.ChangeSetTypeCreate, TemplateBody: aws.String(three)}); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		described, err := c.client.DescribeChangeSet(ctx, &api.DescribeChangeSetInput{StackName: name, ChangeSetName: set})
+		if err != nil || described.ExecutionStatus != types.ExecutionStatusAvailable {
+			t.Fatalf("round %d: %+v, %v", round, described, err)
+		}
+		if _, err := c.client.ExecuteChangeSet(ctx, &api.ExecuteChangeSetInput{StackName: name, ChangeSetName: set}); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		if s := c.settled(t, "S"); s.StackStatus != types.StackStatusCreateComplete {
+			t.Fatalf("round %d: %s", round, s.StackStatus)
+		}
+		last = aws.ToString(described.ChangeSetId)
+		c.awaitExecution(t, last, types.ExecutionStatusExecuteComplete)
+		if _, err := c.client.DeleteStack(ctx, &api.DeleteStackInput{StackName: name}); err != nil {
+			t.Fatal(err)
+		}
+		if err := api.NewStackDeleteCompleteWaiter(c.client, func(o *api.StackDeleteCompleteWaiterOptions) { o.MinDelay, o.MaxDelay = time.Millisecond, 5*time.Millisecond }).
+			Wait(ctx, &api.DescribeStacksInput{StackName: described.StackId}, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := c.client.DescribeChangeSet(ctx, &api.DescribeChangeSetInput{StackName: name, ChangeSetName: set})
+	wantCode(t, err, "ValidationError", "Stack with id S does not exist")
+}
+
+// awaitExecution waits until a change set has got as far as wanted.
+func (c *cloud) awaitExecution(t *testing.T, id string, want types.ExecutionStatus) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		out, err := c.client.DescribeChangeSet(t.Context(), &api.DescribeChangeSetInput{ChangeSetName: &id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.ExecutionStatus == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("execution status %s, want %s", out.ExecutionStatus, want)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// A change set whose stack rolls back has failed; at once, one is executed once.
+func TestChangeSets_ExecutionFails(t *testing.T) {
+	c := open(t)
+	ctx := t.Context()
+	c.world.fail["sqs:CreateQueue a"] = wire.Errorf("AccessDenied", "no")
+	made, err := c.client.CreateChangeSet(ctx, &api.CreateChangeSetInput{StackName: aws.String("S"), ChangeSetName: aws.String("one"), ChangeSetType: types.ChangeSetTypeCreate, TemplateBody: aws.String(three)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const clients = 8
+	answers := make(chan error, clients)
+	for range clients {
+		go func() {
+			_, err := c.client.ExecuteChangeSet(ctx, &api.ExecuteChangeSetInput{ChangeSetName: made.Id})
+			answers <- err
+		}()
+	}
+	executed := 0
+	for range clients {
+		if err := <-answers; err == nil {
+			executed++
+		} else {
+			wantCode(t, err, "InvalidChangeSetStatus", "cannot be executed")
+		}
+	}
+	if executed != 1 {
+		t.Errorf("executed %d times", executed)
+	}
+	if s := c.settled(t, "S"); s.StackStatus != types.StackStatusRollbackComplete {
+		t.Errorf("status %s", s.StackStatus)
+	}
+	c.awaitExecution(t, aws.ToString(made.Id), types.ExecutionStatusExecuteFailed)
+}
+
 func fast(o *api.StackCreateCompleteWaiterOptions) {
 	o.MinDelay, o.MaxDelay = time.Millisecond, 5*time.Millisecond
 }
