@@ -203,7 +203,9 @@ func TestChangeSets_OfStacksOfOneName(t *testing.T) {
 		if _, err := c.client.DeleteStack(ctx, &api.DeleteStackInput{StackName: name}); err != nil {
 			t.Fatal(err)
 		}
-		if err := api.NewStackDeleteCompleteWaiter(c.client, func(o *api.StackDeleteCompleteWaiterOptions) { o.MinDelay, o.MaxDelay = time.Millisecond, 5*time.Millisecond }).
+		if err := api.NewStackDeleteCompleteWaiter(c.client, func(o *api.StackDeleteCompleteWaiterOptions) {
+			o.MinDelay, o.MaxDelay = time.Millisecond, 5*time.Millisecond
+		}).
 			Wait(ctx, &api.DescribeStacksInput{StackName: described.StackId}, time.Minute); err != nil {
 			t.Fatal(err)
 		}
