@@ -19,7 +19,8 @@ const maxSpec = 16 << 20
 type Spec struct {
 	Version      int                 `json:"version"`
 	Pipeline     string              `json:"pipeline"`
-	Objective    string              `json:"objective"` // "binary" or "regression"
+	Objective    string              `json:"objective"`         // "binary", "regression" or "multiclass"
+	Classes      []string            `json:"classes,omitempty"` // multiclass: the names of the labels 0, 1, 2 and so on
 	Key          string              `json:"key"`
 	Columns      []string            `json:"columns"` // of a request's row: the key, then Program.Columns()
 	Types        map[string]string   `json:"types"`   // of Columns; the key is text
@@ -70,8 +71,8 @@ func FromSpec(s Spec) (*Program, error) {
 	if s.Version != SpecVersion {
 		return fail("version %d is not supported, only %d is", s.Version, SpecVersion)
 	}
-	if s.Objective != "binary" && s.Objective != "regression" {
-		return fail("objective %q is neither binary nor regression", clip(s.Objective))
+	if err := s.checkClasses(); err != nil {
+		return fail("%w", err)
 	}
 	if s.Key == "" || len(s.Columns) == 0 || s.Columns[0] != s.Key {
 		return fail("the first column is not the key %q", clip(s.Key))
@@ -108,6 +109,29 @@ func FromSpec(s Spec) (*Program, error) {
 		return fail("feature_names are not those of the features")
 	}
 	return p, nil
+}
+
+func (s Spec) checkClasses() error {
+	switch s.Objective {
+	case "binary", "regression":
+		if len(s.Classes) > 0 {
+			return fmt.Errorf("a %s model has no classes", s.Objective)
+		}
+	case "multiclass":
+		seen := map[string]bool{}
+		for _, name := range s.Classes {
+			if seen[name] || name == "" {
+				return fmt.Errorf("class %q has no name or is there twice", clip(name))
+			}
+			seen[name] = true
+		}
+		if len(seen) < 3 {
+			return fmt.Errorf("%d classes are too few for several", len(seen))
+		}
+	default:
+		return fmt.Errorf("objective %q is neither binary, regression nor multiclass", clip(s.Objective))
+	}
+	return nil
 }
 
 // Load reads serving.json strictly: the specification and its fitted Program.

@@ -147,12 +147,12 @@ func from(files map[string][]byte) (*Bundle, error) {
 	if got, want := b.Model.NumFeatures(), len(b.Program.Names()); got != want {
 		return nil, fmt.Errorf("%s wants %d features, %s makes %d", ModelFile, got, SpecFile, want)
 	}
-	wanted := gbdt.SquaredError
-	if b.Spec.Objective == "binary" {
-		wanted = gbdt.Logistic
-	}
+	wanted := map[string]string{"binary": gbdt.Logistic, "regression": gbdt.SquaredError, "multiclass": gbdt.Softmax}[b.Spec.Objective]
 	if b.Model.Objective() != wanted {
 		return nil, fmt.Errorf("%s is %s, %s says %s", ModelFile, b.Model.Objective(), SpecFile, b.Spec.Objective)
+	}
+	if got, want := b.Model.NumClasses(), len(b.Spec.Classes); got != want {
+		return nil, fmt.Errorf("%s has %d classes, %s names %d", ModelFile, got, SpecFile, want)
 	}
 	if raw := files[BaselineFile]; raw != nil {
 		if b.Baseline, err = linear.ReadJSON(bytes.NewReader(raw)); err != nil {
@@ -176,3 +176,17 @@ func (b *Bundle) Columns() []string { return b.Program.Columns() }
 
 // Binary tells a model that gives probabilities from one that gives values.
 func (b *Bundle) Binary() bool { return b.Spec.Objective == "binary" }
+
+// Width is how many scores a row gets: one, or one for each class.
+func (b *Bundle) Width() int { return max(1, len(b.Spec.Classes)) }
+
+// Scores asks the model about rows: Width numbers a row, the first row's first.
+func (b *Bundle) Scores(x gbdt.Matrix) []float32 {
+	out := make([]float32, x.Rows*b.Width())
+	if len(b.Spec.Classes) > 0 {
+		b.Model.PredictClasses(x, out)
+	} else {
+		b.Model.Predict(x, out)
+	}
+	return out
+}

@@ -124,6 +124,7 @@ func TestFromTarRefuses(t *testing.T) {
 		"bad threshold":   {change(bundle.ThresholdFile, `{"threshold":-1}`), "is no probability"},
 		"text threshold":  {change(bundle.ThresholdFile, `no`), "threshold.json"},
 		"other objective": {change(bundle.SpecFile, strings.Replace(good[bundle.SpecFile], `"binary"`, `"regression"`, 1)), "serving.json says regression"},
+		"other classes":   {change(bundle.SpecFile, strings.Replace(good[bundle.SpecFile], `"binary"`, `"multiclass","classes":["a","b","c"]`, 1)), "serving.json says multiclass"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -32,6 +32,9 @@ func decide(e *Evaluation, def definition.Evaluate) (Decision, error) {
 	if e.Baseline != nil {
 		rules = append(rules, baselineRule(e, m))
 	}
+	if e.Value != nil {
+		rules = append(rules, valueRule(e))
+	}
 	if r, ok := sliceRule(e, def); ok {
 		rules = append(rules, r)
 	}
@@ -130,29 +133,68 @@ func baselineRule(e *Evaluation, m metrics.Metric) Rule {
 	return r
 }
 
+// valueRule holds the model against having none: whatever its metric, decisions
+// by it must not be worth less than saying the same to all.
+func valueRule(e *Evaluation) Rule {
+	v := e.Value
+	r := Rule{
+		Name: "value", Rule: "decisions by the model are not surely worth less than " + v.Policy,
+		Passed:  !(float64(v.Gain.High) < 0),
+		Numbers: map[string]Num{"model": v.Model, "no_model": v.NoModel, "gain": v.Gain.Value, "low": v.Gain.Low, "high": v.Gain.High},
+	}
+	verb := "are worth more than"
+	switch {
+	case !r.Passed:
+		verb = "are worth less than"
+	case v.Gain.Low == 0 && v.Gain.High == 0:
+		verb = "are those of"
+	case !(float64(v.Gain.Low) > 0):
+		verb = "are not surely worth more than"
+	}
+	r.Finding = fmt.Sprintf("the model's decisions %s %s: by %s a row", verb, v.Policy, span(v.Gain))
+	return r
+}
+
+// sliceRule names the smallest slice that it compared: how far down it looked.
 func sliceRule(e *Evaluation, def definition.Evaluate) (Rule, bool) {
 	if e.Champion == nil || len(def.Slices) == 0 {
 		return Rule{}, false
 	}
-	r := Rule{Name: "slices", Rule: "no slice falls significantly behind the version in service", Passed: true, Numbers: map[string]Num{}}
-	compared := 0
+	r := Rule{
+		Name: "slices", Passed: true, Numbers: map[string]Num{},
+		Rule: fmt.Sprintf("no slice of %d rows or more falls significantly behind the version in service (Holm's correction for their number)", sliceRows),
+	}
 	var fallen []string
-	for _, s := range e.Slices {
+	var smallest *Slice
+	compared := 0
+	for i, s := range e.Slices {
 		if s.BetterBy == nil {
 			continue
 		}
 		compared++
+		if smallest == nil || s.Rows < smallest.Rows {
+			smallest = &e.Slices[i]
+		}
 		if s.Falls {
 			fallen = append(fallen, fmt.Sprintf("%s=%s by %s", s.Column, s.Value, short(-float64(s.BetterBy.Value))))
 		}
 	}
+	if compared == 0 {
+		return Rule{}, false
+	}
 	r.Numbers["compared"], r.Numbers["fallen"] = Num(compared), Num(len(fallen))
+	r.Numbers["not_compared"], r.Numbers["smallest_rows"] = Num(len(e.Slices)-compared), Num(smallest.Rows)
 	r.Passed = len(fallen) == 0
 	r.Finding = fmt.Sprintf("none of %d slices falls behind", compared)
 	if !r.Passed {
 		r.Finding = fmt.Sprintf("%d of %d slices fall behind: %s", len(fallen), compared, strings.Join(fallen, ", "))
 	}
-	return r, compared > 0
+	r.Finding += fmt.Sprintf(" (the smallest is %s=%s with %d rows", smallest.Column, smallest.Value, smallest.Rows)
+	if left := len(e.Slices) - compared; left > 0 {
+		r.Finding += fmt.Sprintf("; %d with too few are not compared", left)
+	}
+	r.Finding += ")"
+	return r, true
 }
 
 // span writes an estimate as 0.745 (0.731 to 0.758).

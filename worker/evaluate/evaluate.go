@@ -5,15 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/millrace-ml/millrace/shared/definition"
 	"github.com/millrace-ml/millrace/shared/features"
 	"github.com/millrace-ml/millrace/shared/jobs/jobfile"
 	"github.com/millrace-ml/millrace/worker/bundle"
+	"github.com/millrace-ml/millrace/worker/gbdt"
 	"github.com/millrace-ml/millrace/worker/job"
 	"github.com/millrace-ml/millrace/worker/matrix"
 	"github.com/millrace-ml/millrace/worker/metrics"
@@ -35,9 +39,15 @@ type judging struct {
 	sample   *metrics.Sample
 	value    *metrics.Value
 	out      *Evaluation
-	scores   []float32 // of the model
-	rivals   []float32 // of the champion
+	scores   []float32       // of the model
+	rivals   []float32       // of the champion
+	none     *metrics.Judged // the better of always yes and always no; nil without a value table
 }
+
+// hasBaseline: the linear one says one number a row.
+func (j *judging) hasBaseline() bool { return j.model.Baseline != nil && j.model.Width() == 1 }
+
+func (j *judging) binary() bool { return j.sample.Kind == metrics.Binary }
 
 // Run is the evaluate step.
 func Run(ctx context.Context, base job.Base, log *slog.Logger) error {
@@ -91,11 +101,12 @@ func load(ctx context.Context, base job.Base) (*judging, error) {
 		return nil, err
 	}
 	j.out.Objective = j.model.Spec.Objective
+	j.out.Classes = j.model.Spec.Classes
 	m, err := metrics.Find(j.def.Metric)
 	if err != nil {
 		return nil, fmt.Errorf("check definition: %w", err)
 	}
-	if m.Binary != j.model.Binary() {
+	if !m.Fits(metrics.Kind(j.out.Objective)) {
 		return nil, fmt.Errorf("check definition: metric %s does not fit a %s model", m.Name, j.out.Objective)
 	}
 	if j.test, err = matrix.ReadDir(ctx, base.Input("test"), j.model.Spec.FeatureNames); err != nil {
@@ -149,6 +160,10 @@ func (j *judging) loadChampion(base job.Base) {
 		c.Note = fmt.Sprintf("it is a %s model, this one is %s", b.Spec.Objective, j.model.Spec.Objective)
 		return
 	}
+	if !slices.Equal(b.Spec.Classes, j.model.Spec.Classes) {
+		c.Note = fmt.Sprintf("its classes are %s, this one's are %s", strings.Join(b.Spec.Classes, ", "), strings.Join(j.model.Spec.Classes, ", "))
+		return
+	}
 	for _, name := range b.Columns() {
 		if !j.rows.Has(name) {
 			c.Note = fmt.Sprintf("it reads the column %q, which the data no longer has", name)
@@ -160,20 +175,19 @@ func (j *judging) loadChampion(base job.Base) {
 
 // judge fills the evaluation but for the decision.
 func (j *judging) judge(ctx context.Context) error {
-	j.sample = &metrics.Sample{Binary: j.model.Binary(), Label: j.test.Label}
+	j.sample = &metrics.Sample{Kind: metrics.Kind(j.model.Spec.Objective), Classes: len(j.model.Spec.Classes), Label: j.test.Label}
 	seed := j.file.Definition.Split.Seed
 	j.out.Rows = len(j.test.Label)
 	if err := j.block(ctx); err != nil {
 		return err
 	}
 	j.out.Bootstrap.Seed, j.out.Bootstrap.Replicates = seed, metrics.Replicates
-	if v, ok := metrics.ValueOf(j.def.Value); ok && j.sample.Binary {
+	if v, ok := metrics.ValueOf(j.def.Value); ok && j.binary() {
 		j.value = &v
 	}
-	j.scores = make([]float32, j.test.X.Rows)
-	j.model.Model.Predict(j.test.X, j.scores)
+	j.scores = j.model.Scores(j.test.X)
 	threshold := j.threshold(j.model)
-	if j.sample.Binary {
+	if j.binary() {
 		j.out.Threshold = &threshold
 	}
 	judged, err := metrics.Judge(j.sample, j.scores, float64(threshold.Value), j.value)
@@ -186,7 +200,7 @@ func (j *judging) judge(ctx context.Context) error {
 		models = append(models, m)
 		return err
 	}
-	if j.model.Baseline != nil {
+	if j.hasBaseline() {
 		if err := j.model.Baseline.Fits(j.test.X); err != nil {
 			return fmt.Errorf("score baseline: %w", err)
 		}
@@ -204,6 +218,12 @@ func (j *judging) judge(ctx context.Context) error {
 			return err
 		}
 	}
+	if j.value != nil {
+		if err := add(make([]float32, len(j.test.Label)), j.noModel()); err != nil {
+			return err
+		}
+		models[len(models)-1].Only("value")
+	}
 	b, err := metrics.Bootstrap(ctx, seed, models...)
 	if err != nil {
 		return err
@@ -215,7 +235,8 @@ func (j *judging) judge(ctx context.Context) error {
 	if j.out.Importance, err = importance(ctx, j); err != nil {
 		return err
 	}
-	j.out.Curves = curves(j.sample, j.scores)
+	j.out.Curves = curves(j.sample, j.scores, j.model.Spec.Classes)
+	j.valueCurve()
 	def := &j.file.Definition
 	j.out.Method = Method{Trees: j.model.Model.NumTrees(), Hyperparameters: def.Train.Hyperparameters, Seed: def.Train.Seed, Split: def.Split}
 	return j.describe(ctx)
@@ -246,6 +267,9 @@ func (j *judging) block(ctx context.Context) error {
 		sum += float64(y)
 	}
 	j.out.LabelMean = Num(sum / float64(max(1, len(j.test.Label))))
+	if j.sample.Kind == metrics.Multiclass {
+		j.out.LabelMean = Num(math.NaN())
+	}
 	name := j.file.Definition.Data.Time
 	kind := "row"
 	j.sample.Block, j.sample.Blocks = metrics.BlocksOfRows(len(j.test.Label))
@@ -303,7 +327,7 @@ func (j *judging) summarise(b *metrics.Bootstrapped) {
 	confidence := float64(j.out.Confidence)
 	of := func(model int) map[string]Estimate {
 		out := map[string]Estimate{}
-		for _, m := range metrics.Of(j.sample.Binary) {
+		for _, m := range metrics.Of(j.sample.Kind) {
 			if m.Name != "value" || j.value != nil {
 				out[m.Name] = estimate(b.Interval(model, m.Name, confidence))
 			}
@@ -318,19 +342,40 @@ func (j *judging) summarise(b *metrics.Bootstrapped) {
 	}
 	j.out.Metrics = of(0)
 	next := 1
-	if j.model.Baseline != nil {
+	if j.hasBaseline() {
 		j.out.Baseline = &Rival{}
 		against(next, j.out.Baseline)
 		next++
 	}
 	if j.champion != nil {
 		against(next, j.out.Champion)
+		next++
 	}
-	if v := j.value; v != nil {
-		rate := float64(j.out.LabelMean)
-		yes, no := rate*v.TP+(1-rate)*v.FP, rate*v.FN+(1-rate)*v.TN
-		j.out.Value = &ValueStory{Table: j.def.Value, Model: j.out.Metrics["value"].Value, NoModel: Num(max(yes, no))}
+	if j.value == nil {
+		return
 	}
+	none := b.Interval(next, "value", confidence)
+	j.out.Value = &ValueStory{
+		Table: j.def.Value, Model: j.out.Metrics["value"].Value, NoModel: Num(none.Value), Policy: "no to all",
+		Gain: estimate(b.Difference(0, next, "value", confidence)),
+	}
+	if j.noModel() <= 0 {
+		j.out.Value.Policy = "yes to all"
+	}
+	if c := j.out.Champion; j.champion != nil {
+		value, over := c.Metrics["value"].Value, c.BetterBy["value"]
+		j.out.Value.Champion, j.out.Value.OverChampion = &value, &over
+	}
+}
+
+// noModel is a threshold by which scores of 0 say what is worth more without a
+// model over these rows: yes to all, or no to all.
+func (j *judging) noModel() float64 {
+	rate, v := float64(j.out.LabelMean), j.value
+	if rate*v.TP+(1-rate)*v.FP > rate*v.FN+(1-rate)*v.TN {
+		return 0
+	}
+	return 1
 }
 
 // scoreRows asks a model about raw rows, as serving would. A cell that is not of
@@ -363,9 +408,15 @@ func scoreRows(ctx context.Context, b *bundle.Bundle, rows *table.Table) ([]floa
 			x.Data[c*n+r] = v
 		}
 	}
-	scores := make([]float32, n)
-	b.Model.Predict(x, scores)
-	return scores, nil
+	return b.Scores(x), nil
+}
+
+func fileSource(path string) table.Source {
+	return table.Source{Key: path, Open: func() (io.ReadCloser, error) { return os.Open(path) }}
+}
+
+func newMatrix(rows int, names []string) gbdt.Matrix {
+	return gbdt.Matrix{Rows: rows, Cols: len(names), Data: make([]float32, rows*len(names)), Names: names}
 }
 
 func writeOutputs(base job.Base, e *Evaluation, j *judging) error {

@@ -57,11 +57,12 @@ type Evaluation struct {
 	Pipeline   string              `json:"pipeline"`
 	Run        int                 `json:"run"`
 	Recipe     string              `json:"recipe,omitempty"`
-	Objective  string              `json:"objective"` // binary | regression
-	Metric     string              `json:"metric"`    // that decides
+	Objective  string              `json:"objective"`         // binary | regression | multiclass
+	Classes    []string            `json:"classes,omitempty"` // multiclass: the labels 0, 1, 2 and so on
+	Metric     string              `json:"metric"`            // that decides
 	Confidence Num                 `json:"confidence"`
 	Rows       int                 `json:"rows"`
-	LabelMean  Num                 `json:"label_mean"`
+	LabelMean  Num                 `json:"label_mean"` // null with several classes
 	From       string              `json:"from,omitempty"`
 	To         string              `json:"to,omitempty"`
 	Bootstrap  Bootstrap           `json:"bootstrap"`
@@ -112,9 +113,14 @@ type Rival struct {
 
 // ValueStory is what decisions are worth per row by the value table.
 type ValueStory struct {
-	Table   map[string]float64 `json:"table"`
-	Model   Num                `json:"model"`
-	NoModel Num                `json:"no_model"` // the better of always yes and always no
+	Table        map[string]float64 `json:"table"`
+	Model        Num                `json:"model"`
+	NoModel      Num                `json:"no_model"` // the better of always yes and always no
+	Policy       string             `json:"policy"`   // which of them: yes to all | no to all
+	Gain         Estimate           `json:"gain"`     // of the model over none
+	Champion     *Num               `json:"champion,omitempty"`
+	OverChampion *Estimate          `json:"over_champion,omitempty"`
+	Curve        []Point            `json:"curve,omitempty"` // threshold, value per row on the test rows
 }
 
 // Slice is the rows with one value of a column.
@@ -126,6 +132,7 @@ type Slice struct {
 	Metric    *Estimate `json:"metric,omitempty"`
 	Champion  *Num      `json:"champion,omitempty"`
 	BetterBy  *Estimate `json:"better_by,omitempty"` // corrected for the number of slices
+	P         *Num      `json:"p,omitempty"`         // that it only seems to be behind, by chance; corrected likewise
 	Falls     bool      `json:"falls,omitempty"`     // significantly behind the champion
 	Note      string    `json:"note,omitempty"`
 }
@@ -143,6 +150,20 @@ type Curves struct {
 	PR          []Point  `json:"pr,omitempty"`          // recall, precision
 	Calibration []Bin    `json:"calibration,omitempty"` // tenths of the rows by score
 	Scores      []Spread `json:"scores,omitempty"`      // of each class; of values: residuals
+	Residuals   []Bin    `json:"residuals,omitempty"`   // of values: tenths of the rows by score, and the mean of label less score
+	Classes     []Class  `json:"classes,omitempty"`     // of several classes
+	Confusion   [][]int  `json:"confusion,omitempty"`   // of several classes: rows by class and by what was said
+}
+
+// Class is how one of several classes is told from the rest.
+type Class struct {
+	Name      string  `json:"name"`
+	Rows      int     `json:"rows"`
+	AUC       Num     `json:"auc"`
+	Precision Num     `json:"precision"`
+	Recall    Num     `json:"recall"`
+	F1        Num     `json:"f1"`
+	ROC       []Point `json:"roc,omitempty"`
 }
 
 // Point is a point of a curve.

@@ -46,6 +46,9 @@ func Page(e *Evaluation) *report.Page {
 	}
 	p.Tiles = tiles(e)
 	p.Sections = append(p.Sections, decisionSection(e), metricsSection(e), chartsSection(e))
+	if len(e.Curves.Classes) > 0 {
+		p.Sections = append(p.Sections, classesSection(e))
+	}
 	if len(e.Slices) > 0 {
 		p.Sections = append(p.Sections, slicesSection(e))
 	}
@@ -245,6 +248,39 @@ func chartsSection(e *Evaluation) report.Section {
 	return report.Section{Title: "How it scores", Blocks: []report.Block{charts}}
 }
 
+// shownClasses bounds the table of what was said of each class.
+const shownClasses = 12
+
+func classesSection(e *Evaluation) report.Section {
+	each := report.Table{Head: []string{"Class", "Rows", "Precision", "Recall", "F1", "AUC"}, Numeric: []bool{false, true, true, true, true, true}}
+	for _, c := range e.Curves.Classes {
+		row := []report.Cell{{Text: c.Name}, {Text: report.Thousands(c.Rows)}}
+		for _, v := range []Num{c.Precision, c.Recall, c.F1, c.AUC} {
+			row = append(row, report.Cell{Text: short(float64(v))})
+		}
+		each.Rows = append(each.Rows, row)
+	}
+	s := report.Section{Title: "Class by class", Lead: "Each class against all others. A row is said to be of the class with the highest score.", Blocks: []report.Block{each}}
+	if len(e.Classes) > shownClasses {
+		return s
+	}
+	said := report.Table{Head: []string{"Class \\ said to be"}, Numeric: []bool{false}}
+	for i, name := range e.Classes {
+		said.Head, said.Numeric = append(said.Head, name), append(said.Numeric, true)
+		row, rows := []report.Cell{{Text: name}}, max(1, e.Curves.Classes[i].Rows)
+		for k, n := range e.Curves.Confusion[i] {
+			c := report.Cell{Text: report.Thousands(n), Bar: float64(n) / float64(rows)}
+			if k != i {
+				c.Bar = -c.Bar
+			}
+			row = append(row, c)
+		}
+		said.Rows = append(said.Rows, row)
+	}
+	s.Blocks = append(s.Blocks, said)
+	return s
+}
+
 func xy(points []Point) (x, y []float64) {
 	for _, p := range points {
 		x, y = append(x, float64(p.X)), append(y, float64(p.Y))
@@ -324,7 +360,11 @@ func factsSection(e *Evaluation) report.Section {
 		{Name: "Pipeline and run", Value: fmt.Sprintf("%s/%d", e.Pipeline, e.Run)},
 		{Name: "Kind of model", Value: e.Objective},
 		{Name: "Test rows", Value: report.Thousands(e.Rows)},
-		{Name: "Mean label", Value: short(float64(e.LabelMean))},
+	}
+	if len(e.Classes) == 0 {
+		facts = append(facts, report.Fact{Name: "Mean label", Value: short(float64(e.LabelMean))})
+	} else {
+		facts = append(facts, report.Fact{Name: "Classes", Value: strings.Join(e.Classes, ", ")})
 	}
 	if e.From != "" {
 		facts = append(facts, report.Fact{Name: "Test rows from", Value: e.From}, report.Fact{Name: "to", Value: e.To})

@@ -83,7 +83,7 @@ func (p plan) share(tb testing.TB, repetitions int, of func(*evaluate.Evaluation
 func (p plan) truth(tb testing.TB) float64 {
 	tb.Helper()
 	p.days = 4000
-	sample, scores := &metrics.Sample{Binary: true, Blocks: 1}, []float32(nil)
+	sample, scores := &metrics.Sample{Kind: metrics.Binary, Blocks: 1}, []float32(nil)
 	for _, r := range p.rows(1 << 40) {
 		sample.Label, sample.Block, scores = append(sample.Label, r.label), append(sample.Block, 0), append(scores, level(r.model))
 	}

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"math/rand/v2"
@@ -34,7 +35,7 @@ type Bootstrapped struct {
 func Bootstrap(ctx context.Context, seed int64, models ...*Judged) (*Bootstrapped, error) {
 	s := models[0].sample
 	b := &Bootstrapped{replicates: make([][][]float64, Replicates), effective: effective(s)}
-	for _, m := range Of(s.Binary) {
+	for _, m := range Of(s.Kind) {
 		b.names = append(b.names, m.Name)
 	}
 	for _, m := range models {
@@ -136,12 +137,39 @@ func (b *Bootstrapped) collect(of func(r [][]float64) float64) []float64 {
 	return out
 }
 
+// Behind is the chance of a lead as low as the one seen, or lower, if there is
+// none: the one-sided p-value that model a is behind model b by the metric. NaN
+// when there are too few blocks to tell.
+func (b *Bootstrapped) Behind(model, other int, metric string) float64 {
+	diff, point := b.difference(model, other, metric)
+	se := b.standardError(point, diff)
+	switch {
+	case se != se:
+		return math.NaN()
+	case se > 0:
+		return distuv.StudentsT{Sigma: 1, Nu: b.effective - 1}.CDF(point / se)
+	case point < 0:
+		return 0
+	}
+	return 1
+}
+
 // interval reaches from the point as far as Student's t says for that many
 // blocks. The replicates' own quantiles are too narrow when there are few.
 func (b *Bootstrapped) interval(point float64, values []float64, confidence float64) Interval {
 	out := Interval{Value: point, Low: math.NaN(), High: math.NaN()}
+	if se := b.standardError(point, values); se == se {
+		reach := se * distuv.StudentsT{Sigma: 1, Nu: b.effective - 1}.Quantile((1+confidence)/2)
+		out.Low, out.High = point-reach, point+reach
+	}
+	return out
+}
+
+// standardError is how far a point lies from the truth, by the replicates; NaN
+// when there are too few, or too few blocks.
+func (b *Bootstrapped) standardError(point float64, values []float64) float64 {
 	if len(values) < Replicates/2 || point != point || b.effective < 2 {
-		return out
+		return math.NaN()
 	}
 	mean, squares := 0.0, 0.0
 	for _, v := range values {
@@ -150,12 +178,32 @@ func (b *Bootstrapped) interval(point float64, values []float64, confidence floa
 	for _, v := range values {
 		squares += (v - point - mean) * (v - point - mean)
 	}
-	sd := math.Sqrt(squares / float64(len(values)-1))
-	t := distuv.StudentsT{Sigma: 1, Nu: b.effective - 1}.Quantile((1 + confidence) / 2)
 	// Draws are around the blocks' own mean, so they spread less than the blocks do around the truth.
-	reach := t * sd * math.Sqrt(b.effective/(b.effective-1))
-	out.Low, out.High = point-reach, point+reach
-	return out
+	return math.Sqrt(squares / float64(len(values)-1) * b.effective / (b.effective - 1))
+}
+
+// Holm corrects p-values of tests made at once, by Holm's step-down method: at
+// most a share alpha of all families of tests has a p-value of at most alpha by
+// chance alone. share is the part of alpha at which each test was made: an
+// interval with that share of the error is on the same side as the verdict.
+func Holm(p []float64, alpha float64) (corrected, share []float64) {
+	order := make([]int, len(p))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(p[a], p[b]) })
+	corrected, share = make([]float64, len(p)), make([]float64, len(p))
+	least, stopped := 0.0, 0
+	for rank, i := range order {
+		tests := len(p) - rank
+		least = max(least, min(1, p[i]*float64(tests)))
+		corrected[i] = least
+		if stopped == 0 && least > alpha {
+			stopped = tests
+		}
+		share[i] = 1 / float64(max(tests, stopped))
+	}
+	return corrected, share
 }
 
 // effective is Kish's number of blocks: few large ones among many small ones

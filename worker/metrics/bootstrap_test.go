@@ -33,7 +33,7 @@ func judge(tb testing.TB, seed int64, s *metrics.Sample, only string, models ...
 
 // errorsOf is a sample of values whose absolute errors are given, by block.
 func errorsOf(blocks ...[]float64) (*metrics.Sample, []float32) {
-	s, scores := &metrics.Sample{Blocks: len(blocks)}, []float32(nil)
+	s, scores := &metrics.Sample{Kind: metrics.Regression, Blocks: len(blocks)}, []float32(nil)
 	for b, errs := range blocks {
 		for i, e := range errs {
 			s.Label, s.Block = append(s.Label, float32(i)), append(s.Block, int32(b))
@@ -101,7 +101,7 @@ func TestFewBlocksTellNothing(t *testing.T) {
 }
 
 func TestIntervalsStayInRange(t *testing.T) {
-	s := &metrics.Sample{Binary: true}
+	s := &metrics.Sample{Kind: metrics.Binary}
 	var scores []float32
 	for i := range 40 {
 		s.Label = append(s.Label, float32(i%2))
@@ -130,7 +130,7 @@ func TestEqualsAreSeldomToldApart(t *testing.T) {
 		up, down := 0, 0
 		for r := range repetitions {
 			rng := rand.New(rand.NewPCG(uint64(r), 31))
-			s := &metrics.Sample{Binary: true, Blocks: tt.days}
+			s := &metrics.Sample{Kind: metrics.Binary, Blocks: tt.days}
 			var a, b []float32
 			for d := range tt.days {
 				n := 50
@@ -168,7 +168,7 @@ func TestTheBarIsSeldomSurelyMet(t *testing.T) {
 	limit := int(repetitions*promise + 3*math.Sqrt(repetitions*promise*(1-promise)))
 	sample := func(r, days, each int) (*metrics.Sample, []float32) {
 		rng := rand.New(rand.NewPCG(uint64(r), 41))
-		s, scores := &metrics.Sample{Binary: true, Blocks: days}, []float32(nil)
+		s, scores := &metrics.Sample{Kind: metrics.Binary, Blocks: days}, []float32(nil)
 		for d := range days {
 			shift, noise := 0.3*rng.NormFloat64(), math.Exp(0.3*rng.NormFloat64())
 			for range each {
@@ -193,7 +193,7 @@ func TestTheBarIsSeldomSurelyMet(t *testing.T) {
 		for r := range repetitions {
 			s, scores := sample(r, size[0], size[1])
 			b := judge(t, int64(r), s, "", scores)
-			for at, m := range metrics.Of(true) {
+			for at, m := range metrics.Of(metrics.Binary) {
 				switch i := b.Interval(0, m.Name, 1-2*promise); {
 				case !slices.Contains([]string{"auc", "logloss", "brier", "accuracy"}, m.Name): // no other has a bar
 				case m.More && i.Low > truth[at], !m.More && i.High < truth[at]:
@@ -234,6 +234,31 @@ func TestBlocksByTimeTakesFewDaysBeforeHours(t *testing.T) {
 		}
 		if _, blocks, kind := metrics.BlocksByTime(times); kind != tt.kind || blocks != tt.blocks {
 			t.Errorf("%s: %d blocks of a %s, want %d of a %s", name, blocks, kind, tt.blocks, tt.kind)
+		}
+	}
+}
+
+// The corrected values are R's p.adjust(p, "holm").
+func TestHolm(t *testing.T) {
+	for name, tt := range map[string]struct {
+		p, corrected, share []float64
+	}{
+		"none":          {nil, nil, nil},
+		"alone":         {[]float64{0.02}, []float64{0.02}, []float64{1}},
+		"steps down":    {[]float64{0.01, 0.04, 0.03, 0.005}, []float64{0.03, 0.06, 0.06, 0.02}, []float64{1.0 / 3, 1.0 / 2, 1.0 / 2, 1.0 / 4}},
+		"stops at once": {[]float64{0.9, 0.04, 0.02}, []float64{0.9, 0.08, 0.06}, []float64{1.0 / 3, 1.0 / 3, 1.0 / 3}},
+		"never over 1":  {[]float64{0.6, 0.7}, []float64{1, 1}, []float64{1.0 / 2, 1.0 / 2}},
+		"all are small": {[]float64{0.001, 0.002, 0.003}, []float64{0.003, 0.004, 0.004}, []float64{1.0 / 3, 1.0 / 2, 1}},
+	} {
+		corrected, share := metrics.Holm(tt.p, 0.05)
+		for i := range tt.p {
+			if math.Abs(corrected[i]-tt.corrected[i]) > 1e-12 || math.Abs(share[i]-tt.share[i]) > 1e-12 {
+				t.Errorf("%s: %v at %v, want %v at %v", name, corrected, share, tt.corrected, tt.share)
+				break
+			}
+			if (corrected[i] <= 0.05) != (tt.p[i] <= 0.05*share[i]) {
+				t.Errorf("%s: an interval of share %v says another thing than %v of %v", name, share[i], corrected[i], tt.p[i])
+			}
 		}
 	}
 }

@@ -9,29 +9,44 @@ import (
 	"slices"
 )
 
+// Kind is what scores are, by the model's objective.
+type Kind string
+
+// Kinds of scores.
+const (
+	Binary     Kind = "binary"     // a probability of yes
+	Regression Kind = "regression" // a value
+	Multiclass Kind = "multiclass" // a probability of each class
+)
+
 // Metric is one number that judges scores.
 type Metric struct {
-	Name   string
-	More   bool // is better
-	Title  string
-	Binary bool // of probabilities; else of values
+	Name  string
+	More  bool // is better
+	Title string
+	kinds []Kind
 }
+
+// Fits tells whether the metric judges scores of that kind.
+func (m Metric) Fits(k Kind) bool { return slices.Contains(m.kinds, k) }
 
 // All metrics, in the order of reports.
 var All = []Metric{
-	{"auc", true, "Area under ROC", true},
-	{"pr_auc", true, "Average precision", true},
-	{"logloss", false, "Log loss", true},
-	{"brier", false, "Brier score", true},
-	{"calibration_error", false, "Calibration error", true},
-	{"accuracy", true, "Accuracy", true},
-	{"precision", true, "Precision", true},
-	{"recall", true, "Recall", true},
-	{"f1", true, "F1", true},
-	{"value", true, "Value per row", true},
-	{"rmse", false, "Root mean squared error", false},
-	{"mae", false, "Mean absolute error", false},
-	{"r2", true, "R²", false},
+	{"auc", true, "Area under ROC", []Kind{Binary}},
+	{"pr_auc", true, "Average precision", []Kind{Binary}},
+	{"ovr_auc", true, "Area under ROC, mean of each class against the rest", []Kind{Multiclass}},
+	{"logloss", false, "Log loss", []Kind{Binary, Multiclass}},
+	{"brier", false, "Brier score", []Kind{Binary}},
+	{"calibration_error", false, "Calibration error", []Kind{Binary}},
+	{"accuracy", true, "Accuracy", []Kind{Binary, Multiclass}},
+	{"precision", true, "Precision", []Kind{Binary}},
+	{"recall", true, "Recall", []Kind{Binary}},
+	{"f1", true, "F1", []Kind{Binary}},
+	{"macro_f1", true, "F1, mean of the classes", []Kind{Multiclass}},
+	{"value", true, "Value per row", []Kind{Binary}},
+	{"rmse", false, "Root mean squared error", []Kind{Regression}},
+	{"mae", false, "Mean absolute error", []Kind{Regression}},
+	{"r2", true, "R²", []Kind{Regression}},
 }
 
 // span is the range that the metric's values have.
@@ -47,11 +62,11 @@ func (m Metric) span() (least, most float64) {
 	return 0, 1
 }
 
-// Of lists the metrics of probabilities or of values.
-func Of(binary bool) []Metric {
+// Of lists the metrics of a kind of scores.
+func Of(k Kind) []Metric {
 	var out []Metric
 	for _, m := range All {
-		if m.Binary == binary {
+		if m.Fits(k) {
 			out = append(out, m)
 		}
 	}
@@ -79,15 +94,19 @@ func ValueOf(table map[string]float64) (v Value, ok bool) {
 // Sample is the rows on which models are judged. Rows of one block stand or fall
 // together in a bootstrap.
 type Sample struct {
-	Binary bool
-	Label  []float32
-	Block  []int32 // of each row, from 0
-	Blocks int
+	Kind    Kind
+	Classes int       // of Multiclass; else 0
+	Label   []float32 // 0 or 1 of Binary; the class, from 0, of Multiclass
+	Block   []int32   // of each row, from 0
+	Blocks  int
 }
+
+// Width is how many scores a row has.
+func (s *Sample) Width() int { return max(1, s.Classes) }
 
 // Subset is the sample of some of its rows; only their blocks remain.
 func (s *Sample) Subset(rows []int32) *Sample {
-	out := &Sample{Binary: s.Binary, Label: make([]float32, len(rows)), Block: make([]int32, len(rows))}
+	out := &Sample{Kind: s.Kind, Classes: s.Classes, Label: make([]float32, len(rows)), Block: make([]int32, len(rows))}
 	renamed := make(map[int32]int32)
 	for i, row := range rows {
 		block, ok := renamed[s.Block[row]]
@@ -101,8 +120,21 @@ func (s *Sample) Subset(rows []int32) *Sample {
 	return out
 }
 
-// calibrationBins are of equal width over [0, 1].
+// calibrationBins are of equal width over [0, 1]; each holds its upper edge, and
+// the first 0 too.
 const calibrationBins = 10
+
+// binOf is the calibration bin of a probability.
+func binOf(p float64) int {
+	k := min(int(p*calibrationBins), calibrationBins-1)
+	if k > 0 && p <= float64(k)/calibrationBins {
+		k--
+	}
+	return k
+}
+
+// tiny keeps the log loss of a certain mistake finite: float64's epsilon, as scikit-learn has it.
+const tiny = 1.0 / (1 << 52)
 
 // Positions in a block's sums.
 const (
@@ -121,17 +153,19 @@ const (
 type Judged struct {
 	sample   *Sample
 	value    *Value
-	perBlock []float64 // sums of each block
-	ranked   []uint32  // by falling score: block<<2 | positive<<1 | last of equal scores
-	centre   float64   // subtracted from labels, so that r2 does not lose digits
-	only     string    // the one metric to compute; "": all
-	pairs    []float64 // by block of the positive and block of the negative: pairs ranked rightly; nil: too many
+	perBlock []float64  // sums of each block
+	ranked   []uint32   // by falling score: block<<2 | positive<<1 | last of equal scores
+	centre   float64    // subtracted from labels, so that r2 does not lose digits
+	only     string     // the one metric to compute; "": all
+	pairs    []float64  // by block of the positive and block of the negative: pairs ranked rightly; nil: too many
+	classes  [][]uint32 // of Multiclass: what ranked is, of each class against the rest
 }
 
-// Judge prepares scores (probabilities or values) of the sample's rows. From
-// threshold on a probability means yes; value may be nil.
+// Judge prepares scores (probabilities or values, Width of each row) of the
+// sample's rows. From threshold on a probability means yes; value may be nil. Both
+// are of Binary alone.
 func Judge(s *Sample, scores []float32, threshold float64, value *Value) (*Judged, error) {
-	if len(scores) != len(s.Label) || len(s.Block) != len(s.Label) {
+	if len(scores) != len(s.Label)*s.Width() || len(s.Block) != len(s.Label) {
 		return nil, fmt.Errorf("judge scores: %d scores and %d blocks for %d labels", len(scores), len(s.Block), len(s.Label))
 	}
 	if len(scores) == 0 {
@@ -140,35 +174,49 @@ func Judge(s *Sample, scores []float32, threshold float64, value *Value) (*Judge
 	if s.Blocks >= 1<<30 {
 		return nil, fmt.Errorf("judge scores: %d blocks are too many", s.Blocks)
 	}
-	j := &Judged{sample: s, value: value, perBlock: make([]float64, s.Blocks*sums)}
 	for i, score := range scores {
-		if p := float64(score); p != p || math.IsInf(p, 0) || s.Binary && (p < 0 || p > 1) {
-			return nil, fmt.Errorf("judge scores: the score of row %d is %v", i, score)
-		}
-		j.centre += float64(s.Label[i])
-	}
-	j.centre /= float64(len(scores))
-	for i, score := range scores {
-		b := j.perBlock[int(s.Block[i])*sums:][:sums]
-		b[sumN]++
-		if s.Binary {
-			addBinary(b, float64(score), float64(s.Label[i]), threshold)
-		} else {
-			y, e := float64(s.Label[i])-j.centre, float64(score)-float64(s.Label[i])
-			b[sumY] += y
-			b[sumYY] += y * y
-			b[sumLoss] += math.Abs(e)
-			b[sumSquare] += e * e
+		if p := float64(score); p != p || math.IsInf(p, 0) || s.Kind != Regression && (p < 0 || p > 1) {
+			return nil, fmt.Errorf("judge scores: the score of row %d is %v", i/s.Width(), score)
 		}
 	}
-	if s.Binary {
-		j.rank(scores)
+	j := &Judged{sample: s, value: value}
+	switch s.Kind {
+	case Binary:
+		j.perBlock = make([]float64, s.Blocks*sums)
+		for i, score := range scores {
+			addBinary(j.perBlock[int(s.Block[i])*sums:][:sums], float64(score), float64(s.Label[i]), threshold)
+		}
+		j.ranked = j.rank(scores, 1)
+	case Regression:
+		j.judgeValues(scores)
+	case Multiclass:
+		return j, j.judgeClasses(scores)
+	default:
+		return nil, fmt.Errorf("judge scores: there is no kind %q", s.Kind)
 	}
 	return j, nil
 }
 
+func (j *Judged) judgeValues(scores []float32) {
+	s := j.sample
+	for _, y := range s.Label {
+		j.centre += float64(y)
+	}
+	j.centre /= float64(len(s.Label))
+	j.perBlock = make([]float64, s.Blocks*sums)
+	for i, score := range scores {
+		b := j.perBlock[int(s.Block[i])*sums:][:sums]
+		y, e := float64(s.Label[i])-j.centre, float64(score)-float64(s.Label[i])
+		b[sumN]++
+		b[sumY] += y
+		b[sumYY] += y * y
+		b[sumLoss] += math.Abs(e)
+		b[sumSquare] += e * e
+	}
+}
+
 func addBinary(b []float64, p, y, threshold float64) {
-	const tiny = 1e-15
+	b[sumN]++
 	b[sumY] += y
 	q := min(max(p, tiny), 1-tiny)
 	if y == 1 {
@@ -181,26 +229,27 @@ func addBinary(b []float64, p, y, threshold float64) {
 		b[sumTP] += y
 		b[sumFP] += 1 - y
 	}
-	bin := sumBins + 3*min(int(p*calibrationBins), calibrationBins-1)
+	bin := sumBins + 3*binOf(p)
 	b[bin]++
 	b[bin+1] += y
 	b[bin+2] += p
 }
 
-// rank orders the rows by falling score.
-func (j *Judged) rank(scores []float32) {
+// rank orders the rows by falling score; those whose label is positive count as such.
+func (j *Judged) rank(scores []float32, positive float32) []uint32 {
 	order := Falling(scores)
-	j.ranked = make([]uint32, len(order))
+	ranked := make([]uint32, len(order))
 	for i, row := range order {
 		r := uint32(j.sample.Block[row]) << 2
-		if j.sample.Label[row] == 1 {
+		if j.sample.Label[row] == positive {
 			r |= 2
 		}
 		if i+1 == len(order) || scores[order[i+1]] != scores[row] {
 			r |= 1
 		}
-		j.ranked[i] = r
+		ranked[i] = r
 	}
+	return ranked
 }
 
 // Falling is the order of scores from the highest to the lowest, ties by position.
@@ -229,23 +278,16 @@ func Falling(scores []float32) []int32 {
 	return order
 }
 
-// Compute gives every metric of Of(sample.Binary), in that order. weights has one
+// Compute gives every metric of Of(sample.Kind), in that order. weights has one
 // weight per block; nil means 1 for each. A metric that is not defined is NaN:
 // there is only one class, nothing was called positive, or no value table is given.
 func (j *Judged) Compute(weights []float64) []float64 {
-	var total [sums]float64
-	for b := range j.sample.Blocks {
-		w := 1.0
-		if weights != nil {
-			if w = weights[b]; w == 0 {
-				continue
-			}
-		}
-		for k, v := range j.perBlock[b*sums : (b+1)*sums] {
-			total[k] += w * v
-		}
+	if j.sample.Kind == Multiclass {
+		return j.classMetrics(j.total(make([]float64, classSums(j.sample.Classes)), weights), weights)
 	}
-	if !j.sample.Binary {
+	var total [sums]float64
+	j.total(total[:], weights)
+	if j.sample.Kind == Regression {
 		return valueMetrics(&total)
 	}
 	auc, ap := math.NaN(), math.NaN()
@@ -253,9 +295,26 @@ func (j *Judged) Compute(weights []float64) []float64 {
 	case j.pairs != nil && (j.only == "auc"):
 		auc = j.areaOfPairs(weights, &total)
 	case j.only == "" || j.only == "auc" || j.only == "pr_auc":
-		auc, ap = j.areas(weights)
+		auc, ap = areas(j.ranked, weights)
 	}
 	return append([]float64{auc, ap}, j.countMetrics(&total)...)
+}
+
+// total adds up the weighted sums of the blocks.
+func (j *Judged) total(total, weights []float64) []float64 {
+	n := len(total)
+	for b := range j.sample.Blocks {
+		w := 1.0
+		if weights != nil {
+			if w = weights[b]; w == 0 {
+				continue
+			}
+		}
+		for k, v := range j.perBlock[b*n : (b+1)*n] {
+			total[k] += w * v
+		}
+	}
+	return total
 }
 
 // manyPairs is from how many blocks on counting pairs by blocks does not pay.
@@ -266,7 +325,7 @@ const manyPairs = 100
 func (j *Judged) Only(metric string) {
 	j.only = metric
 	n := j.sample.Blocks
-	if metric != "auc" || !j.sample.Binary || n > manyPairs {
+	if metric != "auc" || n > manyPairs {
 		return
 	}
 	j.pairs = make([]float64, n*n)
@@ -352,11 +411,11 @@ func ratio(a, b float64) float64 {
 
 // areas are the area under the ROC curve (ties count half) and the average
 // precision (the sum over thresholds of precision times the gain in recall).
-func (j *Judged) areas(weights []float64) (auc, ap float64) {
+func areas(ranked []uint32, weights []float64) (auc, ap float64) {
 	var positives, negatives float64 // above the scores looked at
 	var area, precision float64
 	var pos, neg float64 // of equal score
-	for _, r := range j.ranked {
+	for _, r := range ranked {
 		w := 1.0
 		if weights != nil {
 			w = weights[r>>2]
@@ -378,6 +437,14 @@ func (j *Judged) areas(weights []float64) (auc, ap float64) {
 		return math.NaN(), math.NaN()
 	}
 	return area / (positives * negatives), precision / positives
+}
+
+// AUC is the area under the ROC curve of scores of labels 0 and 1; NaN when
+// there is only one.
+func AUC(label, scores []float32) float64 {
+	j := Judged{sample: &Sample{Label: label, Block: make([]int32, len(label))}}
+	auc, _ := areas(j.rank(scores, 1), nil)
+	return auc
 }
 
 // BestThreshold is the score from which saying yes is worth most over the rows;

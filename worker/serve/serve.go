@@ -45,6 +45,9 @@ func Run(ctx context.Context, base job.Base, port string, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
+	if len(b.Spec.Classes) > 0 {
+		return fmt.Errorf("serve model: %d classes are not served by this version, which answers with one score a row", len(b.Spec.Classes))
+	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
 		return fmt.Errorf("listen on port %s: %w", port, err)
