@@ -2,6 +2,7 @@ package gbdt_test
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/millrace-ml/millrace/worker/gbdt"
@@ -34,6 +35,13 @@ func BenchmarkPredict(b *testing.B) {
 	m := train(b, p, s)
 	out := make([]float32, s.x.Rows)
 	b.Run("matrix", func(b *testing.B) {
+		for b.Loop() {
+			m.Predict(s.x, out)
+		}
+		b.ReportMetric(float64(s.x.Rows*b.N)/b.Elapsed().Seconds(), "rows/s")
+	})
+	b.Run("core", func(b *testing.B) { // of a matrix, on one thread
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 		for b.Loop() {
 			m.Predict(s.x, out)
 		}
