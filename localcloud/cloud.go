@@ -26,7 +26,9 @@ import (
 	"time"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/faults"
 	"github.com/millrace-ml/millrace/localcloud/iam"
+	"github.com/millrace-ml/millrace/localcloud/lambda"
 	"github.com/millrace-ml/millrace/localcloud/logs"
 	"github.com/millrace-ml/millrace/localcloud/s3"
 	"github.com/millrace-ml/millrace/localcloud/store"
@@ -43,6 +45,7 @@ type Options struct {
 	Log       *slog.Logger
 	Images    map[string]string // repository name of an image URI → path of the program that it is here
 	NewID     func() string     // request ids; nil makes random UUIDs
+	Faults    bool              // things can be made to go wrong, by faults.Path
 }
 
 // ErrInUse says that another cloud has the state folder.
@@ -58,6 +61,8 @@ type Cloud struct {
 	iam      *iam.IAM
 	s3       *s3.S3
 	logs     *logs.Logs
+	lambda   *lambda.Lambda
+	faults   *faults.Set // nil unless Options.Faults
 	services map[string]*wire.Service
 	emit     func(ctx context.Context, source, detailType string, resources []string, detail any)
 	// jobChanged wakes the executions that wait for a job.
@@ -80,6 +85,9 @@ func New(ctx context.Context, o Options) (_ *Cloud, err error) {
 	}
 	setDefaults(&o)
 	c := &Cloud{o: o, log: o.Log, dir: o.Dir, services: map[string]*wire.Service{}}
+	if o.Faults {
+		c.faults = faults.New(o.Log)
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Close())
@@ -187,7 +195,10 @@ func (c *Cloud) Call(ctx context.Context, service, operation string, input []byt
 		c.log.Error("service not supported by the local cloud", "service", service, "operation", operation)
 		return nil, &wire.Error{Code: "UnknownOperationException", Message: fmt.Sprintf("the local cloud does not have the service %q", service)}
 	}
-	return s.Call(ctx, operation, input)
+	if c.faults == nil {
+		return s.Call(ctx, operation, input)
+	}
+	return c.callFault(ctx, service, operation, func() ([]byte, error) { return s.Call(ctx, operation, input) })
 }
 
 // Serves tells whether an operation exists.

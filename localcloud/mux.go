@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/faults"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
@@ -39,6 +40,14 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintln(w, "ok")
 		return
 	}
+	if r.URL.Path == faults.Path || strings.HasPrefix(r.URL.Path, faults.Path+"/") {
+		if !loopbackHost(r.RemoteAddr) {
+			http.Error(w, "Faults are laid from this machine only, not from "+r.RemoteAddr, http.StatusForbidden)
+			return
+		}
+		c.faults.ServeHTTP(w, r)
+		return
+	}
 	c.route(w, r)
 }
 
@@ -66,7 +75,8 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
 	if credential.Service != "s3" {
 		w.Header().Set("X-Amzn-Requestid", wire.RequestID(r.Context()))
 	} else {
-		service.ServeHTTP(w, r) // verifies by itself: bodies may be large, or signed in chunks
+		_, _, caller, _ := c.iam.SecretFor(credential.AccessKey)
+		c.serve(service, w, r, caller) // S3 verifies by itself: bodies may be large, or signed in chunks
 		return
 	}
 	caller, err := wire.Verify(r, c.iam.SecretFor, clock.Real{}.Now())
@@ -76,7 +86,7 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.log.Debug("request", "service", credential.Service, "operation", operation(r), "caller", caller.ARN)
-	service.ServeHTTP(w, r.WithContext(wire.WithCaller(r.Context(), caller)))
+	c.serve(service, w, r.WithContext(wire.WithCaller(r.Context(), caller)), caller)
 }
 
 // checkRegion refuses calls for another region: on AWS they would reach another cloud.

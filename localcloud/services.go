@@ -133,10 +133,11 @@ func (c *Cloud) become(service string) func(roleARN, session, sourceARN string) 
 
 func (c *Cloud) openLambda() error {
 	s, err := lambda.New(lambda.Options{Dir: filepath.Join(c.dir, "lambda"), Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "lambda"),
-		Authorize: c.iam.Authorize, Call: c.Call, Objects: c.s3, AssumeRole: c.assume("lambda.amazonaws.com"), LogWriter: c.logs.Writer, Endpoint: c.Endpoint})
+		Authorize: c.iam.Authorize, Call: c.Call, Objects: c.s3, AssumeRole: c.assume("lambda.amazonaws.com"), LogWriter: c.logs.Writer, Endpoint: c.Endpoint, Faults: c.faults})
 	if err != nil {
 		return err
 	}
+	c.lambda = s
 	c.add(s.Wire())
 	c.onClose("lambda", s.Close)
 	c.onStart(s.Resume)
@@ -145,7 +146,7 @@ func (c *Cloud) openLambda() error {
 
 func (c *Cloud) openSageMaker() error {
 	s, err := sagemaker.New(sagemaker.Options{Dir: filepath.Join(c.dir, "jobs"), Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "sagemaker"),
-		Authorize: c.iam.Authorize, Objects: c.s3, AssumeRole: c.assume("sagemaker.amazonaws.com"), Emit: c.Emit, LogWriter: c.logs.Writer, Images: c.o.Images, Endpoint: c.Endpoint})
+		Authorize: c.iam.Authorize, Objects: c.s3, AssumeRole: c.assume("sagemaker.amazonaws.com"), Emit: c.Emit, LogWriter: c.logs.Writer, Images: c.o.Images, Endpoint: c.Endpoint, Faults: c.faults})
 	if err != nil {
 		return err
 	}
@@ -170,7 +171,7 @@ func (c *Cloud) openStepFunctions() error {
 
 func (c *Cloud) openEventBridge() error {
 	s, err := eventbridge.New(eventbridge.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "events"),
-		Authorize: c.iam.Authorize, Call: c.Call})
+		Authorize: c.iam.Authorize, Call: c.Call, Faults: c.faults})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/millrace-ml/millrace/localcloud"
 	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/faults"
 )
 
 // defaultPort is where the local cloud listens when nothing else is said; a
@@ -33,6 +34,7 @@ type cloudOptions struct {
 	assembly  string
 	empty     bool // deploy nothing
 	verbose   bool
+	faults    bool        // things can be made to go wrong
 	bin       string      // folder with what `make build` makes; where this program lies when empty
 	private   bool        // do not write down where it is to be found
 	clock     clock.Clock // nil: the machine's
@@ -56,6 +58,7 @@ func runUp(ctx context.Context, c *cli, args []string) error {
 	fs.StringVar(&o.assembly, "assembly", "", "cloud assembly to deploy, such as cdk.out (default: the one that was built)")
 	fs.BoolVar(&o.empty, "empty", false, "deploy nothing")
 	fs.BoolVar(&o.verbose, "verbose", false, "log everything")
+	fs.BoolVar(&o.faults, "faults", false, "let things be made to go wrong, at ENDPOINT"+faults.Path)
 	rest, err := parse(fs, args)
 	if err != nil {
 		return err
@@ -99,7 +102,7 @@ func startCloud(ctx context.Context, o cloudOptions) (*cloud, error) {
 	lc, err := localcloud.New(ctx, localcloud.Options{
 		Dir: o.dir, Ephemeral: o.ephemeral, Account: localAccount, Region: localRegion,
 		Clock: o.clock, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
-		Images: map[string]string{workerImage: worker},
+		Images: map[string]string{workerImage: worker}, Faults: o.faults,
 	})
 	if err != nil {
 		ln.Close()

@@ -24,12 +24,15 @@ const (
 // send begins deliveries and returns when they are on disk. The first attempt
 // does not wait for that: at least once allows it, and it is faster.
 func (s *EventBridge) send(all []*delivery) error {
+	if s.o.Faults != nil {
+		all = s.faulty(all)
+	}
 	if len(all) == 0 {
 		return nil
 	}
 	kept := s.queue.add(all)
 	for _, d := range all {
-		s.later(d, 0)
+		s.later(d, d.Due.Sub(s.o.Clock.Now()))
 	}
 	return <-kept
 }
@@ -46,6 +49,7 @@ func (s *EventBridge) later(d *delivery, wait time.Duration) {
 		go func() {
 			defer s.ended()
 			s.attempt(d)
+			s.release(d)
 		}()
 		return
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/eventbridge/pattern"
+	"github.com/millrace-ml/millrace/localcloud/faults"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
@@ -42,6 +43,7 @@ type Options struct {
 	Call   func(ctx context.Context, service, operation string, input []byte) ([]byte, error)
 	NewID  func() string  // ids of events and deliveries; nil: random UUIDs
 	Jitter func() float64 // in [0,1), spreads retries; nil: random
+	Faults *faults.Set    // nil: none
 }
 
 // EventBridge is the service.
@@ -54,6 +56,7 @@ type EventBridge struct {
 	mu      sync.RWMutex
 	bus     map[string]*bus
 	timers  map[*delivery]func() bool
+	held    map[string][]*delivery // that let the next one of their rule (ARN) pass
 	started bool
 	closed  bool
 
@@ -114,7 +117,7 @@ func New(o Options) (*EventBridge, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &EventBridge{o: o, bus: map[string]*bus{}, timers: map[*delivery]func() bool{}}
+	s := &EventBridge{o: o, bus: map[string]*bus{}, timers: map[*delivery]func() bool{}, held: map[string][]*delivery{}}
 	var err error
 	if s.buses, err = store.NewTable[busRecord](o.Store, "events/buses"); err != nil {
 		return nil, err

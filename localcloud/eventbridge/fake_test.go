@@ -17,6 +17,7 @@ import (
 	eb "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 
 	"github.com/millrace-ml/millrace/localcloud/eventbridge"
+	"github.com/millrace-ml/millrace/localcloud/faults"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
@@ -164,10 +165,11 @@ type rig struct {
 	store  *store.Store
 	ids    int
 	url    string
+	faults *faults.Set
 }
 
 func newRig(t testing.TB) *rig {
-	r := &rig{clock: newClock(), cloud: &cloud{calls: make(chan called, 10_000)}, dir: t.TempDir()}
+	r := &rig{faults: faults.New(slog.New(slog.DiscardHandler)), clock: newClock(), cloud: &cloud{calls: make(chan called, 10_000)}, dir: t.TempDir()}
 	r.open(t, true)
 	return r
 }
@@ -179,7 +181,7 @@ func (r *rig) open(t testing.TB, start bool) {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
-	s, err := eventbridge.New(eventbridge.Options{Account: "000000000000", Region: "us-east-1", Clock: r.clock, Store: st, Log: slog.New(slog.DiscardHandler), Call: r.cloud.Call,
+	s, err := eventbridge.New(eventbridge.Options{Account: "000000000000", Region: "us-east-1", Clock: r.clock, Store: st, Log: slog.New(slog.DiscardHandler), Call: r.cloud.Call, Faults: r.faults,
 		NewID: func() string {
 			mu.Lock()
 			defer mu.Unlock()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/faults"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
@@ -45,6 +46,7 @@ type Options struct {
 	LogWriter func(group, stream string) io.WriteCloser
 	// Endpoint is the URL at which processes reach the cloud; asked at each start.
 	Endpoint func() string
+	Faults   *faults.Set // nil: none
 
 	NewID           func() string   // request ids; default random UUIDs
 	Concurrency     int             // processes a function at most; default 10
@@ -68,6 +70,7 @@ type Lambda struct {
 	mu     sync.Mutex
 	pools  map[string]*pool
 	timers map[string]func() bool // waiting asynchronous events, by id
+	traces map[string]*invocation // under way, by the root of their trace
 	closed bool
 }
 
@@ -87,7 +90,7 @@ func New(o Options) (*Lambda, error) {
 			return nil, fmt.Errorf("create folder %s: %w", d, err)
 		}
 	}
-	l := &Lambda{o: o, pools: map[string]*pool{}, timers: map[string]func() bool{}}
+	l := &Lambda{o: o, pools: map[string]*pool{}, timers: map[string]func() bool{}, traces: map[string]*invocation{}}
 	if l.functions, err = store.NewTable[function](o.Store, "lambda/functions"); err != nil {
 		return nil, err
 	}
@@ -214,7 +217,13 @@ func (l *Lambda) operations() *wire.Service {
 		wire.Op("UntagResource", l.untagResource),
 		wire.Op("ListTags", l.listTags),
 	)
-	s.REST = l.rest()
+	mux := l.rest()
+	s.REST = mux
+	s.RESTOperation = func(r *http.Request) string {
+		h, _ := mux.Handler(r)
+		of, _ := h.(named)
+		return of.operation
+	}
 	return s
 }
 

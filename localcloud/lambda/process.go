@@ -20,6 +20,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"github.com/millrace-ml/millrace/localcloud/faults"
 )
 
 // request is one invocation's input.
@@ -68,8 +70,12 @@ type instance struct {
 // invocation is a request on its way through an instance.
 type invocation struct {
 	request
+	inst  *instance
 	taken chan time.Time // when the process got it
 	done  chan result
+	root  string        // of its trace; set when taken
+	calls int           // that it made so far; guarded by Lambda.mu
+	fault *faults.Fault // that kills its process
 }
 
 // start runs the function's bootstrap and waits until it asks for work. A

@@ -19,36 +19,42 @@ import (
 // maxRequest bounds a request's body: a zip of 50 MB in base64 and its JSON.
 const maxRequest = 72 << 20
 
+// named is the handler of an operation.
+type named struct {
+	http.Handler
+	operation string
+}
+
 // rest binds Lambda's REST paths to the operations.
-func (l *Lambda) rest() http.Handler {
+func (l *Lambda) rest() *http.ServeMux {
 	mux := http.NewServeMux()
 	const v = "/2015-03-31/functions"
-	bind(mux, "POST "+v, http.StatusCreated, l.createFunction)
-	bind(mux, "POST "+v+"/{$}", http.StatusCreated, l.createFunction)
-	bind(mux, "GET "+v, http.StatusOK, l.listFunctions)
-	bind(mux, "GET "+v+"/{$}", http.StatusOK, l.listFunctions)
-	bind(mux, "GET "+v+"/{FunctionName}", http.StatusOK, l.getFunction)
-	bind(mux, "DELETE "+v+"/{FunctionName}", http.StatusNoContent, l.deleteFunction)
-	bind(mux, "GET "+v+"/{FunctionName}/configuration", http.StatusOK, l.getFunctionConfiguration)
-	bind(mux, "PUT "+v+"/{FunctionName}/configuration", http.StatusOK, l.updateFunctionConfiguration)
-	bind(mux, "PUT "+v+"/{FunctionName}/code", http.StatusOK, l.updateFunctionCode)
-	bind(mux, "POST "+v+"/{FunctionName}/policy", http.StatusCreated, l.addPermission)
-	bind(mux, "GET "+v+"/{FunctionName}/policy", http.StatusOK, l.getPolicy)
-	bind(mux, "DELETE "+v+"/{FunctionName}/policy/{StatementId}", http.StatusNoContent, l.removePermission)
-	mux.HandleFunc("POST "+v+"/{FunctionName}/invocations", l.serveInvoke)
+	bind(mux, "POST "+v, "CreateFunction", http.StatusCreated, l.createFunction)
+	bind(mux, "POST "+v+"/{$}", "CreateFunction", http.StatusCreated, l.createFunction)
+	bind(mux, "GET "+v, "ListFunctions", http.StatusOK, l.listFunctions)
+	bind(mux, "GET "+v+"/{$}", "ListFunctions", http.StatusOK, l.listFunctions)
+	bind(mux, "GET "+v+"/{FunctionName}", "GetFunction", http.StatusOK, l.getFunction)
+	bind(mux, "DELETE "+v+"/{FunctionName}", "DeleteFunction", http.StatusNoContent, l.deleteFunction)
+	bind(mux, "GET "+v+"/{FunctionName}/configuration", "GetFunctionConfiguration", http.StatusOK, l.getFunctionConfiguration)
+	bind(mux, "PUT "+v+"/{FunctionName}/configuration", "UpdateFunctionConfiguration", http.StatusOK, l.updateFunctionConfiguration)
+	bind(mux, "PUT "+v+"/{FunctionName}/code", "UpdateFunctionCode", http.StatusOK, l.updateFunctionCode)
+	bind(mux, "POST "+v+"/{FunctionName}/policy", "AddPermission", http.StatusCreated, l.addPermission)
+	bind(mux, "GET "+v+"/{FunctionName}/policy", "GetPolicy", http.StatusOK, l.getPolicy)
+	bind(mux, "DELETE "+v+"/{FunctionName}/policy/{StatementId}", "RemovePermission", http.StatusNoContent, l.removePermission)
+	mux.Handle("POST "+v+"/{FunctionName}/invocations", named{http.HandlerFunc(l.serveInvoke), "Invoke"})
 
 	const async = "/2019-09-25/functions/{FunctionName}/event-invoke-config"
-	bind(mux, "PUT "+async, http.StatusOK, l.putEventInvokeConfig)
-	bind(mux, "POST "+async, http.StatusOK, l.updateEventInvokeConfig)
-	bind(mux, "GET "+async, http.StatusOK, l.getEventInvokeConfig)
-	bind(mux, "DELETE "+async, http.StatusNoContent, l.deleteEventInvokeConfig)
-	bind(mux, "PUT /2017-10-31/functions/{FunctionName}/concurrency", http.StatusOK, l.putConcurrency)
-	bind(mux, "DELETE /2017-10-31/functions/{FunctionName}/concurrency", http.StatusNoContent, l.deleteConcurrency)
-	bind(mux, "GET /2019-09-30/functions/{FunctionName}/concurrency", http.StatusOK, l.getConcurrency)
+	bind(mux, "PUT "+async, "PutFunctionEventInvokeConfig", http.StatusOK, l.putEventInvokeConfig)
+	bind(mux, "POST "+async, "UpdateFunctionEventInvokeConfig", http.StatusOK, l.updateEventInvokeConfig)
+	bind(mux, "GET "+async, "GetFunctionEventInvokeConfig", http.StatusOK, l.getEventInvokeConfig)
+	bind(mux, "DELETE "+async, "DeleteFunctionEventInvokeConfig", http.StatusNoContent, l.deleteEventInvokeConfig)
+	bind(mux, "PUT /2017-10-31/functions/{FunctionName}/concurrency", "PutFunctionConcurrency", http.StatusOK, l.putConcurrency)
+	bind(mux, "DELETE /2017-10-31/functions/{FunctionName}/concurrency", "DeleteFunctionConcurrency", http.StatusNoContent, l.deleteConcurrency)
+	bind(mux, "GET /2019-09-30/functions/{FunctionName}/concurrency", "GetFunctionConcurrency", http.StatusOK, l.getConcurrency)
 
-	bind(mux, "POST /2017-03-31/tags/{Resource}", http.StatusNoContent, l.tagResource)
-	bind(mux, "DELETE /2017-03-31/tags/{Resource}", http.StatusNoContent, l.untagResource)
-	bind(mux, "GET /2017-03-31/tags/{Resource}", http.StatusOK, l.listTags)
+	bind(mux, "POST /2017-03-31/tags/{Resource}", "TagResource", http.StatusNoContent, l.tagResource)
+	bind(mux, "DELETE /2017-03-31/tags/{Resource}", "UntagResource", http.StatusNoContent, l.untagResource)
+	bind(mux, "GET /2017-03-31/tags/{Resource}", "ListTags", http.StatusOK, l.listTags)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		l.o.Log.Error("operation not supported by the local cloud", "service", "lambda", "method", r.Method, "path", r.URL.Path)
 		wire.WriteJSONError(w, status(http.StatusNotFound, "UnknownOperationException", "the local cloud's Lambda does not support %s %s", r.Method, r.URL.Path))
@@ -58,8 +64,8 @@ func (l *Lambda) rest() http.Handler {
 
 // bind decodes a request into the operation's SDK input: body, then the members
 // named in the path, then those in the query.
-func bind[In, Out any](mux *http.ServeMux, pattern string, code int, call func(context.Context, *In) (*Out, error)) {
-	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+func bind[In, Out any](mux *http.ServeMux, pattern, operation string, code int, call func(context.Context, *In) (*Out, error)) {
+	mux.Handle(pattern, named{operation: operation, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		in := new(In)
 		body, err := readBody(w, r, maxRequest)
 		if err == nil {
@@ -91,7 +97,7 @@ func bind[In, Out any](mux *http.ServeMux, pattern string, code int, call func(c
 		w.Header().Set("X-Amzn-Requestid", wire.RequestID(r.Context()))
 		w.WriteHeader(code)
 		_, _ = w.Write(raw)
-	})
+	})})
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/millrace-ml/millrace/localcloud/faults"
 )
 
 // runtimeAPI is Lambda's Runtime API, version 2018-06-01, for one process.
@@ -33,17 +35,24 @@ func (i *instance) serveNext(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	now := time.Now()
+	inv.root = fmt.Sprintf("1-%08x-%024x", now.Unix(), now.UnixNano())
+	inv.fault = i.l.o.Faults.Meet(faults.OnInvocation, faults.Match{Function: i.fn.name()}, true)
 	i.mu.Lock()
 	i.current = inv
 	i.mu.Unlock()
+	i.l.trace(inv)
 	i.logs.invocationStarts(inv.id)
 	inv.taken <- now
+	if inv.fault != nil && !inv.fault.After {
+		i.kill()
+		return
+	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
 	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(now.Add(i.fn.timeout()).UnixMilli(), 10))
 	h.Set("Lambda-Runtime-Invoked-Function-Arn", i.fn.arn())
-	h.Set("Lambda-Runtime-Trace-Id", fmt.Sprintf("Root=1-%08x-%024x;Parent=%016x;Sampled=0", now.Unix(), now.UnixNano(), now.UnixNano()))
+	h.Set("Lambda-Runtime-Trace-Id", fmt.Sprintf("Root=%s;Parent=%016x;Sampled=0", inv.root, now.UnixNano()))
 	if inv.clientContext != "" {
 		h.Set("Lambda-Runtime-Client-Context", inv.clientContext)
 	}
@@ -58,6 +67,10 @@ func (i *instance) finish(w http.ResponseWriter, id string, res result) {
 		i.current = nil
 	}
 	i.mu.Unlock()
+	if inv != nil && inv.id == id && inv.fault != nil {
+		i.kill() // its answer is not taken
+		return
+	}
 	if inv == nil || inv.id != id {
 		answer(w, http.StatusBadRequest, "InvalidRequestID", "Invalid request ID")
 		return
@@ -112,7 +125,7 @@ func answer(w http.ResponseWriter, code int, kind, message string) {
 // invoke gives one request to the process and waits for its end. healthy tells
 // whether the process may take another.
 func (i *instance) invoke(req request) (res result, healthy bool) {
-	inv := &invocation{request: req, taken: make(chan time.Time, 1), done: make(chan result, 1)}
+	inv := &invocation{request: req, inst: i, taken: make(chan time.Time, 1), done: make(chan result, 1)}
 	limit := i.fn.timeout()
 	handover := time.NewTimer(limit)
 	defer handover.Stop()
@@ -124,6 +137,7 @@ func (i *instance) invoke(req request) (res result, healthy bool) {
 		return result{untaken: true}, false
 	}
 	began := <-inv.taken
+	defer i.l.untrace(inv)
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	state := report{memory: aws.ToInt32(i.fn.Config.MemorySize), billed: true}

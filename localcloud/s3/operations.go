@@ -1,9 +1,11 @@
 package s3
 
 import (
+	"net/http"
 	"reflect"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/versity/versitygw/backend"
 )
@@ -42,4 +44,61 @@ func Operations() []string {
 	}
 	slices.Sort(ops)
 	return slices.Compact(ops)
+}
+
+// bucketOperations and objectOperations name the operations by method and the
+// part of the query that tells them apart ("" for none).
+var (
+	bucketOperations = map[string]map[string]string{
+		http.MethodGet: {"acl": "GetBucketAcl", "cors": "GetBucketCors", "policy": "GetBucketPolicy", "policyStatus": "GetBucketPolicyStatus", "tagging": "GetBucketTagging",
+			"versioning": "GetBucketVersioning", "versions": "ListObjectVersions", "uploads": "ListMultipartUploads", "location": "GetBucketLocation",
+			"ownershipControls": "GetBucketOwnershipControls", "object-lock": "GetObjectLockConfiguration", "list-type": "ListObjectsV2", "": "ListObjects"},
+		http.MethodPut: {"acl": "PutBucketAcl", "cors": "PutBucketCors", "policy": "PutBucketPolicy", "tagging": "PutBucketTagging", "versioning": "PutBucketVersioning",
+			"ownershipControls": "PutBucketOwnershipControls", "object-lock": "PutObjectLockConfiguration", "": "CreateBucket"},
+		http.MethodDelete: {"cors": "DeleteBucketCors", "policy": "DeleteBucketPolicy", "tagging": "DeleteBucketTagging", "ownershipControls": "DeleteBucketOwnershipControls", "": "DeleteBucket"},
+		http.MethodPost:   {"delete": "DeleteObjects", "": "PostObject"},
+		http.MethodHead:   {"": "HeadBucket"},
+	}
+	objectOperations = map[string]map[string]string{
+		http.MethodGet: {"uploadId": "ListParts", "acl": "GetObjectAcl", "tagging": "GetObjectTagging", "attributes": "GetObjectAttributes",
+			"retention": "GetObjectRetention", "legal-hold": "GetObjectLegalHold", "": "GetObject"},
+		http.MethodPut: {"uploadId": "UploadPart", "acl": "PutObjectAcl", "tagging": "PutObjectTagging", "retention": "PutObjectRetention",
+			"legal-hold": "PutObjectLegalHold", "": "PutObject"},
+		http.MethodDelete: {"uploadId": "AbortMultipartUpload", "tagging": "DeleteObjectTagging", "": "DeleteObject"},
+		http.MethodPost:   {"uploads": "CreateMultipartUpload", "uploadId": "CompleteMultipartUpload", "select": "SelectObjectContent", "restore": "RestoreObject", "": "PostObject"},
+		http.MethodHead:   {"": "HeadObject"},
+	}
+)
+
+// OperationOf names the operation that a request asks for; "" when none.
+func OperationOf(r *http.Request) string {
+	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if bucket == "" {
+		if r.Method == http.MethodGet {
+			return "ListBuckets"
+		}
+		return ""
+	}
+	if _, name, ok := configRequest(r); ok {
+		return map[string]string{http.MethodGet: "Get", http.MethodPut: "Put", http.MethodDelete: "Delete"}[r.Method] + configOperations[name]
+	}
+	table, query := bucketOperations[r.Method], r.URL.Query()
+	if key != "" {
+		table = objectOperations[r.Method]
+	}
+	op := table[""]
+	for name, of := range table {
+		if name != "" && query.Has(name) {
+			op = of
+		}
+	}
+	if r.Header.Get("X-Amz-Copy-Source") != "" {
+		switch op {
+		case "PutObject":
+			op = "CopyObject"
+		case "UploadPart":
+			op = "UploadPartCopy"
+		}
+	}
+	return op
 }

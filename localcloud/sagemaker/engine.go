@@ -2,6 +2,7 @@ package sagemaker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/faults"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
@@ -26,6 +29,9 @@ var (
 
 // interrupted is the reason of a job whose cloud went away under it.
 const interrupted = "InternalServerError: the local cloud was stopped while the job ran; start the job again under a new name"
+
+// platformError is the reason of a job that a fault fails and says nothing of.
+const platformError = "InternalServerError: We encountered an internal error. Please try again."
 
 // maxReason is the length of a FailureReason on AWS.
 const maxReason = 1024
@@ -204,8 +210,24 @@ func (s *SageMaker) occupy(halt context.Context, cancel context.CancelCauseFunc,
 	defer finish()
 	caller := wire.Caller{Account: s.opt.Account, RoleARN: l.role,
 		ARN: "arn:aws:sts::" + s.opt.Account + ":assumed-role/" + l.role[strings.LastIndex(l.role, "/")+1:] + "/SageMaker"}
-	out := l.work(wire.WithCaller(ctx, caller), wire.WithCaller(halt, caller), w)
+	out, ended := s.faulty(halt, l)
+	if !ended {
+		out = l.work(wire.WithCaller(ctx, caller), wire.WithCaller(halt, caller), w)
+	}
 	return interruptedBy(halt, out, l)
+}
+
+// faulty lets a job meet the fault that is laid for it, and tells whether that ends it.
+func (s *SageMaker) faulty(halt context.Context, l life) (out outcome, ended bool) {
+	f := s.opt.Faults.Meet(faults.OnJob, faults.Match{Kind: l.kind, Job: l.name}, false)
+	switch {
+	case f == nil:
+		return out, false
+	case f.Do == faults.Fail:
+		return outcome{status: failed, reason: clip(cmp.Or(f.Message, platformError), maxReason)}, true
+	}
+	err := clock.Sleep(halt, s.opt.Clock, f.Wait())
+	return outcome{status: stopped}, err != nil
 }
 
 // untilClosed derives a context that outlives a job's stop but not the cloud.

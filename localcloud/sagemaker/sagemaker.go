@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/faults"
 	"github.com/millrace-ml/millrace/localcloud/sagemaker/constraint"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -54,6 +55,7 @@ type Options struct {
 	Images map[string]string
 	// Endpoint is the URL of this cloud, for the processes.
 	Endpoint func() string
+	Faults   *faults.Set // nil: none
 
 	Slots       int           // jobs running at once; 0 means the number of CPUs
 	Grace       time.Duration // from SIGTERM to SIGKILL; 0 means AWS's 120 seconds

@@ -8,11 +8,13 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"reflect"
 	"sort"
 	"strings"
@@ -72,7 +74,11 @@ type Service struct {
 	Lower     bool   // member names are lowerCamel on the wire (Step Functions, Logs)
 	Ops       map[string]Operation
 	REST      http.Handler // RESTJSON only
-	Authorize Authorize    // nil allows everything (tests)
+	// RESTOperation names the operation that a request of REST asks for; "" for none.
+	RESTOperation func(*http.Request) string
+	// RESTError answers an error where REST has a format of its own (S3); nil is JSON.
+	RESTError func(http.ResponseWriter, *Error)
+	Authorize Authorize // nil allows everything (tests)
 	Log       *slog.Logger
 }
 
@@ -179,11 +185,39 @@ func (s *Service) serveJSON(w http.ResponseWriter, r *http.Request) {
 
 // WriteError answers an error in the service's protocol.
 func (s *Service) WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	if s.Protocol == Query {
+	switch {
+	case s.Protocol == Query:
 		s.writeQueryError(w, r, err)
-		return
+	case s.RESTError != nil:
+		s.RESTError(w, AsError(err))
+	default:
+		WriteJSONError(w, err)
 	}
-	WriteJSONError(w, err)
+}
+
+// OperationOf names the operation that a request asks for; "" when it does not
+// say. The request can be served afterwards.
+func (s *Service) OperationOf(r *http.Request) string {
+	switch s.Protocol {
+	case RESTJSON:
+		if s.RESTOperation == nil {
+			return ""
+		}
+		return s.RESTOperation(r)
+	case Query:
+		body, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
+		form, _ := url.ParseQuery(string(body))
+		if err != nil || form.Get("Action") == "" {
+			return r.URL.Query().Get("Action")
+		}
+		return form.Get("Action")
+	}
+	_, name, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	return name
 }
 
 // ReadBody reads a bounded request body.

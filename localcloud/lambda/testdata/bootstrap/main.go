@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -81,6 +82,19 @@ func handle(ctx context.Context, e event) (any, error) {
 			return nil, err
 		}
 		time.Sleep(time.Hour)
+	case "call": // as often as Size says, as the SDKs do it
+		for range e.Size {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, os.Getenv("AWS_ENDPOINT_URL"), nil)
+			if err != nil {
+				return nil, err
+			}
+			req.Header.Set("X-Amzn-Trace-Id", os.Getenv("_X_AMZN_TRACE_ID"))
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				return nil, err
+			}
+			resp.Body.Close()
+		}
 	case "env":
 		wd, err := os.Getwd()
 		deadline, _ := ctx.Deadline()
