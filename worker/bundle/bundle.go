@@ -14,6 +14,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 
 	"github.com/millrace-ml/millrace/shared/features"
 	"github.com/millrace-ml/millrace/worker/gbdt"
@@ -47,13 +48,14 @@ type Threshold struct {
 // Bundle is a model that can be asked.
 type Bundle struct {
 	Spec      features.Spec
-	Program   *features.Program
+	Program   *features.Program // nil of a model that XGBoost's container trained
 	Model     *gbdt.Model
 	Baseline  *linear.Model // nil without baseline.json
 	Threshold *Threshold
 }
 
-// FromDir reads a model folder.
+// FromDir reads a model folder. One without serving.json is a model that XGBoost's own
+// container trained: it has no Program, and a row of it is the features themselves.
 func FromDir(dir string) (*Bundle, error) {
 	files := map[string][]byte{}
 	for _, name := range []string{ModelFile, SpecFile, BaselineFile, ThresholdFile} {
@@ -66,7 +68,11 @@ func FromDir(dir string) (*Bundle, error) {
 		}
 		files[name] = raw
 	}
-	b, err := from(files)
+	read := from
+	if files[SpecFile] == nil && files[ModelFile] != nil {
+		read = bare
+	}
+	b, err := read(files)
 	if err != nil {
 		return nil, fmt.Errorf("read model folder %s: %w", dir, err)
 	}
@@ -129,6 +135,27 @@ func untar(in io.Reader) (map[string][]byte, error) {
 	}
 }
 
+// bare makes a bundle of a model alone.
+func bare(files map[string][]byte) (*Bundle, error) {
+	m, err := gbdt.ReadModel(bytes.NewReader(files[ModelFile]))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ModelFile, err)
+	}
+	b := &Bundle{Model: m, Spec: features.Spec{Objective: objectives[m.Objective()], Columns: m.FeatureNames()}}
+	if len(b.Spec.Columns) == 0 {
+		for i := range m.NumFeatures() {
+			b.Spec.Columns = append(b.Spec.Columns, fmt.Sprintf("f%d", i))
+		}
+	}
+	for i := range m.NumClasses() {
+		b.Spec.Classes = append(b.Spec.Classes, strconv.Itoa(i))
+	}
+	return b, nil
+}
+
+// objectives are ours, by XGBoost's.
+var objectives = map[string]string{gbdt.Logistic: "binary", gbdt.SquaredError: "regression", gbdt.Softmax: "multiclass"}
+
 func from(files map[string][]byte) (*Bundle, error) {
 	if files[ModelFile] == nil {
 		return nil, fmt.Errorf("%w: no file %s", ErrNoModel, ModelFile)
@@ -147,8 +174,7 @@ func from(files map[string][]byte) (*Bundle, error) {
 	if got, want := b.Model.NumFeatures(), len(b.Program.Names()); got != want {
 		return nil, fmt.Errorf("%s wants %d features, %s makes %d", ModelFile, got, SpecFile, want)
 	}
-	wanted := map[string]string{"binary": gbdt.Logistic, "regression": gbdt.SquaredError, "multiclass": gbdt.Softmax}[b.Spec.Objective]
-	if b.Model.Objective() != wanted {
+	if objectives[b.Model.Objective()] != b.Spec.Objective {
 		return nil, fmt.Errorf("%s is %s, %s says %s", ModelFile, b.Model.Objective(), SpecFile, b.Spec.Objective)
 	}
 	if got, want := b.Model.NumClasses(), len(b.Spec.Classes); got != want {

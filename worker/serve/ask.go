@@ -21,7 +21,8 @@ import (
 // asker turns rows into scores.
 type asker struct {
 	model   *bundle.Bundle
-	columns []string // of a row, the key first
+	columns []string // of a row, the key first if the model has one
+	keyed   bool
 	types   []features.Type
 	width   int // of the features
 }
@@ -34,19 +35,33 @@ type question struct {
 }
 
 func newAsker(b *bundle.Bundle) *asker {
-	return &asker{
-		model: b, columns: b.Spec.Columns, types: append([]features.Type{features.Text}, b.Program.Types()...), width: len(b.Program.Names()),
+	a := &asker{model: b, columns: b.Spec.Columns, width: b.Model.NumFeatures()}
+	if b.Program == nil { // XGBoost's container takes the features themselves
+		a.types = slices.Repeat([]features.Type{features.Number}, len(a.columns))
+		return a
 	}
+	a.keyed, a.types = true, append([]features.Type{features.Text}, b.Program.Types()...)
+	return a
 }
 
-// add computes the features of a row; cells has the key first.
+// add computes the features of a row.
 func (a *asker) add(q *question, row []features.Value) {
-	at := len(q.data)
+	at, key := len(q.data), ""
 	q.data = slices.Grow(q.data, a.width)[:at+a.width]
-	a.model.Program.Row(row[1:], q.data[at:])
-	q.keys = append(q.keys, strings.Clone(row[0].Text))
+	if a.keyed {
+		a.model.Program.Row(row[1:], q.data[at:])
+		key = strings.Clone(row[0].Text)
+	} else {
+		for i, v := range row {
+			q.data[at+i] = float32(v.Number)
+		}
+	}
+	q.keys = append(q.keys, key)
 	q.rows++
 }
+
+// needed tells whether a column must be there; a row may do without its key.
+func (a *asker) needed(c int) bool { return c > 0 || !a.keyed }
 
 // parse reads a cell of column c.
 func (a *asker) parse(c int, cell, where string) (features.Value, error) {
@@ -130,7 +145,7 @@ func (a *asker) header(fields [][]byte) ([]int, error) {
 		order[c] = at
 	}
 	for c, at := range order {
-		if at < 0 && c > 0 {
+		if at < 0 && a.needed(c) {
 			return nil, refuse(http.StatusBadRequest, "header: the column %q is missing", a.columns[c])
 		}
 	}
@@ -191,8 +206,8 @@ func (a *asker) known(cells map[string]any, where string) error {
 			return refuse(http.StatusBadRequest, "%s: the model has no column %q; its columns are %s", where, name, strings.Join(a.columns, ", "))
 		}
 	}
-	for _, name := range a.columns[1:] {
-		if _, ok := cells[name]; !ok {
+	for c, name := range a.columns {
+		if _, ok := cells[name]; !ok && a.needed(c) {
 			return refuse(http.StatusBadRequest, "%s: the column %q is missing (write null when its value is not known)", where, name)
 		}
 	}
@@ -217,12 +232,17 @@ func cellOf(v any) (string, error) {
 // together is from how many rows on they are scored as a block.
 const together = 64
 
-// ask scores the rows.
+// ask scores the rows: a number each, or one for each class.
 func (a *asker) ask(q *question) []float32 {
-	scores := make([]float32, q.rows)
 	if q.rows < together {
-		for r := range scores {
-			scores[r] = a.model.Model.PredictRow(q.data[r*a.width : (r+1)*a.width])
+		width := a.model.Width()
+		scores := make([]float32, q.rows*width)
+		for r := range q.rows {
+			if row := q.data[r*a.width : (r+1)*a.width]; len(a.model.Spec.Classes) > 0 {
+				a.model.Model.PredictRowClasses(row, scores[r*width:(r+1)*width])
+			} else {
+				scores[r] = a.model.Model.PredictRow(row)
+			}
 		}
 		return scores
 	}
@@ -232,6 +252,5 @@ func (a *asker) ask(q *question) []float32 {
 			x.Data[c*q.rows+r] = v
 		}
 	}
-	a.model.Model.Predict(x, scores)
-	return scores
+	return a.model.Scores(x)
 }

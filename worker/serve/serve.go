@@ -20,6 +20,7 @@ import (
 
 	"github.com/millrace-ml/millrace/worker/bundle"
 	"github.com/millrace-ml/millrace/worker/job"
+	"github.com/millrace-ml/millrace/worker/metrics"
 )
 
 // Limits of a request. SageMaker sends at most 100 MB (a batch transform's
@@ -44,9 +45,6 @@ func Run(ctx context.Context, base job.Base, port string, log *slog.Logger) erro
 	b, err := bundle.FromDir(base.Model(""))
 	if err != nil {
 		return err
-	}
-	if len(b.Spec.Classes) > 0 {
-		return fmt.Errorf("serve model: %d classes are not served by this version, which answers with one score a row", len(b.Spec.Classes))
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
@@ -175,9 +173,9 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) (contentType st
 	}
 	scores := h.asker.ask(q)
 	if out == csvType {
-		return "text/csv; charset=utf-8", csvAnswer(scores), nil
+		return "text/csv; charset=utf-8", csvAnswer(scores, h.model.Width()), nil
 	}
-	body, err = jsonAnswer(q.keys, scores)
+	body, err = jsonAnswer(q.keys, scores, h.model.Spec.Classes)
 	return jsonType, body, err
 }
 
@@ -219,26 +217,44 @@ func accepted(header, in string) (string, error) {
 	return "", refuse(http.StatusNotAcceptable, "answers are text/csv or application/json, not %q", header)
 }
 
-func csvAnswer(scores []float32) []byte {
+// csvAnswer is a line a row: its score, or the probability of each class.
+func csvAnswer(scores []float32, width int) []byte {
 	b := make([]byte, 0, 12*len(scores))
-	for _, s := range scores {
-		b = append(strconv.AppendFloat(b, float64(s), 'g', -1, 32), '\n')
+	for i, s := range scores {
+		end := byte(',')
+		if (i+1)%width == 0 {
+			end = '\n'
+		}
+		b = append(strconv.AppendFloat(b, float64(s), 'g', -1, 32), end)
 	}
 	return b
 }
 
-// Prediction is one answer in JSON.
+// Prediction is one answer in JSON. Of several classes it names the likeliest, whose
+// probability the score is, and has the probabilities of all.
 type Prediction struct {
-	Key   string  `json:"key,omitempty"`
-	Score float32 `json:"score"`
+	Key           string             `json:"key,omitempty"`
+	Class         string             `json:"class,omitempty"`
+	Score         float32            `json:"score"`
+	Probabilities map[string]float32 `json:"probabilities,omitempty"`
 }
 
-func jsonAnswer(keys []string, scores []float32) ([]byte, error) {
+func jsonAnswer(keys []string, scores []float32, classes []string) ([]byte, error) {
 	out := struct {
 		Predictions []Prediction `json:"predictions"`
-	}{make([]Prediction, len(scores))}
-	for i, s := range scores {
-		out.Predictions[i] = Prediction{keys[i], s}
+	}{make([]Prediction, len(keys))}
+	for i := range out.Predictions {
+		p := &out.Predictions[i]
+		if p.Key = keys[i]; len(classes) == 0 {
+			p.Score = scores[i]
+			continue
+		}
+		row := scores[i*len(classes) : (i+1)*len(classes)]
+		likeliest := metrics.Likeliest(row)
+		p.Class, p.Score, p.Probabilities = classes[likeliest], row[likeliest], make(map[string]float32, len(classes))
+		for c, name := range classes {
+			p.Probabilities[name] = row[c]
+		}
 	}
 	raw, err := json.Marshal(out)
 	if err != nil {
