@@ -8,6 +8,7 @@ import (
 	"html"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -152,7 +153,7 @@ func (c *trouble) recovers() {
 // tell gives the detail of the event of that type that tells of a run.
 func (c *trouble) tell(detailType string, n int) json.RawMessage {
 	c.t.Helper()
-	return c.awaitTold(detailType, fmt.Sprintf(`"run":%d}`, n)).Detail
+	return c.awaitMatching(detailType, regexp.MustCompile(fmt.Sprintf(`"run":%d\b`, n))).Detail
 }
 
 // page is what `millrace report` writes for a run, as a person reads it.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -358,10 +359,16 @@ func (c *testCloud) scores(n int) map[string]string {
 // what its detail must contain, and gives it.
 func (c *testCloud) awaitTold(detailType, contains string) toldEvent {
 	c.t.Helper()
+	return c.awaitMatching(detailType, regexp.MustCompile(regexp.QuoteMeta(contains)))
+}
+
+// awaitMatching is awaitTold by what the detail must match.
+func (c *testCloud) awaitMatching(detailType string, like *regexp.Regexp) toldEvent {
+	c.t.Helper()
 	var found toldEvent
-	c.await(fmt.Sprintf("event %s with %q", detailType, contains), func() bool {
+	c.await(fmt.Sprintf("event %s with %s", detailType, like), func() bool {
 		for _, e := range c.told {
-			if e.DetailType == detailType && strings.Contains(string(e.Detail), contains) {
+			if e.DetailType == detailType && like.Match(e.Detail) {
 				found = e
 				return true
 			}
