@@ -59,8 +59,8 @@ type cdkProject struct {
 }
 
 // newCDKProject makes a project with a definition file as pipeline flights, and
-// an empty cloud.
-func newCDKProject(t *testing.T, cdk, definition string) *cdkProject {
+// a cloud, empty or as `millrace up` leaves it.
+func newCDKProject(t *testing.T, cdk, definition string, empty bool) *cdkProject {
 	t.Helper()
 	p := &cdkProject{t: t, cdk: cdk, dir: t.TempDir(), home: t.TempDir()}
 	root, err := filepath.Abs(filepath.Join("..", ".."))
@@ -78,7 +78,7 @@ func newCDKProject(t *testing.T, cdk, definition string) *cdkProject {
 	write(t, filepath.Join(p.dir, "cdk.json"), []byte(`{"app":"./app"}`))
 	p.define(definition)
 	ctx, cancel := context.WithCancel(context.Background()) // outlives t.Context, which ends before Cleanup
-	if p.up, err = startCloud(ctx, cloudOptions{bin: p.bin, ephemeral: true, private: true, empty: true}); err != nil {
+	if p.up, err = startCloud(ctx, cloudOptions{bin: p.bin, ephemeral: true, private: true, empty: empty}); err != nil {
 		cancel()
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func (p *cdkProject) wantStack(name string, want types.StackStatus) {
 // removes it; between that, uploads start runs.
 func TestCDK(t *testing.T) {
 	t.Parallel()
-	p := newCDKProject(t, findCDK(t), smallFlights)
+	p := newCDKProject(t, findCDK(t), smallFlights, true)
 	params, err := localParameters(filepath.Join(p.bin, "worker"))
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestCDK(t *testing.T) {
 	given := []string{"--parameters", "WorkerImage=" + params["WorkerImage"], "--parameters", "Architecture=" + params["Architecture"]}
 
 	p.run(p.home, "bootstrap", "aws://"+localAccount+"/"+localRegion)
-	p.wantStack("CDKToolkit", types.StackStatusCreateComplete)
+	p.wantStack(toolkitStack, types.StackStatusCreateComplete)
 	p.run(p.dir, append([]string{"deploy", "--require-approval", "never"}, given...)...)
 	p.wantStack(stackName, types.StackStatusCreateComplete)
 	s, err := newSession(t.Context(), p.up.cfg)
@@ -214,11 +214,33 @@ func TestCDK(t *testing.T) {
 	}
 }
 
+// What `millrace up` has deployed, the CDK CLI takes over: it completes the
+// bootstrap stack, and deploys over the stack.
+func TestCDK_OverWhatUpDeployed(t *testing.T) {
+	t.Parallel()
+	p := newCDKProject(t, findCDK(t), smallFlights, false)
+	p.wantStack(toolkitStack, types.StackStatusCreateComplete)
+	p.run(p.home, "bootstrap", "aws://"+localAccount+"/"+localRegion)
+	p.wantStack(toolkitStack, types.StackStatusUpdateComplete)
+	p.define(smallWith(t, "quiet: 0s", `quiet: 0s, schedule: "rate(7 days)"`))
+	p.run(p.dir, "deploy", "--require-approval", "never")
+	p.wantStack(stackName, types.StackStatusUpdateComplete)
+	s, err := newSession(t.Context(), p.up.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &testCloud{session: s, t: t, up: p.up}
+	c.uploadBytes(flightRows(3000, 1), "flights/raw/1.csv")
+	run := c.begins()
+	c.decide(run, events.Approved, "by the test")
+	c.wantEnd(run, statemachine.OutcomeReleased)
+}
+
 // The roles that the bootstrap stack makes are what the CLI and CloudFormation
 // work with: without their rights nothing is deployed.
 func TestCDK_RolesDecide(t *testing.T) {
 	t.Parallel()
-	p := newCDKProject(t, findCDK(t), smallFlights)
+	p := newCDKProject(t, findCDK(t), smallFlights, true)
 	p.run(p.home, "bootstrap", "aws://"+localAccount+"/"+localRegion, "--cloudformation-execution-policies", "arn:aws:iam::aws:policy/ReadOnlyAccess")
 	params, err := localParameters(filepath.Join(p.bin, "worker"))
 	if err != nil {

@@ -21,8 +21,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/millrace-ml/millrace/shared/awserr"
@@ -89,70 +87,49 @@ func readAssembly(dir string) (*assembly, error) {
 	return a, nil
 }
 
-// deploy puts an assembly into the cloud through the same AWS calls as the CDK
-// CLI makes: assets into a bucket, then a stack created or updated.
-func deploy(ctx context.Context, cfg aws.Config, a *assembly, parameters map[string]string) error {
-	template, bucket, err := publish(ctx, s3.NewFromConfig(cfg), a, cfg.Region)
-	if err != nil {
-		return err
-	}
-	if err := putBootstrapVersion(ctx, ssm.NewFromConfig(cfg), template); err != nil {
-		return err
-	}
-	body, url := aws.String(string(template)), (*string)(nil)
-	if len(template) > maxTemplateBody {
-		if url, err = publishTemplate(ctx, cfg, bucket, template); err != nil {
-			return err
-		}
-		body = nil
-	}
-	var params []types.Parameter
-	for k, v := range parameters {
-		params = append(params, types.Parameter{ParameterKey: aws.String(k), ParameterValue: aws.String(v)})
-	}
-	sort.Slice(params, func(i, j int) bool { return *params[i].ParameterKey < *params[j].ParameterKey })
-	cfn := cloudformation.NewFromConfig(cfg)
-	can := []types.Capability{types.CapabilityCapabilityNamedIam}
-	_, err = cfn.CreateStack(ctx, &cloudformation.CreateStackInput{StackName: aws.String(stackName), TemplateBody: body, TemplateURL: url, Parameters: params, Capabilities: can})
-	if hasCode(err, "AlreadyExistsException") {
-		_, err = cfn.UpdateStack(ctx, &cloudformation.UpdateStackInput{StackName: aws.String(stackName), TemplateBody: body, TemplateURL: url, Parameters: params, Capabilities: can})
-		if hasCode(err, "ValidationError") && strings.Contains(err.Error(), "No updates are to be performed") {
-			return nil
+// bucket is where all its assets go.
+func (a *assembly) bucket(region string) (string, error) {
+	fill := strings.NewReplacer("${AWS::AccountId}", localAccount, "${AWS::Region}", region, "${AWS::Partition}", "aws")
+	var bucket string
+	for _, as := range a.assets {
+		switch name := fill.Replace(as.bucket); bucket {
+		case "", name:
+			bucket = name
+		default:
+			return "", fmt.Errorf("read assembly %s: its assets go to more than one bucket", a.dir)
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("deploy stack %s: %w", stackName, err)
-	}
-	return waitForStack(ctx, cfn)
+	return bucket, nil
 }
 
-// bootstrapVersion is the version of the CDK's bootstrap stack whose resources
-// the deployed template needs.
-const bootstrapVersion = "30"
-
-// putBootstrapVersion puts the parameters that the template reads about the CDK's bootstrap
-// stack, which this deployment does without.
-func putBootstrapVersion(ctx context.Context, client *ssm.Client, template []byte) error {
-	var t struct {
-		Parameters map[string]struct {
-			Type    string
-			Default any
-		}
+// deploy puts an assembly into the cloud through the same AWS calls as the CDK
+// CLI makes: assets into the bucket of the CDK's bootstrap stack, then a change
+// set that creates or updates the stack.
+func deploy(ctx context.Context, cfg aws.Config, a *assembly, parameters map[string]string) error {
+	cfn := cloudformation.NewFromConfig(cfg)
+	bucket, err := a.bucket(cfg.Region)
+	if err != nil {
+		return err
 	}
-	if err := json.Unmarshal(template, &t); err != nil {
-		return fmt.Errorf("read template: %w", err)
+	if err := deployToolkit(ctx, cfn, bucket, a.template); err != nil {
+		return err
 	}
-	for _, p := range t.Parameters {
-		name, _ := p.Default.(string)
-		if p.Type != "AWS::SSM::Parameter::Value<String>" || !strings.HasPrefix(name, "/cdk-bootstrap/") {
-			continue
-		}
-		_, err := client.PutParameter(ctx, &ssm.PutParameterInput{Name: &name, Value: aws.String(bootstrapVersion), Type: ssmtypes.ParameterTypeString})
-		if err != nil && !hasCode(err, "ParameterAlreadyExists") {
-			return fmt.Errorf("put parameter %s: %w", name, err)
-		}
+	template, err := publish(ctx, s3.NewFromConfig(cfg), a, bucket)
+	if err != nil {
+		return err
 	}
-	return nil
+	in := stackInput{name: stackName, body: aws.String(string(template)), capabilities: []types.Capability{types.CapabilityCapabilityNamedIam}}
+	if len(template) > maxTemplateBody {
+		if in.url, err = publishTemplate(ctx, cfg, bucket, template); err != nil {
+			return err
+		}
+		in.body = nil
+	}
+	for k, v := range parameters {
+		in.parameters = append(in.parameters, types.Parameter{ParameterKey: aws.String(k), ParameterValue: aws.String(v)})
+	}
+	sort.Slice(in.parameters, func(i, j int) bool { return *in.parameters[i].ParameterKey < *in.parameters[j].ParameterKey })
+	return deployStack(ctx, cfn, in)
 }
 
 func hasCode(err error, code string) bool {
@@ -160,67 +137,29 @@ func hasCode(err error, code string) bool {
 	return errors.As(err, &api) && api.ErrorCode() == code
 }
 
-func waitForStack(ctx context.Context, cfn *cloudformation.Client) error {
-	for {
-		out, err := cfn.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: aws.String(stackName)})
-		if err != nil {
-			return fmt.Errorf("wait for stack %s: %w", stackName, err)
-		}
-		status := out.Stacks[0].StackStatus
-		switch {
-		case status == types.StackStatusCreateComplete || status == types.StackStatusUpdateComplete:
-			return nil
-		case !strings.HasSuffix(string(status), "_IN_PROGRESS"):
-			return fmt.Errorf("deploy stack %s: it ended as %s: %s", stackName, status, whyFailed(ctx, cfn))
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-// whyFailed finds the first failure among the stack's events.
-func whyFailed(ctx context.Context, cfn *cloudformation.Client) string {
-	out, err := cfn.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: aws.String(stackName)})
-	if err != nil {
-		return "and its events cannot be read: " + err.Error()
-	}
-	why := "its events do not say why"
-	for _, e := range out.StackEvents { // newest first: the last found is the first that failed
-		if strings.HasSuffix(string(e.ResourceStatus), "_FAILED") {
-			why = aws.ToString(e.LogicalResourceId) + ": " + aws.ToString(e.ResourceStatusReason)
-		}
-	}
-	return why
-}
-
 // publish uploads the assets under names made of their content, and gives the
 // template with these names in it.
-func publish(ctx context.Context, client *s3.Client, a *assembly, region string) (template []byte, bucket string, err error) {
+func publish(ctx context.Context, client *s3.Client, a *assembly, bucket string) (template []byte, err error) {
 	template = a.template
 	keys := make([]string, 0, len(a.assets))
 	for key := range a.assets {
 		keys = append(keys, key)
 	}
 	sort.Strings(keys)
-	fill := strings.NewReplacer("${AWS::AccountId}", localAccount, "${AWS::Region}", region, "${AWS::Partition}", "aws")
 	for _, key := range keys {
 		as := a.assets[key]
 		raw, err := as.read()
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		sum := sha256.Sum256(raw)
 		name := hex.EncodeToString(sum[:]) + filepath.Ext(key)
-		bucket = fill.Replace(as.bucket)
 		if err := putAsset(ctx, client, bucket, name, raw); err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		template = bytes.ReplaceAll(template, []byte(`"`+key+`"`), []byte(`"`+name+`"`))
 	}
-	return template, bucket, nil
+	return template, nil
 }
 
 func putAsset(ctx context.Context, client *s3.Client, bucket, key string, raw []byte) error {
@@ -231,11 +170,8 @@ func putAsset(ctx context.Context, client *s3.Client, bucket, key string, raw []
 	if awserr.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("look for asset %s: %w", key, err)
 	}
-	if _, err := client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &bucket}); err != nil && !hasCode(err, "BucketAlreadyOwnedByYou") {
-		return fmt.Errorf("create asset bucket %s: %w", bucket, err)
-	}
 	if _, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(raw)}); err != nil {
-		return fmt.Errorf("upload asset %s: %w", key, err)
+		return fmt.Errorf("upload asset to bucket %s: %w", bucket, err)
 	}
 	return nil
 }
