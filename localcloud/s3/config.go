@@ -54,6 +54,15 @@ func checkRoot(name string) func([]byte) error {
 	}
 }
 
+// allFour writes a public access block with all its members: one that is not
+// given is false.
+func allFour(body []byte) []byte {
+	var given struct{ BlockPublicAcls, IgnorePublicAcls, BlockPublicPolicy, RestrictPublicBuckets bool }
+	_ = xml.Unmarshal(body, &given) // the root was checked; a member that is no boolean is false
+	return fmt.Appendf(nil, `<PublicAccessBlockConfiguration%s><BlockPublicAcls>%t</BlockPublicAcls><IgnorePublicAcls>%t</IgnorePublicAcls><BlockPublicPolicy>%t</BlockPublicPolicy><RestrictPublicBuckets>%t</RestrictPublicBuckets></PublicAccessBlockConfiguration>`,
+		xmlns, given.BlockPublicAcls, given.IgnorePublicAcls, given.BlockPublicPolicy, given.RestrictPublicBuckets)
+}
+
 type notificationXML struct {
 	XMLName     xml.Name  `xml:"NotificationConfiguration"`
 	EventBridge *struct{} `xml:"EventBridgeConfiguration"`
@@ -173,6 +182,9 @@ func (s *S3) putConfig(bucketName, name string, body []byte) error {
 	sub := subresources[name]
 	if err := sub.check(body); err != nil {
 		return err
+	}
+	if name == "publicAccessBlock" {
+		body = allFour(body)
 	}
 	if sub.note != "" {
 		s.log.Warn(sub.note, "bucket", bucketName)

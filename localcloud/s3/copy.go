@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/valyala/fasthttp"
@@ -64,7 +65,7 @@ func (k *keeper) CopyObject(ctx context.Context, in s3response.CopyObjectInput) 
 	if in.ObjectLockMode != "" || in.ObjectLockLegalHoldStatus != "" {
 		return none, s3err.GetAPIError(s3err.ErrMissingObjectLockConfigurationNoSpaces)
 	}
-	tags, err := backend.ParseObjectTags(text(in.Tagging))
+	tags, err := parseTags(text(in.Tagging))
 	if err != nil {
 		return none, err
 	}
@@ -72,13 +73,22 @@ func (k *keeper) CopyObject(ctx context.Context, in s3response.CopyObjectInput) 
 		if v.Size > maxCopy {
 			return s3err.GetCopySourceObjectTooLargeErr(maxCopy)
 		}
-		return readIf(v, in.CopySourceIfMatch, in.CopySourceIfNoneMatch, in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince)
+		return copyIf(v, in.CopySourceIfMatch, in.CopySourceIfNoneMatch, in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince)
 	}, func(size int64) (int64, int64, error) { return 0, size, nil })
 	if err != nil {
 		return none, err
 	}
 	defer func() { _ = src.body.Close() }()
+	ok := writeIf(targetConditions(ctx))
 	if src.bucket == name && src.key == key && src.versionID == "" && in.MetadataDirective != types.MetadataDirectiveReplace {
+		// Guarded by its own ETag a copy onto itself is allowed.
+		ifMatch, _ := targetConditions(ctx)
+		if err := ok(src.version); err != nil {
+			return none, err
+		}
+		if ifMatch == nil {
+			return none, s3err.GetAPIError(s3err.ErrInvalidCopyDest)
+		}
 		return none, s3err.GetAPIError(s3err.ErrInvalidCopyDest)
 	}
 	algorithm := string(in.ChecksumAlgorithm)
@@ -96,9 +106,9 @@ func (k *keeper) CopyObject(ctx context.Context, in s3response.CopyObjectInput) 
 		v.Headers = headers(headerFields{in.ContentType, in.ContentEncoding, in.ContentDisposition, in.ContentLanguage, in.CacheControl, in.Expires, in.WebsiteRedirectLocation})
 	}
 	if in.TaggingDirective == types.TaggingDirectiveReplace {
-		v.Tags = cloneMap(tags)
+		v.Tags = tags
 	}
-	if err := k.store(name, key, v, st, writeIf(targetConditions(ctx))); err != nil {
+	if err := k.store(name, key, v, st, ok); err != nil {
 		return none, err
 	}
 	k.events.created(ctx, name, key, v, "CopyObject")
@@ -109,6 +119,22 @@ func (k *keeper) CopyObject(ctx context.Context, in s3response.CopyObjectInput) 
 		out.CopySourceVersionId = &src.version.ID
 	}
 	return out, nil
+}
+
+// copyIf is readIf for the source of a copy: what a read answers "not modified",
+// a copy answers "precondition failed", and the condition bears its header's name.
+func copyIf(v *version, match, noneMatch *string, since, unmodified *time.Time) error {
+	err := readIf(v, match, noneMatch, since, unmodified)
+	var failed s3err.PreconditionFailedError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &failed):
+		return s3err.GetPreconditionFailedErr("x-amz-copy-source-" + failed.Condition)
+	case noneMatch != nil:
+		return s3err.GetPreconditionFailedErr("x-amz-copy-source-" + s3err.ConditionIfNoneMatch)
+	}
+	return s3err.GetPreconditionFailedErr("x-amz-copy-source-If-Modified-Since")
 }
 
 // targetConditions reads If-Match and If-None-Match of a copy, which the gateway does not hand on.

@@ -60,7 +60,7 @@ func (e *events) deleted(ctx context.Context, bucketName, key string, d deletion
 			Object: objectDetail{Key: key, VersionID: shownVersion(d.marker.ID), Sequencer: sequencer(d.marker.Seq)}})
 	case d.removed != nil:
 		e.send(ctx, bucketName, "Object Deleted", detail{Reason: "DeleteObject", DeletionType: "Permanently Deleted",
-			Object: objectDetail{Key: key, ETag: d.removed.ETag, VersionID: shownVersion(d.removed.ID), Sequencer: sequencer(d.removed.Seq)}})
+			Object: objectDetail{Key: key, VersionID: shownVersion(d.removed.ID), Sequencer: sequencer(d.removed.Seq)}})
 	}
 }
 

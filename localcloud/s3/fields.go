@@ -3,14 +3,48 @@ package s3
 import (
 	"fmt"
 	"io"
+	"net/http"
 	"reflect"
 	"strings"
 
+	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/s3api/middlewares"
 	"github.com/versity/versitygw/s3api/utils"
+	"github.com/versity/versitygw/s3err"
 )
 
 func ptr[T any](v T) *T { return &v }
+
+// invalidArgument names the argument that is wrong, as S3 does.
+func invalidArgument(message, name, value string) error {
+	return s3err.InvalidArgumentError{Description: message, ArgumentName: name, ArgumentValue: value}
+}
+
+func invalidTag(message, key string) error {
+	return s3err.InvalidTagError{APIError: s3err.APIError{Code: "InvalidTag", Description: message, HTTPStatusCode: http.StatusBadRequest}, TagKey: key}
+}
+
+// parseTags reads an x-amz-tagging header.
+func parseTags(header string) (map[string]string, error) {
+	seen := map[string]bool{}
+	for pair := range strings.SplitSeq(header, "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		if pair != "" && (seen[key] || strings.Contains(value, "=")) {
+			return nil, invalidArgument("The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.", "x-amz-tagging", header)
+		}
+		seen[key] = true
+	}
+	tags, err := backend.ParseObjectTags(header)
+	return cloneMap(tags), err
+}
+
+// trimmed is an ETag without its quotes.
+func trimmed(etag *string) *string {
+	if etag == nil {
+		return nil
+	}
+	return ptr(strings.Trim(*etag, `"`))
+}
 
 func quote(etag string) string { return `"` + etag + `"` }
 

@@ -55,6 +55,7 @@ type version struct {
 	Metadata     map[string]string `json:",omitempty"`
 	Tags         map[string]string `json:",omitempty"`
 	Checksum     checksum
+	PartSums     []string `json:",omitempty"` // of each segment, if it was uploaded in parts with checksums
 }
 
 // checksum is an object's checksum as the client gave it, or CRC64NVME.
@@ -74,6 +75,9 @@ type upload struct {
 	Tags     map[string]string
 	Checksum checksum // what was asked for; Value is empty
 	Parts    map[int32]part
+	// Overtaken: the key was written or deleted since the upload began, which a
+	// conditional completion does not get over.
+	Overtaken bool `json:",omitempty"`
 }
 
 type part struct {

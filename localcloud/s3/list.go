@@ -4,11 +4,12 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"net/url"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/versity/versitygw/s3err"
+	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/s3response"
 	"go.etcd.io/bbolt"
 )
@@ -25,6 +26,7 @@ type entry struct {
 type query struct {
 	prefix, delimiter string
 	after             string // only keys after it
+	whole             bool   // "after" also passes over the common prefix that it falls under
 	afterVersion      string // with all: goes on after this version of the key "after"
 	all               bool   // every version and marker, not only what is live
 }
@@ -46,8 +48,12 @@ func (q query) start() []byte {
 	switch {
 	case q.after == "" || q.after < q.prefix:
 		return []byte(q.prefix)
-	case q.delimiter != "" && strings.HasPrefix(q.after, q.prefix) && strings.HasSuffix(q.after, q.delimiter) && len(q.after) > len(q.prefix):
-		return afterPrefix(q.after) // a common prefix that was listed already
+	case q.whole && strings.HasPrefix(q.after, q.prefix):
+		if common, ok := q.common(q.after); ok {
+			return afterPrefix(common) // it was listed already
+		}
+	}
+	switch {
 	case q.all && q.afterVersion != "":
 		return []byte(q.after)
 	}
@@ -151,13 +157,50 @@ func (k *keeper) object(e entry, owner bool) s3response.Object {
 	return o
 }
 
-func (k *keeper) ListObjects(_ context.Context, in *s3.ListObjectsInput) (s3response.ListObjectsResult, error) {
-	q := query{prefix: text(in.Prefix), delimiter: text(in.Delimiter), after: text(in.Marker)}
+// spelling is how a listing writes keys: as they are, or URL-encoded, which is
+// the only way to get control characters through XML. The gateway does not hand
+// the parameter on.
+func spelling(ctx context.Context) (of func(string) string, encoding types.EncodingType, err error) {
+	r, ok := ctx.(*fasthttp.RequestCtx)
+	if !ok || !r.QueryArgs().Has("encoding-type") {
+		return func(s string) string { return s }, "", nil
+	}
+	if e := string(r.QueryArgs().Peek("encoding-type")); e != string(types.EncodingTypeUrl) {
+		return nil, "", invalidArgument("Invalid Encoding Method specified in Request", "encoding-type", e)
+	}
+	return func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "%2F", "/") }, types.EncodingTypeUrl, nil
+}
+
+// given is nil for "": a member that AWS leaves out when it was not asked for.
+func given(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// spell writes the keys of a page.
+func spell(entries []entry, of func(string) string) {
+	for i := range entries {
+		entries[i].key = of(entries[i].key)
+	}
+}
+
+// ListObjects lists by marker. NextMarker is for listings with a delimiter;
+// without one the last key is the next marker.
+func (k *keeper) ListObjects(ctx context.Context, in *s3.ListObjectsInput) (s3response.ListObjectsResult, error) {
+	of, encoding, err := spelling(ctx)
+	if err != nil {
+		return s3response.ListObjectsResult{}, err
+	}
+	q := query{prefix: text(in.Prefix), delimiter: text(in.Delimiter), after: text(in.Marker), whole: true}
 	entries, more, err := k.page(text(in.Bucket), q, *in.MaxKeys)
 	if err != nil {
 		return s3response.ListObjectsResult{}, err
 	}
-	out := s3response.ListObjectsResult{Name: in.Bucket, Prefix: in.Prefix, Marker: in.Marker, MaxKeys: in.MaxKeys, Delimiter: in.Delimiter, IsTruncated: &more}
+	spell(entries, of)
+	out := s3response.ListObjectsResult{Name: in.Bucket, Prefix: ptr(of(q.prefix)), Marker: ptr(of(q.after)), MaxKeys: in.MaxKeys,
+		Delimiter: given(of(q.delimiter)), IsTruncated: &more, EncodingType: encoding}
 	for _, e := range entries {
 		if e.prefix {
 			out.CommonPrefixes = append(out.CommonPrefixes, types.CommonPrefix{Prefix: &e.key})
@@ -165,27 +208,36 @@ func (k *keeper) ListObjects(_ context.Context, in *s3.ListObjectsInput) (s3resp
 			out.Contents = append(out.Contents, k.object(e, true))
 		}
 	}
-	if more {
+	if more && q.delimiter != "" {
 		out.NextMarker = &entries[len(entries)-1].key
 	}
 	return out, nil
 }
 
-func (k *keeper) ListObjectsV2(_ context.Context, in *s3.ListObjectsV2Input) (s3response.ListObjectsV2Result, error) {
+func (k *keeper) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input) (s3response.ListObjectsV2Result, error) {
+	of, encoding, err := spelling(ctx)
+	if err != nil {
+		return s3response.ListObjectsV2Result{}, err
+	}
 	q := query{prefix: text(in.Prefix), delimiter: text(in.Delimiter), after: text(in.StartAfter)}
-	if token := text(in.ContinuationToken); token != "" {
-		after, err := base64.URLEncoding.DecodeString(token)
-		if err != nil {
-			return s3response.ListObjectsV2Result{}, s3err.APIError{Code: "InvalidArgument", HTTPStatusCode: 400, Description: "The continuation token provided is incorrect"}
+	startAfter, token := given(of(q.after)), given(text(in.ContinuationToken))
+	if r, ok := ctx.(*fasthttp.RequestCtx); token != nil || ok && r.QueryArgs().Has("continuation-token") {
+		after, err := base64.URLEncoding.DecodeString(text(token))
+		if err != nil || len(after) == 0 {
+			return s3response.ListObjectsV2Result{}, invalidArgument("The continuation token provided is incorrect", "continuation-token", "")
 		}
-		q.after = string(after)
+		q.after, q.whole, startAfter = string(after), true, nil
 	}
 	entries, more, err := k.page(text(in.Bucket), q, *in.MaxKeys)
 	if err != nil {
 		return s3response.ListObjectsV2Result{}, err
 	}
-	out := s3response.ListObjectsV2Result{Name: in.Bucket, Prefix: in.Prefix, StartAfter: in.StartAfter, ContinuationToken: in.ContinuationToken,
-		MaxKeys: in.MaxKeys, Delimiter: in.Delimiter, IsTruncated: &more, KeyCount: ptr(int32(len(entries)))}
+	out := s3response.ListObjectsV2Result{Name: in.Bucket, Prefix: ptr(of(q.prefix)), StartAfter: startAfter, ContinuationToken: token,
+		MaxKeys: in.MaxKeys, Delimiter: given(of(q.delimiter)), IsTruncated: &more, KeyCount: ptr(int32(len(entries))), EncodingType: encoding}
+	if more {
+		out.NextContinuationToken = ptr(base64.URLEncoding.EncodeToString([]byte(entries[len(entries)-1].key)))
+	}
+	spell(entries, of)
 	for _, e := range entries {
 		if e.prefix {
 			out.CommonPrefixes = append(out.CommonPrefixes, types.CommonPrefix{Prefix: &e.key})
@@ -193,20 +245,25 @@ func (k *keeper) ListObjectsV2(_ context.Context, in *s3.ListObjectsV2Input) (s3
 			out.Contents = append(out.Contents, k.object(e, in.FetchOwner != nil && *in.FetchOwner))
 		}
 	}
-	if more {
-		out.NextContinuationToken = ptr(base64.URLEncoding.EncodeToString([]byte(entries[len(entries)-1].key)))
-	}
 	return out, nil
 }
 
-func (k *keeper) ListObjectVersions(_ context.Context, in *s3.ListObjectVersionsInput) (s3response.ListVersionsResult, error) {
-	q := query{prefix: text(in.Prefix), delimiter: text(in.Delimiter), after: text(in.KeyMarker), afterVersion: text(in.VersionIdMarker), all: true}
+func (k *keeper) ListObjectVersions(ctx context.Context, in *s3.ListObjectVersionsInput) (s3response.ListVersionsResult, error) {
+	of, encoding, err := spelling(ctx)
+	if err != nil {
+		return s3response.ListVersionsResult{}, err
+	}
+	q := query{prefix: text(in.Prefix), delimiter: text(in.Delimiter), after: text(in.KeyMarker), afterVersion: text(in.VersionIdMarker), all: true, whole: true}
+	if q.afterVersion != "" && q.after == "" {
+		return s3response.ListVersionsResult{}, invalidArgument("A version-id marker cannot be specified without a key marker.", "version-id-marker", q.afterVersion)
+	}
 	entries, more, err := k.page(text(in.Bucket), q, *in.MaxKeys)
 	if err != nil {
 		return s3response.ListVersionsResult{}, err
 	}
-	out := s3response.ListVersionsResult{Name: in.Bucket, Prefix: in.Prefix, KeyMarker: in.KeyMarker, VersionIdMarker: in.VersionIdMarker,
-		MaxKeys: in.MaxKeys, Delimiter: in.Delimiter, IsTruncated: &more}
+	spell(entries, of)
+	out := s3response.ListVersionsResult{Name: in.Bucket, Prefix: ptr(of(q.prefix)), KeyMarker: ptr(of(q.after)), VersionIdMarker: ptr(q.afterVersion),
+		MaxKeys: in.MaxKeys, Delimiter: given(of(q.delimiter)), IsTruncated: &more, EncodingType: encoding}
 	owner := &types.Owner{ID: &k.account}
 	for _, e := range entries {
 		switch {

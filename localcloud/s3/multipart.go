@@ -6,6 +6,8 @@ import (
 	"fmt"
 	crc64hash "hash/crc64"
 	"io"
+	"net/http"
+	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -56,18 +58,24 @@ func (k *keeper) CreateMultipartUpload(_ context.Context, in s3response.CreateMu
 	if in.ObjectLockMode != "" || in.ObjectLockLegalHoldStatus != "" {
 		return none, s3err.GetAPIError(s3err.ErrMissingObjectLockConfigurationNoSpaces)
 	}
-	tags, err := backend.ParseObjectTags(text(in.Tagging))
+	tags, err := parseTags(text(in.Tagging))
 	if err != nil {
 		return none, err
 	}
-	u := &upload{ID: k.newID(), Key: key, Started: k.now(), Metadata: cloneMap(in.Metadata), Tags: cloneMap(tags),
+	u := &upload{Key: key, Started: k.now(), Metadata: cloneMap(in.Metadata), Tags: tags,
 		Headers:  headers(headerFields{in.ContentType, in.ContentEncoding, in.ContentDisposition, in.ContentLanguage, in.CacheControl, in.Expires, in.WebsiteRedirectLocation}),
 		Checksum: checksum{Algorithm: strings.Clone(string(in.ChecksumAlgorithm)), Type: strings.Clone(string(in.ChecksumType))}}
 	err = k.index.update(func(tx *bbolt.Tx) error {
 		if _, err := getBucket(tx, name); err != nil {
 			return err
 		}
-		return putJSON(tx.Bucket(tableUploads).Bucket([]byte(name)), uploadKey(key, u.ID), u)
+		t := tx.Bucket(tableUploads).Bucket([]byte(name))
+		seq, err := t.NextSequence()
+		if err != nil {
+			return err
+		}
+		u.ID = fmt.Sprintf("%012x%s", seq, k.newID()) // those of a key are listed in the order of their beginning
+		return putJSON(t, uploadKey(key, u.ID), u)
 	})
 	return s3response.InitiateMultipartUploadResult{Bucket: name, Key: key, UploadId: u.ID}, err
 }
@@ -177,9 +185,9 @@ func (k *keeper) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput)
 	}
 	var length int64
 	src, err := k.openSource(text(in.CopySource), func(v *version) error {
-		return readIf(v, in.CopySourceIfMatch, in.CopySourceIfNoneMatch, in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince)
+		return copyIf(v, in.CopySourceIfMatch, in.CopySourceIfNoneMatch, in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince)
 	}, func(size int64) (offset, n int64, err error) {
-		offset, length, err = backend.ParseCopySourceRange(size, text(in.CopySourceRange))
+		offset, length, err = sourceRange(size, text(in.CopySourceRange))
 		if err == nil && length > maxCopy {
 			err = s3err.GetCopySourceObjectTooLargeErr(maxCopy)
 		}
@@ -197,6 +205,22 @@ func (k *keeper) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput)
 	algorithm, sum := givenChecksum(*out)
 	setChecksum(&result, checksum{Algorithm: algorithm, Value: sum})
 	return result, nil
+}
+
+var wholeRange = regexp.MustCompile(`^bytes=[0-9]+-[0-9]+$`)
+
+// sourceRange reads x-amz-copy-source-range, which unlike Range has both ends.
+func sourceRange(size int64, asked string) (offset, length int64, err error) {
+	if asked != "" && !wholeRange.MatchString(asked) {
+		return 0, 0, s3err.GetInvalidArgumentErr(s3err.InvalidArgCopySourceRange, asked)
+	}
+	offset, length, err = backend.ParseCopySourceRange(size, asked)
+	if first, _, _ := strings.Cut(strings.TrimPrefix(asked, "bytes="), "-"); err != nil {
+		if begin, e := strconv.ParseInt(first, 10, 64); e == nil && begin >= size {
+			err = s3err.APIError{Code: "InvalidRequest", HTTPStatusCode: http.StatusBadRequest, Description: "The specified copy range is invalid for the source object size"}
+		}
+	}
+	return offset, length, err
 }
 
 // computed is a body whose checksum is computed here instead of given by a client.
@@ -244,6 +268,9 @@ func (k *keeper) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMul
 			}
 			return err
 		}
+		if err := u.mayComplete(tx, in, name, key); err != nil {
+			return err
+		}
 		if v, err = u.assemble(in); err != nil {
 			return err
 		}
@@ -269,6 +296,49 @@ func (k *keeper) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMul
 	out := s3response.CompleteMultipartUploadResult{Bucket: &name, Key: &key, ETag: ptr(quote(v.ETag))}
 	setChecksum(&out, v.Checksum)
 	return out, shownVersion(v.ID), nil
+}
+
+// overtake marks the uploads of a key that is written or deleted.
+func overtake(tx *bbolt.Tx, bucketName, key string) error {
+	t := tx.Bucket(tableUploads).Bucket([]byte(bucketName))
+	prefix := string(uploadKey(key, ""))
+	changed := map[string]*upload{}
+	c := t.Cursor()
+	for rec, raw := c.Seek([]byte(prefix)); rec != nil && strings.HasPrefix(string(rec), prefix); rec, raw = c.Next() {
+		u := &upload{}
+		if err := json.Unmarshal(raw, u); err != nil {
+			return fmt.Errorf("read upload of %q: %w", key, err)
+		}
+		if !u.Overtaken {
+			u.Overtaken = true
+			changed[string(rec)] = u
+		}
+	}
+	for rec, u := range changed {
+		if err := putJSON(t, []byte(rec), u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mayComplete holds a conditional completion to its condition, and to an object
+// that nobody has touched since the upload began.
+func (u *upload) mayComplete(tx *bbolt.Tx, in *s3.CompleteMultipartUploadInput, bucketName, key string) error {
+	cur, err := newest(tx.Bucket(tableObjects).Bucket([]byte(bucketName)), key)
+	if err != nil {
+		return err
+	}
+	err = writeIf(in.IfMatch, in.IfNoneMatch)(live(cur))
+	if err == nil && u.Overtaken && (in.IfMatch != nil || in.IfNoneMatch != nil) {
+		e := s3err.PreconditionFailedError{Condition: s3err.ConditionIfMatch, APIError: s3err.APIError{Code: "ConditionalRequestConflict", HTTPStatusCode: http.StatusConflict,
+			Description: "The conditional request cannot succeed due to a conflicting operation against this resource."}}
+		if in.IfNoneMatch != nil {
+			e.Condition = s3err.ConditionIfNoneMatch
+		}
+		return e
+	}
+	return err
 }
 
 // assemble verifies the named parts and makes the version that they form.
@@ -317,6 +387,11 @@ func (u *upload) assemble(in *s3.CompleteMultipartUploadInput) (*version, error)
 	var err error
 	if v.Checksum, err = u.checksumOf(chosen); err != nil {
 		return nil, err
+	}
+	if u.Checksum.Algorithm != "" {
+		for _, p := range chosen {
+			v.PartSums = append(v.PartSums, p.Checksum.Value)
+		}
 	}
 	if algorithm, sum := givenChecksum(*in); algorithm == v.Checksum.Algorithm && u.Checksum.Type != "" {
 		if u.Checksum.Type == string(types.ChecksumTypeComposite) && !strings.Contains(sum, "-") {
@@ -419,10 +494,7 @@ func (k *keeper) ListParts(_ context.Context, in *s3.ListPartsInput) (s3response
 	}
 	out := s3response.ListPartsResult{Bucket: name, Key: key, UploadID: id, StorageClass: types.StorageClassStandard, PartNumberMarker: marker, MaxParts: int(*in.MaxParts),
 		ChecksumAlgorithm: types.ChecksumAlgorithm(u.Checksum.Algorithm), ChecksumType: types.ChecksumType(u.Checksum.Type),
-		Owner: s3response.Owner{ID: k.account}, Initiator: s3response.Initiator{ID: k.account}}
-	if out.ChecksumAlgorithm == "" {
-		out.ChecksumAlgorithm, out.ChecksumType = "null", "null"
-	}
+		Owner: s3response.Owner{ID: k.account}, Initiator: k.initiator()}
 	numbers := make([]int, 0, len(u.Parts))
 	for n := range u.Parts {
 		if int(n) > marker {
@@ -436,30 +508,53 @@ func (k *keeper) ListParts(_ context.Context, in *s3.ListPartsInput) (s3response
 	for _, n := range numbers {
 		p := u.Parts[int32(n)]
 		listed := s3response.Part{PartNumber: n, LastModified: p.Modified, ETag: quote(p.ETag), Size: p.Segment.Size}
-		setChecksum(&listed, p.Checksum)
+		if u.Checksum.Algorithm != "" {
+			setChecksum(&listed, p.Checksum)
+		}
 		out.Parts = append(out.Parts, listed)
 		out.NextPartNumberMarker = n
 	}
 	return out, nil
 }
 
-func (k *keeper) ListMultipartUploads(_ context.Context, in *s3.ListMultipartUploadsInput) (s3response.ListMultipartUploadsResult, error) {
+func (k *keeper) initiator() s3response.Initiator {
+	return s3response.Initiator{ID: k.account, DisplayName: "root"}
+}
+
+// ListMultipartUploads lists by key, and those of one key by their beginning. An
+// id marker counts only beside a key marker, and must be an upload of that key.
+func (k *keeper) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUploadsInput) (s3response.ListMultipartUploadsResult, error) {
 	name := text(in.Bucket)
-	out := s3response.ListMultipartUploadsResult{Bucket: name, Prefix: text(in.Prefix), Delimiter: text(in.Delimiter), KeyMarker: text(in.KeyMarker),
-		UploadIDMarker: text(in.UploadIdMarker), MaxUploads: int(*in.MaxUploads)}
-	q := query{prefix: out.Prefix, delimiter: out.Delimiter}
-	err := k.index.view(func(tx *bbolt.Tx) error {
+	q := query{prefix: text(in.Prefix), delimiter: text(in.Delimiter), after: text(in.KeyMarker), afterVersion: text(in.UploadIdMarker), whole: true, all: true}
+	of, encoding, err := spelling(ctx)
+	if err != nil {
+		return s3response.ListMultipartUploadsResult{}, err
+	}
+	if q.after == "" {
+		q.afterVersion = ""
+	}
+	out := s3response.ListMultipartUploadsResult{Bucket: name, Prefix: of(q.prefix), Delimiter: of(q.delimiter), KeyMarker: of(q.after),
+		UploadIDMarker: q.afterVersion, MaxUploads: int(*in.MaxUploads), EncodingType: string(encoding)}
+	err = k.index.view(func(tx *bbolt.Tx) error {
 		if _, err := getBucket(tx, name); err != nil {
 			return err
 		}
+		t := tx.Bucket(tableUploads).Bucket([]byte(name))
+		if q.afterVersion != "" && t.Get(uploadKey(q.after, q.afterVersion)) == nil {
+			return invalidArgument("Invalid uploadId marker", "upload-id-marker", q.afterVersion)
+		}
+		from := q.start()
+		if from == nil {
+			return nil
+		}
 		seen := ""
-		c := tx.Bucket(tableUploads).Bucket([]byte(name)).Cursor()
-		for rec, raw := c.Seek([]byte(q.prefix)); rec != nil && strings.HasPrefix(string(rec), q.prefix); rec, raw = c.Next() {
+		c := t.Cursor()
+		for rec, raw := c.Seek(from); rec != nil && strings.HasPrefix(string(rec), q.prefix); rec, raw = c.Next() {
 			var u upload
 			if err := json.Unmarshal(raw, &u); err != nil {
 				return err
 			}
-			if u.Key < out.KeyMarker || (u.Key == out.KeyMarker && (out.UploadIDMarker == "" || u.ID <= out.UploadIDMarker)) {
+			if u.Key == q.after && u.ID <= q.afterVersion {
 				continue
 			}
 			common, under := q.common(u.Key)
@@ -472,16 +567,15 @@ func (k *keeper) ListMultipartUploads(_ context.Context, in *s3.ListMultipartUpl
 			}
 			if under {
 				seen = common
-				out.CommonPrefixes = append(out.CommonPrefixes, s3response.CommonPrefix{Prefix: common})
-				out.NextKeyMarker, out.NextUploadIDMarker = string(afterPrefix(common)), ""
+				out.CommonPrefixes = append(out.CommonPrefixes, s3response.CommonPrefix{Prefix: of(common)})
+				out.NextKeyMarker, out.NextUploadIDMarker = of(common), ""
 				continue
 			}
-			out.Uploads = append(out.Uploads, s3response.Upload{Key: u.Key, UploadID: u.ID, Initiated: u.Started, StorageClass: types.StorageClassStandard,
+			out.Uploads = append(out.Uploads, s3response.Upload{Key: of(u.Key), UploadID: u.ID, Initiated: u.Started, StorageClass: types.StorageClassStandard,
 				ChecksumAlgorithm: types.ChecksumAlgorithm(u.Checksum.Algorithm), ChecksumType: types.ChecksumType(u.Checksum.Type),
-				Owner: s3response.Owner{ID: k.account}, Initiator: s3response.Initiator{ID: k.account}})
-			out.NextKeyMarker, out.NextUploadIDMarker = u.Key, u.ID
+				Owner: s3response.Owner{ID: k.account}, Initiator: k.initiator()})
+			out.NextKeyMarker, out.NextUploadIDMarker = of(u.Key), u.ID
 		}
-		out.NextKeyMarker, out.NextUploadIDMarker = "", ""
 		return nil
 	})
 	return out, err

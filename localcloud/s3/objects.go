@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -44,6 +45,12 @@ type precondition func(current *version) error
 // writeIf is S3's conditional write: If-Match and If-None-Match.
 func writeIf(ifMatch, ifNoneMatch *string) precondition {
 	return func(cur *version) error {
+		switch {
+		case ifMatch != nil && ifNoneMatch != nil:
+			return s3err.GetNotImplementedErr("If-Match,If-None-Match", s3err.NmpAdditionalMessageMultipleCondHeaders)
+		case ifMatch != nil && *ifMatch == "*":
+			return s3err.GetNotImplementedErr("If-Match", "We don't accept the provided value of If-Match header for this API")
+		}
 		if cur == nil {
 			return backend.EvaluateObjectPutPreconditions("", ifMatch, ifNoneMatch, false)
 		}
@@ -83,6 +90,9 @@ func (k *keeper) add(tx *bbolt.Tx, bucketName, key string, v *version, ok precon
 		return nil, err
 	}
 	if v.Seq, err = objects.NextSequence(); err != nil {
+		return nil, err
+	}
+	if err := overtake(tx, bucketName, key); err != nil {
 		return nil, err
 	}
 	return replaced, putJSON(objects, versionKey(key, v.Seq), v)
@@ -131,7 +141,7 @@ func (k *keeper) PutObject(ctx context.Context, in s3response.PutObjectInput) (s
 	if in.ObjectLockMode != "" || in.ObjectLockLegalHoldStatus != "" {
 		return s3response.PutObjectOutput{}, s3err.GetAPIError(s3err.ErrMissingObjectLockConfigurationNoSpaces)
 	}
-	tags, err := backend.ParseObjectTags(text(in.Tagging))
+	tags, err := parseTags(text(in.Tagging))
 	if err != nil {
 		return s3response.PutObjectOutput{}, err
 	}
@@ -148,13 +158,13 @@ func (k *keeper) PutObject(ctx context.Context, in s3response.PutObjectInput) (s
 		return s3response.PutObjectOutput{}, s3err.GetAPIError(s3err.ErrIncompleteBody)
 	}
 	cs.Type = string(types.ChecksumTypeFullObject)
-	v := &version{ETag: st.md5, Checksum: cs, Tags: cloneMap(tags), Metadata: cloneMap(in.Metadata), Headers: headers(headerFields{
+	v := &version{ETag: st.md5, Checksum: cs, Tags: tags, Metadata: cloneMap(in.Metadata), Headers: headers(headerFields{
 		in.ContentType, in.ContentEncoding, in.ContentDisposition, in.ContentLanguage, in.CacheControl, in.Expires, in.WebsiteRedirectLocation})}
 	if err := k.store(name, key, v, st, writeIf(in.IfMatch, in.IfNoneMatch)); err != nil {
 		return s3response.PutObjectOutput{}, err
 	}
 	k.events.created(ctx, name, key, v, "PutObject")
-	out := s3response.PutObjectOutput{ETag: quote(v.ETag), VersionID: shownVersion(v.ID), Size: &v.Size}
+	out := s3response.PutObjectOutput{ETag: quote(v.ETag), VersionID: shownVersion(v.ID)}
 	setChecksum(&out, v.Checksum)
 	return out, nil
 }
@@ -178,6 +188,8 @@ func (k *keeper) find(bucketName, key, versionID string, f func(tx *bbolt.Tx, v 
 		objects := tx.Bucket(tableObjects).Bucket([]byte(bucketName))
 		if versionID == "" {
 			v, err = newest(objects, key)
+		} else if !canBe(b, versionID) {
+			return errInvalidVersion(versionID)
 		} else {
 			v, err = withID(objects, key, versionID)
 		}
@@ -208,6 +220,16 @@ func (k *keeper) find(bucketName, key, versionID string, f func(tx *bbolt.Tx, v 
 		}
 	}
 	return v, err
+}
+
+// canBe tells whether an id may be that of a version in a bucket. Ids of AWS tell
+// whether they are its own; those of here are in lower case.
+func canBe(b *bucket, versionID string) bool {
+	return versionID == nullVersion || (b.Versioning != "" && strings.ToLower(versionID) == versionID)
+}
+
+func errInvalidVersion(id string) error {
+	return invalidArgument("Invalid version id specified", "versionId", id)
 }
 
 // span is the part of an object that a request asks for.
@@ -252,7 +274,7 @@ func contentRange(offset, length, size int64) *string {
 }
 
 // GetObject opens an object, a version or a range of it.
-func (k *keeper) GetObject(_ context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
+func (k *keeper) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
 	var sp span
 	var body io.ReadCloser
 	v, err := k.find(text(in.Bucket), text(in.Key), text(in.VersionId), func(tx *bbolt.Tx, v *version) (err error) {
@@ -268,8 +290,8 @@ func (k *keeper) GetObject(_ context.Context, in *s3.GetObjectInput) (*s3.GetObj
 	})
 	if err != nil {
 		if v != nil && v.DeleteMarker {
-			yes := true
-			return &s3.GetObjectOutput{DeleteMarker: &yes, LastModified: &v.Modified}, err
+			answerVersion(ctx, v)
+			return &s3.GetObjectOutput{DeleteMarker: ptr(true), LastModified: &v.Modified}, err
 		}
 		return nil, err
 	}
@@ -287,7 +309,7 @@ func (k *keeper) GetObject(_ context.Context, in *s3.GetObjectInput) (*s3.GetObj
 }
 
 // HeadObject tells about an object without opening it.
-func (k *keeper) HeadObject(_ context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
+func (k *keeper) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
 	var sp span
 	v, err := k.find(text(in.Bucket), text(in.Key), text(in.VersionId), func(_ *bbolt.Tx, v *version) (err error) {
 		err = readIf(v, in.IfMatch, in.IfNoneMatch, in.IfModifiedSince, in.IfUnmodifiedSince)
@@ -299,8 +321,8 @@ func (k *keeper) HeadObject(_ context.Context, in *s3.HeadObjectInput) (*s3.Head
 	})
 	if err != nil {
 		if v != nil && v.DeleteMarker {
-			yes := true
-			return &s3.HeadObjectOutput{DeleteMarker: &yes, LastModified: &v.Modified}, err
+			answerVersion(ctx, v)
+			return &s3.HeadObjectOutput{DeleteMarker: ptr(true), LastModified: &v.Modified}, err
 		}
 		return nil, err
 	}
@@ -326,8 +348,38 @@ func (k *keeper) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttrib
 	cs := &types.Checksum{ChecksumType: head.ChecksumType}
 	algorithm, sum := givenChecksum(*head)
 	setChecksum(cs, checksum{Algorithm: algorithm, Type: string(head.ChecksumType), Value: sum})
-	return s3response.GetObjectAttributesResponse{ETag: backend.TrimEtag(head.ETag), ObjectSize: head.ContentLength,
-		StorageClass: head.StorageClass, LastModified: head.LastModified, VersionId: head.VersionId, Checksum: cs}, nil
+	parts, err := k.objectParts(in)
+	return s3response.GetObjectAttributesResponse{ETag: backend.TrimEtag(head.ETag), ObjectSize: head.ContentLength, ObjectParts: parts,
+		StorageClass: head.StorageClass, LastModified: head.LastModified, VersionId: head.VersionId, Checksum: cs}, err
+}
+
+// objectParts tells of the parts of a multipart object, those that have checksums
+// of their own; nil for others.
+func (k *keeper) objectParts(in *s3.GetObjectAttributesInput) (*s3response.ObjectParts, error) {
+	v, err := k.find(text(in.Bucket), text(in.Key), text(in.VersionId), func(*bbolt.Tx, *version) error { return nil })
+	if err != nil || len(v.PartSums) == 0 {
+		return nil, err
+	}
+	out := &s3response.ObjectParts{MaxParts: 1000}
+	if in.MaxParts != nil {
+		out.MaxParts = int(*in.MaxParts)
+	}
+	if m := text(in.PartNumberMarker); m != "" {
+		if out.PartNumberMarker, err = strconv.Atoi(m); err != nil {
+			return nil, s3err.GetInvalidArgMaxLimiter("part-number-marker", m)
+		}
+	}
+	for i := max(out.PartNumberMarker, 0); i < len(v.PartSums); i++ {
+		if len(out.Parts) == out.MaxParts {
+			out.IsTruncated = true
+			break
+		}
+		p := types.ObjectPart{PartNumber: ptr(int32(i + 1)), Size: &v.Segments[i].Size}
+		setChecksum(&p, checksum{Algorithm: v.Checksum.Algorithm, Value: v.PartSums[i]})
+		out.Parts = append(out.Parts, p)
+		out.NextPartNumberMarker = i + 1
+	}
+	return out, nil
 }
 
 // GetObjectAcl answers the only ACL there is: the owner may do all.
@@ -361,6 +413,9 @@ func (k *keeper) remove(tx *bbolt.Tx, bucketName, key, id string, ok preconditio
 	}
 	objects := tx.Bucket(tableObjects).Bucket([]byte(bucketName))
 	if id != "" {
+		if !canBe(b, id) {
+			return d, nil, errInvalidVersion(id)
+		}
 		v, err := withID(objects, key, id)
 		if err != nil {
 			return d, nil, err
@@ -376,6 +431,9 @@ func (k *keeper) remove(tx *bbolt.Tx, bucketName, key, id string, ok preconditio
 		return d, nil, err
 	}
 	if err := okDelete(ok, live(cur)); err != nil {
+		return d, nil, err
+	}
+	if err := overtake(tx, bucketName, key); err != nil {
 		return d, nil, err
 	}
 	if b.Versioning == "" {
@@ -394,22 +452,27 @@ func okDelete(ok precondition, v *version) error {
 	return ok(v)
 }
 
+// deleteIf is S3's conditional delete; nil when it is not conditional.
+func deleteIf(ifMatch *string, modified *time.Time, size *int64) precondition {
+	if ifMatch == nil && modified == nil && size == nil {
+		return nil
+	}
+	return func(v *version) error {
+		if v == nil {
+			return s3err.GetAPIError(s3err.ErrNoSuchKey)
+		}
+		if ifMatch != nil && *ifMatch == "*" {
+			return nil
+		}
+		return backend.EvaluateObjectDeletePreconditions(v.ETag, v.Modified, v.Size, backend.ObjectDeletePreconditions{
+			IfMatch: ifMatch, IfMatchLastModTime: modified, IfMatchSize: size})
+	}
+}
+
 // DeleteObject deletes an object or one version of it.
 func (k *keeper) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
 	name, key, id := text(in.Bucket), text(in.Key), text(in.VersionId)
-	var ok precondition
-	if in.IfMatch != nil || in.IfMatchLastModifiedTime != nil || in.IfMatchSize != nil {
-		ok = func(v *version) error {
-			if v == nil {
-				return s3err.GetAPIError(s3err.ErrNoSuchKey)
-			}
-			if in.IfMatch != nil && *in.IfMatch == "*" {
-				return nil
-			}
-			return backend.EvaluateObjectDeletePreconditions(v.ETag, v.Modified, v.Size, backend.ObjectDeletePreconditions{
-				IfMatch: in.IfMatch, IfMatchLastModTime: in.IfMatchLastModifiedTime, IfMatchSize: in.IfMatchSize})
-		}
-	}
+	ok := deleteIf(in.IfMatch, in.IfMatchLastModifiedTime, in.IfMatchSize)
 	var d deletion
 	var gone []segment
 	err := k.index.update(func(tx *bbolt.Tx) (err error) {
@@ -438,7 +501,11 @@ func (k *keeper) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (
 		gone = nil
 		for i, o := range in.Delete.Objects {
 			var segments []segment
-			done[i], segments, failed[i] = k.remove(tx, name, text(o.Key), text(o.VersionId), nil)
+			done[i], segments, failed[i] = k.remove(tx, name, text(o.Key), text(o.VersionId), deleteIf(trimmed(o.ETag), o.LastModifiedTime, o.Size))
+			var invalid s3err.InvalidArgumentError
+			if errors.As(failed[i], &invalid) { // of one among many, AWS says it so
+				failed[i] = s3err.GetNoSuchVersionErr(text(o.Key), text(o.VersionId))
+			}
 			gone = append(gone, segments...)
 		}
 		return nil
@@ -463,19 +530,34 @@ func (k *keeper) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (
 	return out, nil
 }
 
+// answerVersion names the version that an answer is about, where the gateway has no place for it.
+func answerVersion(ctx context.Context, v *version) {
+	if r, ok := ctx.(*fasthttp.RequestCtx); ok {
+		r.Response.Header.Set("x-amz-version-id", v.ID)
+	}
+}
+
 // retag rewrites a version's tags.
-func (k *keeper) retag(bucketName, key, id string, tags map[string]string) error {
+func (k *keeper) retag(ctx context.Context, bucketName, key, id string, tags map[string]string) error {
 	bucketName, key, id = strings.Clone(bucketName), strings.Clone(key), strings.Clone(id)
+	for name := range tags {
+		if strings.HasPrefix(name, "aws:") {
+			return invalidTag("Your TagKey cannot be prefixed with aws:", name)
+		}
+	}
 	return k.index.update(func(tx *bbolt.Tx) error {
-		if _, err := getBucket(tx, bucketName); err != nil {
+		b, err := getBucket(tx, bucketName)
+		if err != nil {
 			return err
 		}
 		objects := tx.Bucket(tableObjects).Bucket([]byte(bucketName))
 		var v *version
-		var err error
+		if id != "" && !canBe(b, id) {
+			return errInvalidVersion(id)
+		}
 		if id == "" {
 			v, err = newest(objects, key)
-			if err == nil && live(v) == nil {
+			if err == nil && v == nil {
 				return s3err.GetAPIError(s3err.ErrNoSuchKey)
 			}
 		} else {
@@ -483,30 +565,42 @@ func (k *keeper) retag(bucketName, key, id string, tags map[string]string) error
 			if err == nil && v == nil {
 				return s3err.GetNoSuchVersionErr(key, id)
 			}
-			if err == nil && v.DeleteMarker {
-				return s3err.GetAPIError(s3err.ErrMethodNotAllowed)
-			}
 		}
 		if err != nil {
 			return err
+		}
+		if v.DeleteMarker {
+			return s3err.GetAPIError(s3err.ErrMethodNotAllowed)
+		}
+		if b.Versioning != "" {
+			answerVersion(ctx, v)
 		}
 		v.Tags = tags
 		return putJSON(objects, versionKey(key, v.Seq), v)
 	})
 }
 
-func (k *keeper) PutObjectTagging(_ context.Context, bucketName, key, id string, tags map[string]string) error {
-	return k.retag(bucketName, key, id, cloneMap(tags))
+func (k *keeper) PutObjectTagging(ctx context.Context, bucketName, key, id string, tags map[string]string) error {
+	return k.retag(ctx, bucketName, key, id, cloneMap(tags))
 }
 
-func (k *keeper) DeleteObjectTagging(_ context.Context, bucketName, key, id string) error {
-	return k.retag(bucketName, key, id, nil)
+func (k *keeper) DeleteObjectTagging(ctx context.Context, bucketName, key, id string) error {
+	return k.retag(ctx, bucketName, key, id, nil)
 }
 
 // GetObjectTagging answers the tags; an object without any has an empty set.
-func (k *keeper) GetObjectTagging(_ context.Context, bucketName, key, id string) (map[string]string, error) {
-	v, err := k.find(bucketName, key, id, func(*bbolt.Tx, *version) error { return nil })
-	if err != nil {
+func (k *keeper) GetObjectTagging(ctx context.Context, bucketName, key, id string) (map[string]string, error) {
+	v, err := k.find(bucketName, key, id, func(tx *bbolt.Tx, v *version) error {
+		b, err := getBucket(tx, bucketName)
+		if err == nil && b.Versioning != "" {
+			answerVersion(ctx, v)
+		}
+		return err
+	})
+	switch {
+	case err != nil && v != nil && v.DeleteMarker:
+		return nil, s3err.GetAPIError(s3err.ErrMethodNotAllowed)
+	case err != nil:
 		return nil, err
 	}
 	return v.Tags, nil

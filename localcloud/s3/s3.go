@@ -141,12 +141,15 @@ func (s *S3) connect(address string) {
 		},
 		ModifyResponse: func(r *http.Response) error {
 			// The gateway writes its ids twice, in two spellings of their names.
-			for _, name := range []string{"X-Amz-Request-Id", "X-Amz-Id-2"} {
+			for _, name := range []string{"X-Amz-Request-Id", "X-Amz-Id-2", "X-Amz-Version-Id"} {
 				if ids := r.Header[name]; len(ids) > 1 {
 					r.Header[name] = ids[:1]
 				}
 			}
 			r.Header.Set("Server", "AmazonS3")
+			if err := correct(r); err != nil {
+				return err
+			}
 			if r.StatusCode == http.StatusNotImplemented {
 				s.log.Error("operation not supported by the local cloud", "service", "s3", "operation", r.Request.Method+" "+r.Request.URL.RequestURI())
 			}

@@ -538,7 +538,7 @@ func TestListing(t *testing.T) {
 		t.Errorf("%d versions, want %d", versions, want)
 	}
 	v1 := must[*awss3.ListObjectsOutput](t)(cl.ListObjects(t.Context(), &awss3.ListObjectsInput{Bucket: aws.String("list"), MaxKeys: aws.Int32(2)}))
-	if len(v1.Contents) != 2 || !*v1.IsTruncated || *v1.NextMarker != "a/1" {
+	if len(v1.Contents) != 2 || !*v1.IsTruncated || v1.NextMarker != nil {
 		t.Errorf("first version of the call: %+v", v1)
 	}
 	direct, err := c.List(t.Context(), "list", "c/")

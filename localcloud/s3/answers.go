@@ -1,0 +1,120 @@
+package s3
+
+import (
+	"bytes"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// unended are messages that AWS writes without the full stop that the gateway
+// ends them with.
+var unended = []string{
+	"A header you provided implies functionality that is not implemented",
+	"Access Denied",
+	"At least one of the pre-conditions you specified did not hold",
+	"Object Lock configuration does not exist for this bucket",
+	"The CORS configuration does not exist",
+	"The TagSet does not exist",
+	"The XML you provided was not well-formed or did not validate against our published schema",
+	"The bucket ownership controls were not found",
+	"The bucket policy does not exist",
+	"The bucket you tried to delete is not empty",
+	"The specified bucket does not exist",
+}
+
+// absent are members that AWS leaves out where the gateway writes them empty.
+var absent = []string{"ChecksumAlgorithm", "ChecksumType", "Delimiter", "DisplayName", "EncodingType"}
+
+// maxAnswer is more than the longest listing takes, in bytes.
+const maxAnswer = 16 << 20
+
+// correct gives the gateway's answer what AWS's has, and takes what it has not:
+// clients show messages, and look whether a member is there.
+func correct(r *http.Response) error {
+	path, query := r.Request.URL.Path, r.Request.URL.Query()
+	_, key, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if r.StatusCode >= http.StatusBadRequest {
+		if r.Request.Method == http.MethodHead {
+			return nil
+		}
+		return rewrite(r, func(body []byte) []byte { return correctError(body, missingKey(r.Request, key)) })
+	}
+	if r.Header.Get("X-Amz-Storage-Class") == "STANDARD" {
+		r.Header.Del("X-Amz-Storage-Class")
+	}
+	if key != "" && r.StatusCode < http.StatusMultipleChoices && isObject(r.Request.Method, query) {
+		// Every bucket is encrypted so, unless it was put to another: which is refused.
+		r.Header.Set("X-Amz-Server-Side-Encryption", "AES256")
+	}
+	if r.Request.Method == http.MethodGet && (key == "" || query.Has("uploadId")) {
+		return rewrite(r, func(body []byte) []byte {
+			for _, name := range absent {
+				body = bytes.ReplaceAll(body, []byte("<"+name+"></"+name+">"), nil)
+			}
+			return body
+		})
+	}
+	return nil
+}
+
+// isObject tells whether a request writes or reads an object or a part, and not
+// something about it.
+func isObject(method string, query url.Values) bool {
+	for _, about := range []string{"tagging", "acl", "attributes", "retention", "legal-hold"} {
+		if query.Has(about) {
+			return false
+		}
+	}
+	return method != http.MethodDelete && (method != http.MethodGet || !query.Has("uploadId"))
+}
+
+// missingKey is the key that a NoSuchKey is about: the source's, in a copy.
+func missingKey(r *http.Request, key string) string {
+	source := r.Header.Get("X-Amz-Copy-Source")
+	if source == "" || r.Header.Get("If-Match") != "" {
+		return key
+	}
+	source, _, _ = strings.Cut(source, "?versionId=")
+	if plain, err := url.PathUnescape(source); err == nil {
+		source = plain
+	}
+	_, key, _ = strings.Cut(strings.TrimPrefix(source, "/"), "/")
+	return key
+}
+
+func correctError(body []byte, key string) []byte {
+	for _, m := range unended {
+		body = bytes.Replace(body, []byte("<Message>"+m+".</Message>"), []byte("<Message>"+m+"</Message>"), 1)
+	}
+	body = bytes.Replace(body, []byte(`don\&#39;t`), []byte("don&#39;t"), 1)
+	if key != "" && (bytes.Contains(body, []byte("<Code>NoSuchKey</Code>")) || bytes.Contains(body, []byte("<Code>ConditionalRequestConflict</Code>"))) && !bytes.Contains(body, []byte("<Key>")) {
+		var name bytes.Buffer
+		if err := xml.EscapeText(&name, []byte(key)); err == nil {
+			body = bytes.Replace(body, []byte("</Message>"), fmt.Appendf(nil, "</Message><Key>%s</Key>", &name), 1)
+		}
+	}
+	return body
+}
+
+// rewrite replaces the body of an answer in XML.
+func rewrite(r *http.Response, f func([]byte) []byte) error {
+	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/xml") {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("read answer of the S3 gateway: %w", err)
+	}
+	if err := r.Body.Close(); err != nil {
+		return fmt.Errorf("read answer of the S3 gateway: %w", err)
+	}
+	body = f(body)
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	return nil
+}
