@@ -25,7 +25,7 @@ type Definition struct {
 
 // Data describes the uploaded rows.
 type Data struct {
-	Format      string        `json:"format"`         // "csv" (also .csv.gz, by content)
+	Format      string        `json:"format"`         // "csv" (also compressed by gzip or zstd, by content) | "parquet"
 	Key         string        `json:"key"`            // column that names a row; unique
 	Time        string        `json:"time,omitempty"` // column of the row's time, RFC 3339 or "2006-01-02 15:04:05" (UTC)
 	Label       Label         `json:"label"`

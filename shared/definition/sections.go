@@ -65,7 +65,7 @@ func (r *reader) definition(root value) Definition {
 func (r *reader) data(v value) Data {
 	f := v.fields([]string{"format", "key", "time", "label", "minimum_rows", "window"})
 	d := Data{
-		Format:      f.get("format").choice("csv", "csv"),
+		Format:      f.get("format").choice("csv", "csv", "parquet"),
 		Time:        f.get("time").text(""),
 		MinimumRows: int(f.get("minimum_rows").integer(1000, 10, 1<<40)),
 		Window:      f.get("window").duration(0, time.Minute, 100*365*day),

@@ -93,7 +93,7 @@ func (u *upload) read(ctx context.Context, base job.Base, want []string, declare
 	sources := make([]table.Source, len(u.file.Dataset.Files))
 	for i, d := range u.file.Dataset.Files {
 		path := filepath.Join(base.Input("data"), d.Path)
-		sources[i] = table.Source{Key: d.Key, Open: func() (io.ReadCloser, error) { return os.Open(path) }}
+		sources[i] = table.Source{Key: d.Key, Format: table.Format(u.file.Definition.Data.Format), Open: func() (io.ReadCloser, error) { return os.Open(path) }}
 	}
 	u.used = want
 	u.tab, err = table.Read(ctx, sources, table.Options{Want: want, KeepAll: true})

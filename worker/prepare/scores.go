@@ -141,7 +141,9 @@ func (u *upload) writeScores(base job.Base, columns []string) (int, error) {
 // batchName is an uploaded file's name without folder and endings.
 func batchName(key string) string {
 	name := path.Base(key)
-	name = strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".csv")
+	for _, ending := range []string{".gz", ".zst", ".csv", ".parquet"} {
+		name = strings.TrimSuffix(name, ending)
+	}
 	if name == "" || strings.HasPrefix(name, ".") {
 		name = "rows" + name
 	}

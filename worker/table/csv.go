@@ -3,21 +3,17 @@ package table
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strings"
 	"unicode/utf8"
 )
 
-// reader yields the rows of one file.
+// reader yields rows one by one: what a request holds, headers, and the rows of
+// blocks that have quotes. Blocks without go through tokenize, which is faster.
 type reader struct {
 	in     *bufio.Reader
-	raw    io.Closer
-	gzip   bool
 	line   int // of the row last returned, from 1
 	next   int // line where the next row begins
 	read   int64
@@ -26,62 +22,10 @@ type reader struct {
 	quoted []byte   // unescaped text of quoted fields
 }
 
-var (
-	bomUTF8  = []byte{0xEF, 0xBB, 0xBF}
-	bomUTF16 = [][]byte{{0xFE, 0xFF}, {0xFF, 0xFE}}
-)
-
-// open opens a source and looks through gzip and a byte order mark.
-func open(src Source) (*reader, *Problem, error) {
-	raw, err := src.Open()
-	if err != nil {
-		return nil, nil, fmt.Errorf("open %s: %w", src.Key, err)
-	}
-	r := &reader{in: bufio.NewReaderSize(raw, 1<<18), raw: raw, next: 1}
-	fail := func(message, hint string) (*reader, *Problem, error) {
-		raw.Close()
-		return nil, &Problem{Key: src.Key, Message: message, Hint: hint}, nil
-	}
-	head, err := r.in.Peek(3)
-	if err != nil && !errors.Is(err, io.EOF) {
-		raw.Close()
-		return nil, nil, fmt.Errorf("read %s: %w", src.Key, err)
-	}
-	if len(head) >= 2 && head[0] == 0x1f && head[1] == 0x8b {
-		z, err := gzip.NewReader(r.in)
-		if err != nil {
-			return fail("the gzip stream is damaged at its beginning: "+gzipText(err), "upload the file again")
-		}
-		r.in, r.gzip = bufio.NewReaderSize(z, 1<<18), true
-		if head, err = r.in.Peek(3); err != nil && !errors.Is(err, io.EOF) {
-			return fail("the gzip stream is damaged at its beginning: "+gzipText(err), "upload the file again")
-		}
-	}
-	if len(head) == 0 {
-		return fail("the file is empty", "a header and at least one row are needed")
-	}
-	for _, bom := range bomUTF16 {
-		if bytes.HasPrefix(head, bom) {
-			return fail("the file is UTF-16, not UTF-8", "save it as UTF-8")
-		}
-	}
-	if bytes.HasPrefix(head, bomUTF8) {
-		if _, err := r.in.Discard(len(bomUTF8)); err != nil {
-			raw.Close()
-			return nil, nil, fmt.Errorf("read %s: %w", src.Key, err)
-		}
-	}
-	return r, nil, nil
+// newReader reads rows of a text whose first line has that number.
+func newReader(text []byte, line int) *reader {
+	return &reader{in: bufio.NewReaderSize(bytes.NewReader(text), 1<<16), next: line}
 }
-
-func gzipText(err error) string {
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return "it ends early"
-	}
-	return strings.TrimPrefix(err.Error(), "gzip: ")
-}
-
-func (r *reader) close() { r.raw.Close() }
 
 // fault is a problem of the row being read that ends the file.
 type fault struct{ message, hint string }
@@ -127,8 +71,6 @@ func (r *reader) physical() ([]byte, error) {
 	}
 	r.read += int64(len(line))
 	switch {
-	case r.read > MaxFile:
-		return nil, &fault{fmt.Sprintf("the uncompressed file is larger than %d bytes", int64(MaxFile)), "split it into several files"}
 	case len(line) > MaxLine:
 		return nil, &fault{fmt.Sprintf("the row is longer than %d bytes", MaxLine), "is a quote not closed, or are line ends missing?"}
 	case errors.Is(err, io.EOF):
@@ -136,12 +78,6 @@ func (r *reader) physical() ([]byte, error) {
 			return nil, io.EOF
 		}
 	case err != nil:
-		if r.gzip {
-			if errors.Is(err, io.ErrUnexpectedEOF) {
-				return nil, &fault{"the gzip stream ends early, within or after this line", "the upload was cut short: upload the file again"}
-			}
-			return nil, &fault{"the gzip stream is damaged: " + gzipText(err), "upload the file again"}
-		}
 		return nil, err
 	}
 	r.next++
@@ -244,20 +180,6 @@ func (q *quoteState) feed(line []byte) {
 	}
 }
 
-// readHeader reads the first row's names.
-func readHeader(src Source) ([]string, Problems, error) {
-	r, problem, err := open(src)
-	if err != nil {
-		return nil, nil, err
-	}
-	if problem != nil {
-		return nil, Problems{*problem}, nil
-	}
-	defer r.close()
-	header, problems, err := r.header(src.Key)
-	return header, problems, err
-}
-
 func (r *reader) header(key string) ([]string, Problems, error) {
 	fields, err := r.row()
 	if errors.Is(err, io.EOF) {
@@ -289,75 +211,4 @@ func (r *reader) faulty(key string, err error) ([]string, Problems, error) {
 		return nil, Problems{{Key: key, Line: r.line, Message: f.message, Hint: f.hint}}, nil
 	}
 	return nil, nil, fmt.Errorf("read %s: %w", key, err)
-}
-
-// readFile reads a whole file into a segment of the table's columns.
-func readFile(ctx context.Context, src Source, columns []string) (*segment, Problems, error) {
-	r, problem, err := open(src)
-	if err != nil {
-		return nil, nil, err
-	}
-	if problem != nil {
-		return nil, Problems{*problem}, nil
-	}
-	defer r.close()
-	header, problems, err := r.header(src.Key)
-	if err != nil || len(problems) > 0 {
-		return nil, problems, err
-	}
-	s := &segment{key: src.Key, header: header, cells: make([]cells, len(columns))}
-	from := make([]int, len(columns)) // the file's position of each column
-	at := map[string]int{}
-	for i, name := range header {
-		at[name] = i
-	}
-	for i, name := range columns {
-		from[i] = at[name]
-	}
-	wrong := 0
-	for n := 0; ; n++ {
-		if n&0xffff == 0 && ctx.Err() != nil {
-			return nil, nil, ctx.Err()
-		}
-		fields, err := r.row()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			_, more, err := r.faulty(src.Key, err)
-			return nil, append(problems, more...), err
-		}
-		if len(fields) != len(header) {
-			if wrong++; wrong <= MaxProblems {
-				problems = append(problems, Problem{Key: src.Key, Line: r.line, Message: fmt.Sprintf("the row has %d values, the header has %d", len(fields), len(header))})
-			}
-			continue
-		}
-		if err := s.add(r, fields, from); err != nil {
-			return nil, append(problems, *err), nil
-		}
-	}
-	if wrong > MaxProblems {
-		problems = append(problems, Problem{Key: src.Key, Message: fmt.Sprintf("%d more rows are of the wrong length", wrong-MaxProblems)})
-	}
-	if s.rows == 0 && len(problems) == 0 {
-		s.notes = append(s.notes, Problem{Key: src.Key, Message: "the file has a header and no rows"})
-	}
-	return s, problems, nil
-}
-
-// add keeps the row's cells and, where lines and rows part, the line.
-func (s *segment) add(r *reader, fields [][]byte, from []int) *Problem {
-	if n := len(s.jumps); n == 0 || s.rows+s.jumps[n-1].offset != r.line {
-		s.jumps = append(s.jumps, jump{row: s.rows, offset: r.line - s.rows})
-	}
-	for i := range s.cells {
-		c := &s.cells[i]
-		if len(c.text)+len(fields[from[i]]) > math.MaxUint32 {
-			return &Problem{Key: s.key, Line: r.line, Column: s.header[from[i]], Message: "the column holds more than 4 GiB of text", Hint: "split the file"}
-		}
-		c.add(fields[from[i]])
-	}
-	s.rows++
-	return nil
 }

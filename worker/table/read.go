@@ -2,29 +2,16 @@ package table
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"runtime"
+	"maps"
+	"math"
 	"slices"
 	"sort"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/millrace-ml/millrace/shared/features"
 )
-
-// Limits that keep a hostile file from taking the machine.
-const (
-	MaxLine     = 1 << 20 // bytes of one row, quotes and all
-	MaxColumns  = 4096
-	MaxFile     = 16 << 30 // uncompressed bytes
-	MaxProblems = 20       // reported of one file
-)
-
-// Source is one file.
-type Source struct {
-	Key  string // how messages call it
-	Open func() (io.ReadCloser, error)
-}
 
 // Options of Read.
 type Options struct {
@@ -36,66 +23,179 @@ type Options struct {
 func Read(ctx context.Context, sources []Source, opts Options) (*Table, error) {
 	sources = slices.Clone(sources)
 	sort.SliceStable(sources, func(i, j int) bool { return sources[i].Key < sources[j].Key })
-	columns, err := plan(sources, opts)
+	columns, err := MakePlan(sources, opts)
 	if err != nil {
 		return nil, err
 	}
 	segments := make([]*segment, len(sources))
-	problems := make([]Problems, len(sources))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(1, runtime.GOMAXPROCS(0)))
-	for i, src := range sources {
-		g.Go(func() error {
-			s, found, err := readFile(ctx, src, columns)
-			segments[i], problems[i] = s, found
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	if all := slices.Concat(problems...); len(all) > 0 {
-		return nil, all
-	}
-	return assemble(segments, columns, opts), nil
-}
-
-// plan decides the table's columns from the files' headers.
-func plan(sources []Source, opts Options) ([]string, error) {
 	var problems Problems
-	if len(sources) == 0 {
-		return nil, Problems{{Message: "there is no file to read"}}
-	}
-	counts := map[string]int{}
-	for _, src := range sources {
-		header, found, err := readHeader(src)
-		if err != nil {
+	for i, src := range sources {
+		segments[i], err = readFile(ctx, src, columns.Names)
+		var found Problems
+		if errors.As(err, &found) {
+			problems = append(problems, found...)
+		} else if err != nil {
 			return nil, err
 		}
-		if len(found) > 0 {
-			problems = append(problems, found...)
-			continue
-		}
-		for _, name := range header {
-			counts[name]++
-		}
-		problems = append(problems, missing(src.Key, header, opts.Want)...)
 	}
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	columns := slices.Clone(opts.Want)
+	return assemble(segments, columns), nil
+}
+
+// Plan is the columns that all files are read by.
+type Plan struct {
+	Names    []string        // those wanted, in that order, then those kept besides, sorted
+	Types    []features.Type // of Parquet columns; nil: CSV
+	Warnings []Problem       // about columns nobody asked for
+}
+
+// MakePlan decides the columns from the files' headers. The error is Problems
+// when a file is at fault.
+func MakePlan(sources []Source, opts Options) (*Plan, error) {
+	layouts := make([]*Layout, 0, len(sources))
+	var problems Problems
+	for _, src := range sources {
+		l, err := Look(src)
+		var found Problems
+		if errors.As(err, &found) {
+			problems = append(problems, found...)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		layouts = append(layouts, l)
+	}
+	return Join(layouts, problems, opts)
+}
+
+// Join makes the plan of files whose layouts are known; problems are those of
+// the other files.
+func Join(layouts []*Layout, problems Problems, opts Options) (*Plan, error) {
+	if len(layouts) == 0 && len(problems) == 0 {
+		return nil, Problems{{Message: "there is no file to read"}}
+	}
+	counts := map[string]int{}
+	for _, l := range layouts {
+		for _, name := range l.Names {
+			counts[name]++
+		}
+		problems = append(problems, l.missing(opts.Want)...)
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	p := &Plan{Names: slices.Clone(opts.Want)}
 	if opts.KeepAll {
 		var rest []string
 		for name, n := range counts {
-			if n == len(sources) && !slices.Contains(opts.Want, name) {
+			if n == len(layouts) && !slices.Contains(opts.Want, name) {
 				rest = append(rest, name)
 			}
 		}
 		sort.Strings(rest)
-		columns = append(columns, rest...)
+		p.Names = append(p.Names, rest...)
 	}
-	return columns, nil
+	p.Warnings = unused(layouts, opts.Want)
+	var err error
+	p.Types, err = unify(layouts, p.Names)
+	return p, err
+}
+
+// unify finds the types of Parquet columns that the files agree on.
+func unify(layouts []*Layout, names []string) ([]features.Type, error) {
+	if layouts[0].Types == nil {
+		return nil, nil
+	}
+	var problems Problems
+	types, from := make([]features.Type, len(names)), make([]string, len(names))
+	for _, l := range layouts {
+		for i, name := range names {
+			t := l.Types[slices.Index(l.Names, name)]
+			switch before := types[i]; {
+			case before == features.Unknown:
+				types[i], from[i] = t, l.Key
+			case before == t:
+			case isNumber(before) && isNumber(t):
+				types[i] = features.Number
+			default:
+				problems = append(problems, Problem{Key: l.Key, Column: name, Message: fmt.Sprintf("the column is %s, and it is %s in %s", t, before, from[i]), Hint: "write all files with one schema"})
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return types, nil
+}
+
+func isNumber(t features.Type) bool { return t == features.Number || t == features.Integer }
+
+// unused names the columns nobody asked for.
+func unused(layouts []*Layout, want []string) []Problem {
+	extra := map[string][]string{}
+	for _, l := range layouts {
+		for _, name := range l.Names {
+			if !slices.Contains(want, name) {
+				extra[name] = append(extra[name], l.Key)
+			}
+		}
+	}
+	var out []Problem
+	for _, name := range slices.Sorted(maps.Keys(extra)) {
+		p := Problem{Column: name, Message: "the pipeline does not use this column"}
+		if keys := extra[name]; len(keys) < len(layouts) {
+			p.Key = keys[0]
+			p.Message = fmt.Sprintf("the pipeline does not use this column, and only %d of %d files have it", len(keys), len(layouts))
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// readFile reads a whole file into a segment of the table's columns.
+func readFile(ctx context.Context, src Source, columns []string) (*segment, error) {
+	s := &segment{key: src.Key, cells: make([]cells, len(columns))}
+	want := make([]Want, len(columns))
+	for i, name := range columns {
+		want[i].Name = name
+	}
+	look := func(*Batch) (struct{}, error) { return struct{}{}, nil }
+	rows, err := Scan(ctx, src, want, look, func(b *Batch, _ struct{}) error { return s.add(b) })
+	if err == nil && rows == 0 {
+		s.notes = append(s.notes, NoRows(src.Key))
+	}
+	return s, err
+}
+
+// NoRows is the remark about a file without rows.
+func NoRows(key string) Problem {
+	return Problem{Key: key, Message: "the file has a header and no rows"}
+}
+
+// add keeps the rows of a batch and, where lines and rows part, the line.
+func (s *segment) add(b *Batch) error {
+	for row := range b.Rows {
+		line, _, inGroup := b.Place(row)
+		line += inGroup
+		if n, at := len(s.jumps), s.rows+row; n == 0 || at+s.jumps[n-1].offset != line {
+			s.jumps = append(s.jumps, jump{row: at, offset: line - at})
+		}
+	}
+	for i := range s.cells {
+		c := &s.cells[i]
+		for row := range b.Rows {
+			c.text = b.Columns[i].Append(c.text, row)
+			c.ends = append(c.ends, uint32(len(c.text)))
+		}
+		if len(c.text) > math.MaxUint32 {
+			return Problems{b.Problem(0, b.Columns[i].Name, "the column holds more than 4 GiB of text", "split the file")}
+		}
+	}
+	s.rows += b.Rows
+	return nil
 }
 
 // missing names the wanted columns that a header lacks, with the likely slip.
@@ -116,35 +216,17 @@ func missing(key string, header, want []string) Problems {
 	return out
 }
 
-// assemble joins the segments and notes what nobody asked for.
-func assemble(segments []*segment, columns []string, opts Options) *Table {
-	t := &Table{columns: columns, index: map[string]int{}, segments: segments, starts: make([]int, len(segments)+1)}
-	for i, name := range columns {
+// assemble joins the segments.
+func assemble(segments []*segment, plan *Plan) *Table {
+	t := &Table{columns: plan.Names, index: map[string]int{}, segments: segments, starts: make([]int, len(segments)+1)}
+	for i, name := range plan.Names {
 		t.index[name] = i
 	}
-	extra := map[string][]string{}
 	for i, s := range segments {
 		t.starts[i+1] = t.starts[i] + s.rows
 		t.Warnings = append(t.Warnings, s.notes...)
-		for _, name := range s.header {
-			if !slices.Contains(opts.Want, name) {
-				extra[name] = append(extra[name], s.key)
-			}
-		}
 	}
-	names := make([]string, 0, len(extra))
-	for name := range extra {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		p := Problem{Column: name, Message: "the pipeline does not use this column"}
-		if keys := extra[name]; len(keys) < len(segments) {
-			p.Key = keys[0]
-			p.Message = fmt.Sprintf("the pipeline does not use this column, and only %d of %d files have it", len(keys), len(segments))
-		}
-		t.Warnings = append(t.Warnings, p)
-	}
+	t.Warnings = append(t.Warnings, plan.Warnings...)
 	return t
 }
 

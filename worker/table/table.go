@@ -99,12 +99,11 @@ func (t *Table) Problem(row int, column, message, hint string) Problem {
 
 // segment is the rows of one file.
 type segment struct {
-	key    string
-	header []string // of the file
-	rows   int
-	cells  []cells // by column of the table
-	jumps  []jump  // where the distance between row and line changes
-	notes  []Problem
+	key   string
+	rows  int
+	cells []cells // by column of the table
+	jumps []jump  // where the distance between row and line changes
+	notes []Problem
 }
 
 // jump says that from this row on, line = row + offset.
@@ -121,11 +120,6 @@ type cells struct {
 	ends []uint32
 }
 
-func (c *cells) add(cell []byte) {
-	c.text = append(c.text, cell...)
-	c.ends = append(c.ends, uint32(len(c.text)))
-}
-
 func (c *cells) cell(i int) string {
 	from := uint32(0)
 	if i > 0 {
@@ -140,9 +134,11 @@ func (c *cells) cell(i int) string {
 
 // Problem is one fault, placed as well as it can be.
 type Problem struct {
-	Key     string `json:"key,omitempty"`    // of the uploaded object
-	Line    int    `json:"line,omitempty"`   // in the uncompressed file, from 1
-	Column  string `json:"column,omitempty"` // by name
+	Key     string `json:"key,omitempty"`       // of the uploaded object
+	Line    int    `json:"line,omitempty"`      // in the uncompressed file, from 1
+	Group   int    `json:"row_group,omitempty"` // of a Parquet file, from 1
+	Row     int    `json:"row,omitempty"`       // of the row group, from 1
+	Column  string `json:"column,omitempty"`    // by name
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
 }
@@ -155,6 +151,12 @@ func (p Problem) Error() string {
 	}
 	if p.Line > 0 {
 		where = append(where, fmt.Sprintf("line %d", p.Line))
+	}
+	if p.Group > 0 {
+		where = append(where, fmt.Sprintf("row group %d", p.Group))
+	}
+	if p.Row > 0 {
+		where = append(where, fmt.Sprintf("row %d", p.Row))
 	}
 	if p.Column != "" {
 		where = append(where, fmt.Sprintf("column %q", p.Column))

@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/millrace-ml/millrace/shared/features"
 	"github.com/millrace-ml/millrace/worker/table"
@@ -64,7 +69,7 @@ func TestReadForms(t *testing.T) {
 		"unicode":               {"a,b\nÅ,日本\n", "Å|日本\n"},
 	}
 	for name, tt := range tests {
-		for form, in := range map[string]string{"text": tt.in, "gzip": zip(t, tt.in)} {
+		for form, in := range map[string]string{"text": tt.in, "gzip": zip(t, tt.in), "zstd": zstdText(t, tt.in)} {
 			t.Run(name+" "+form, func(t *testing.T) {
 				tab, err := table.Read(context.Background(), []table.Source{source("k", in)}, table.Options{Want: []string{"a", "b"}})
 				if err != nil {
@@ -90,6 +95,12 @@ func TestReadRefuses(t *testing.T) {
 		"truncated gzip":     {zip(t, "a,b\n"+manyRows(5000))[:5000], "k, line "},
 		"gzip header alone":  {zip(t, "a,b\n1,2\n")[:4], "k: the gzip stream is damaged at its beginning: it ends early"},
 		"gzip checksum":      {breakTail(zip(t, "a,b\n1,2\n")), "k, line 3: the gzip stream is damaged"},
+		"empty zstd":         {zstdText(t, ""), "k: the file is empty"},
+		"truncated zstd":     {zstdText(t, "a,b\n"+manyRows(5000))[:5000], "k: the zstd stream is damaged at its beginning: it ends early"},
+		"zstd that is cut":   {zstdText(t, "a,b\n"+manyRows(500_000))[:2_000_000], "k, line "},
+		"zstd window":        {"\x28\xb5\x2f\xfd\x00\xf8\x01\x00\x00", "k: the zstd stream is damaged at its beginning: window size"},
+		"Parquet":            {"PAR1....PAR1", "k: the file is Parquet, and the pipeline reads CSV"},
+		"workbook":           {"PK\x03\x04....", "k: the file is a ZIP archive"},
 		"UTF-16":             {"\xFF\xFEa\x00", "k: the file is UTF-16"},
 		"not UTF-8":          {"a,b\n1,x\n2,\xff\xfe\n", "k, line 3: the text is not UTF-8"},
 		"not UTF-8 quoted":   {"a,b\n1,\"\xff\"\n", "k, line 2: the text is not UTF-8"},
@@ -249,10 +260,89 @@ func TestTypes(t *testing.T) {
 	}
 }
 
+// TestLongFiles holds files of many blocks, with and without quotes that blocks
+// could cut, against the standard library.
+func TestLongFiles(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for name, odds := range map[string]int{"plain": 0, "some quotes": 100, "many quotes": 2} {
+		t.Run(name, func(t *testing.T) {
+			var text bytes.Buffer
+			w := csv.NewWriter(&text)
+			_ = w.Write([]string{"a", "b", "c"})
+			for i := range 60_000 {
+				row := []string{strconv.Itoa(i), strings.Repeat("x", rng.IntN(20)), "é"}
+				if odds > 0 && rng.IntN(odds) == 0 {
+					row[1] = strings.Repeat("\"\n,", rng.IntN(5)) + strings.Repeat("z", rng.IntN(2000/odds))
+				}
+				_ = w.Write(row)
+			}
+			w.Flush()
+			if text.Len() < 1<<20 {
+				t.Fatalf("the file has only %d bytes", text.Len())
+			}
+			want, err := csv.NewReader(bytes.NewReader(text.Bytes())).ReadAll()
+			if err != nil {
+				t.Fatal(err)
+			}
+			line := 2
+			for _, src := range []table.Source{source("k", text.String()), source("k", zip(t, text.String())), source("k", strings.ReplaceAll(text.String(), "é\n", "é\r\n"))} {
+				tab, err := table.Read(context.Background(), []table.Source{src}, table.Options{Want: []string{"c", "b", "a"}})
+				if err != nil || tab.Rows() != len(want)-1 {
+					t.Fatalf("%d rows, want %d: %v", tab.Rows(), len(want)-1, err)
+				}
+				line = 2
+				for row := range tab.Rows() {
+					w := want[row+1]
+					if tab.Column("a").Cell(row) != w[0] || tab.Column("b").Cell(row) != w[1] || tab.Column("c").Cell(row) != w[2] {
+						t.Fatalf("row %d differs", row)
+					}
+					if _, at := tab.Where(row); at != line {
+						t.Fatalf("row %d is at line %d, want %d", row, at, line)
+					}
+					line += 1 + strings.Count(w[1], "\n")
+				}
+			}
+		})
+	}
+}
+
+// FuzzCells holds the fast reading of cells against that of requests.
+func FuzzCells(f *testing.F) {
+	for _, cell := range []string{"1", "-1", "+1", "1.5", "-0.0", ".5", "5.", ".", "-", "1e3", "123456789012345", "1234567890123456", "0.12345678901234", "nan", "inf", "0x1", "1_0", "2001-01-01", "2001-02-30", "true", " 1", "00012.50"} {
+		f.Add(cell)
+	}
+	f.Fuzz(func(t *testing.T, cell string) {
+		if strings.ContainsAny(cell, "\",\n\r") || !utf8.ValidString(cell) {
+			return
+		}
+		types := []features.Type{features.Number, features.Integer, features.Time, features.Boolean, features.Text}
+		src := source("k", "a,b\n"+strings.Repeat(cell+",z\n", 3))
+		for _, kind := range types {
+			want, wrong := features.ParseValue(kind, cell)
+			_, err := table.Scan(context.Background(), src, []table.Want{{Name: "a", Type: kind}}, func(*table.Batch) (int, error) { return 0, nil }, func(b *table.Batch, _ int) error {
+				for row := range b.Rows {
+					got := b.Columns[0].Value(row)
+					if math.Float64bits(got.Number) != math.Float64bits(want.Number) && !(got.IsMissing() && want.IsMissing()) || got.Text != want.Text {
+						t.Errorf("%q as %v is %v, want %v", cell, kind, got, want)
+					}
+				}
+				if (wrong != nil) != (len(b.Columns[0].Wrong) == b.Rows) {
+					t.Errorf("%q as %v: %d of %d wrong, and reading says %v", cell, kind, len(b.Columns[0].Wrong), b.Rows, wrong)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add("a,b\n1,2\n", "a,b\n\"x\ny\",\"\"\"\"\n")
 	f.Add("\xEF\xBB\xBFa\r\n\"1\"\r\n", "a\n\n\n1")
 	f.Add("\x1f\x8b\x08", "a,a\n")
+	f.Add(zstdText(f, "a,b\n1,2\n"), "a,b\n\xff,1\n")
 	f.Fuzz(func(t *testing.T, one, two string) {
 		tab, err := table.Read(context.Background(), []table.Source{source("one", one), source("two", two)}, table.Options{KeepAll: true})
 		var problems table.Problems

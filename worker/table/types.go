@@ -77,7 +77,7 @@ func (t *Table) Types(ctx context.Context, declared map[string]features.Type) (m
 // infer finds a column's type from all its cells, so that neither the order of
 // the files nor a sample decides. A column without a value is a number.
 func (t *Table) infer(name string) *Typed {
-	var counts [features.Boolean + 1]int
+	var counts Kinds
 	c := &Typed{Column: t.Column(name), Numbers: make([]float64, t.Rows())}
 	c.Each(0, t.Rows(), func(row int, cell string) {
 		if cell == "" {
@@ -101,7 +101,7 @@ func (t *Table) infer(name string) *Typed {
 }
 
 // settle chooses the type and says how many cells are of it.
-func settle(counts [features.Boolean + 1]int, total int) (kind features.Type, matching int) {
+func settle(counts Kinds, total int) (kind features.Type, matching int) {
 	enough := func(n int) bool { return float64(n) >= mostly*float64(total) }
 	numbers := counts[features.Integer] + counts[features.Number]
 	switch {

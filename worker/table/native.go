@@ -1,0 +1,197 @@
+package table
+
+import (
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/millrace-ml/millrace/shared/features"
+)
+
+// native is a column's values as a Parquet file has them, and the memory of its
+// texts. Its values are ints, or floats where the physical type is one.
+type native struct {
+	kind     kind
+	null     []bool
+	ints     []int64
+	floats   []float64
+	text     []byte
+	from, to []int32
+}
+
+// begin makes room for rows.
+func (n *native) begin(rows int) {
+	if cap(n.null) < rows {
+		n.null = make([]bool, batchRows)
+	}
+	n.null = n.null[:rows]
+	switch n.kind.physical {
+	case parquet.Float, parquet.Double:
+		n.floats = grown(n.floats, rows)
+	case parquet.ByteArray, parquet.FixedLenByteArray:
+		n.text, n.from, n.to = n.text[:0], grown(n.from, rows), grown(n.to, rows)
+	default:
+		n.ints = grown(n.ints, rows)
+	}
+}
+
+func grown[T any](s []T, rows int) []T {
+	if cap(s) < rows {
+		s = make([]T, batchRows)
+	}
+	return s[:rows]
+}
+
+// miss notes a missing value.
+func (n *native) miss(row int) {
+	n.null[row] = true
+	if n.kind.isText() {
+		n.from[row], n.to[row] = int32(len(n.text))-1, int32(len(n.text))
+	}
+}
+
+func (n *native) isFloat() bool {
+	return n.kind.physical == parquet.Float || n.kind.physical == parquet.Double
+}
+
+// missing tells whether there is no value; NaN is none, as in CSV.
+func (n *native) missing(row int) bool {
+	return n.null[row] || n.isFloat() && math.IsNaN(n.floats[row])
+}
+
+// append writes a value as CSV would have it: reading the text gives the value
+// again.
+func (n *native) append(b []byte, row int) []byte {
+	switch {
+	case n.missing(row):
+		return b
+	case n.isFloat():
+		return strconv.AppendFloat(b, n.floats[row], 'g', -1, 64)
+	case n.kind.decimal:
+		return appendDecimal(b, big.NewInt(n.ints[row]), n.kind.scale)
+	case n.kind.natural == features.Boolean:
+		return strconv.AppendBool(b, n.ints[row] != 0)
+	case n.kind.natural == features.Time && n.kind.unit == 0:
+		return time.Unix(n.ints[row]*86400, 0).UTC().AppendFormat(b, time.DateOnly)
+	case n.kind.natural == features.Time:
+		seconds, rest := n.split(row)
+		return time.Unix(seconds, rest).UTC().AppendFormat(b, time.RFC3339Nano)
+	case n.kind.unsigned:
+		return strconv.AppendUint(b, uint64(n.ints[row]), 10)
+	}
+	return strconv.AppendInt(b, n.ints[row], 10)
+}
+
+// split is a time as whole seconds and nanoseconds.
+func (n *native) split(row int) (seconds, nanos int64) {
+	v, unit := n.ints[row], n.kind.unit
+	seconds = v / unit
+	if rest := v % unit; rest < 0 {
+		return seconds - 1, (rest + unit) * (1e9 / unit)
+	} else {
+		return seconds, rest * (1e9 / unit)
+	}
+}
+
+// The seconds that a time of the years 0 to 9999 has.
+const firstSecond, lastSecond = -62167219200, 253402300799
+
+// parse reads the values as the column's type. What it gives, and what it says
+// is wrong, is what reading their text would.
+func (n *native) parse(c *BatchColumn) {
+	rows := len(c.Numbers)
+	switch {
+	case c.Type == features.Number && n.isFloat():
+		for row, x := range n.floats[:rows] {
+			if n.null[row] {
+				n.floats[row] = math.NaN()
+			} else if math.IsInf(x, 0) {
+				n.each(c, rows)
+				return
+			}
+		}
+		c.Numbers = n.floats[:rows]
+	case isNumber(c.Type) && isNumber(n.kind.natural) && !n.kind.decimal && !n.kind.unsigned && !n.isFloat():
+		for row, v := range n.ints[:rows] {
+			switch {
+			case n.null[row]:
+				c.Numbers[row] = math.NaN()
+			case c.Type == features.Integer && (v > 1<<53 || v < -1<<53):
+				n.each(c, rows)
+				return
+			default:
+				c.Numbers[row] = float64(v)
+			}
+		}
+	default:
+		n.each(c, rows)
+	}
+}
+
+// each parses value by value.
+func (n *native) each(c *BatchColumn, rows int) {
+	c.Numbers, c.Wrong = c.numbers[:rows], c.Wrong[:0]
+	for row := range rows {
+		if n.missing(row) {
+			c.Numbers[row] = math.NaN()
+			continue
+		}
+		x, ok := n.number(c.Type, row)
+		if !ok {
+			c.parseCell(row)
+			continue
+		}
+		c.Numbers[row] = x
+	}
+}
+
+// number is a value as a number of the type; ok is false when the text decides.
+func (n *native) number(as features.Type, row int) (x float64, ok bool) {
+	switch {
+	case as == features.Time && n.kind.natural == features.Time:
+		seconds, nanos := int64(0), int64(0)
+		if n.kind.unit == 0 {
+			seconds = n.ints[row] * 86400
+		} else {
+			seconds, nanos = n.split(row)
+		}
+		return float64(seconds) + float64(nanos)/1e9, seconds >= firstSecond && seconds <= lastSecond
+	case as == features.Boolean && n.kind.natural == features.Boolean:
+		return float64(n.ints[row]), true
+	case as != features.Number && as != features.Integer, !isNumber(n.kind.natural):
+		return 0, false
+	case n.isFloat():
+		x = n.floats[row]
+		return x, !math.IsInf(x, 0) && (as == features.Number || x == math.Trunc(x) && math.Abs(x) <= 1<<53)
+	case n.kind.decimal && n.kind.scale > 0:
+		v := n.ints[row] // up to 15 digits one exact division gives what reading the text does
+		if as == features.Integer || n.kind.scale >= len(pow10) || v > 1e15-1 || v < 1-1e15 {
+			return 0, false
+		}
+		return float64(v) / pow10[n.kind.scale], true
+	case n.kind.unsigned && n.ints[row] < 0:
+		return 0, false
+	}
+	x = float64(n.ints[row])
+	return x, as == features.Number || math.Abs(x) <= 1<<53
+}
+
+// appendDecimal writes v * 10^-scale.
+func appendDecimal(b []byte, v *big.Int, scale int) []byte {
+	digits := v.Text(10)
+	if strings.HasPrefix(digits, "-") {
+		b, digits = append(b, '-'), digits[1:]
+	}
+	if scale == 0 {
+		return append(b, digits...)
+	}
+	for len(digits) <= scale {
+		digits = "0" + digits
+	}
+	whole := len(digits) - scale
+	return append(append(append(b, digits[:whole]...), '.'), digits[whole:]...)
+}

@@ -1,0 +1,268 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/parquet-go/parquet-go"
+	"golang.org/x/sync/errgroup"
+)
+
+// batchRows is how many rows of a Parquet file make a batch.
+const batchRows = 8 << 10
+
+// parquetFile is the feed of a Parquet file.
+type parquetFile struct {
+	key     string
+	raw     sized
+	file    *parquet.File
+	columns []*column // chosen
+	group   int       // row group being read, from 1; 0 before the first
+	rows    int64     // of the row group
+	done    int64     // of these
+}
+
+func openParquet(src Source) (f *parquetFile, err error) {
+	raw, err := src.Open()
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", src.Key, err)
+	}
+	at, ok := raw.(sized)
+	if !ok {
+		raw.Close()
+		return nil, fmt.Errorf("open %s: Parquet is read at many places, and %T cannot", src.Key, raw)
+	}
+	f = &parquetFile{key: src.Key, raw: at}
+	defer func() {
+		if err != nil {
+			raw.Close()
+			f = nil
+		}
+	}()
+	size, err := sizeOf(at)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", src.Key, err)
+	}
+	if err := f.check(size); err != nil {
+		return nil, err
+	}
+	err = f.guard("", func() error {
+		f.file, err = parquet.OpenFile(at, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(256<<10))
+		return err
+	})
+	if err == nil && f.file.NumRows() < 0 {
+		err = f.damaged("", fmt.Errorf("it says that it has %d rows", f.file.NumRows()))
+	}
+	return f, err
+}
+
+// check tells a file of another kind, or one cut short, from its ends.
+func (f *parquetFile) check(size int64) error {
+	fail := func(message, hint string) error {
+		return Problems{{Key: f.key, Message: message, Hint: hint}}
+	}
+	var head, tail [4]byte
+	if size == 0 {
+		return fail("the file is empty", "a Parquet file with at least one row is needed")
+	}
+	if _, err := f.raw.ReadAt(head[:], 0); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read %s: %w", f.key, err)
+	}
+	if string(head[:]) == "PARE" {
+		return fail("the file's footer is encrypted, which is not supported", "write it without encryption: the bucket encrypts")
+	}
+	if string(head[:]) != string(magicParq) {
+		return fail("the file is not Parquet, and the pipeline reads Parquet", "write data.format: csv, or upload Parquet")
+	}
+	if size < 12 {
+		return fail("the file ends early", "the upload was cut short: upload the file again")
+	}
+	if _, err := f.raw.ReadAt(tail[:], size-4); err != nil {
+		return fmt.Errorf("read %s: %w", f.key, err)
+	}
+	if string(tail[:]) != string(magicParq) {
+		return fail("the file ends early", "the upload was cut short: upload the file again")
+	}
+	return nil
+}
+
+// guard keeps a fault of the library over a damaged file from becoming ours.
+func (f *parquetFile) guard(column string, do func() error) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = f.damaged(column, fmt.Errorf("%v", fault))
+		}
+	}()
+	err = do()
+	var known Problems
+	if err == nil || errors.As(err, &known) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return f.damaged(column, err)
+}
+
+func (f *parquetFile) damaged(column string, err error) error {
+	text := strings.ToValidUTF8(err.Error(), "�")
+	if r := []rune(text); len(r) > 200 {
+		text = string(r[:200]) + "…"
+	}
+	p := Problem{Key: f.key, Group: f.group, Column: column, Message: "the file is damaged: " + text, Hint: "write and upload the file again"}
+	if f.group > 0 {
+		p.Row = int(f.done) + 1
+	}
+	return Problems{p}
+}
+
+func (f *parquetFile) layout() (l *Layout, err error) {
+	err = f.guard("", func() error {
+		l, err = f.describe()
+		return err
+	})
+	return l, err
+}
+
+func (f *parquetFile) describe() (*Layout, error) {
+	l := &Layout{Key: f.key, Refused: map[string]string{}}
+	fields := f.file.Root().Columns()
+	if len(fields) > MaxColumns {
+		return nil, Problems{{Key: f.key, Message: fmt.Sprintf("the file has %d columns; at most %d are supported", len(fields), MaxColumns)}}
+	}
+	var problems Problems
+	seen := map[string]bool{}
+	for _, field := range fields {
+		name := field.Name()
+		if seen[name] {
+			problems = append(problems, Problem{Key: f.key, Column: name, Message: "the file has two columns of this name"})
+		}
+		seen[name] = true
+		kind, refused := kindOfColumn(field)
+		if refused != "" {
+			l.Refused[name] = refused
+			continue
+		}
+		l.Names, l.Types = append(l.Names, name), append(l.Types, kind.natural)
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return l, nil
+}
+
+func (f *parquetFile) choose(want []Want) error {
+	l, err := f.layout()
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(want))
+	for i, w := range want {
+		names[i] = w.Name
+	}
+	if problems := l.missing(names); len(problems) > 0 {
+		return problems
+	}
+	for _, name := range names {
+		field := f.file.Root().Column(name)
+		kind, _ := kindOfColumn(field)
+		c := &column{name: name, index: field.Index(), kind: kind, level: byte(field.MaxDefinitionLevel())}
+		f.columns = append(f.columns, c)
+	}
+	return nil
+}
+
+// next reads the values of the next rows.
+func (f *parquetFile) next(b *Batch) error {
+	for f.done == f.rows {
+		if f.group == len(f.file.RowGroups()) {
+			return io.EOF
+		}
+		if err := f.enter(f.group + 1); err != nil {
+			return err
+		}
+	}
+	rows := int(min(batchRows, f.rows-f.done))
+	b.Rows, b.group, b.first, b.lines = rows, f.group, int(f.done), nil
+	var g errgroup.Group
+	g.SetLimit(max(1, runtime.GOMAXPROCS(0)))
+	for i, c := range f.columns {
+		g.Go(func() error {
+			return f.guard(c.name, func() error { return c.read(&b.Columns[i], rows) })
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	f.done += int64(rows)
+	return nil
+}
+
+// enter begins a row group.
+func (f *parquetFile) enter(group int) error {
+	f.leave()
+	of := f.file.RowGroups()[group-1]
+	meta := &f.file.Metadata().RowGroups[group-1]
+	f.group, f.rows, f.done = group, of.NumRows(), 0
+	if f.rows < 0 {
+		return f.damaged("", fmt.Errorf("the row group says that it has %d rows", f.rows))
+	}
+	chunks := of.ColumnChunks()
+	for _, c := range f.columns {
+		err := f.guard(c.name, func() error {
+			if err := checkPages(f.raw, f.file.Size(), &meta.Columns[c.index].MetaData, f.rows); err != nil {
+				return err
+			}
+			c.open(chunks[c.index].Pages())
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *parquetFile) leave() {
+	for _, c := range f.columns {
+		c.close()
+	}
+}
+
+// fill makes numbers and texts of the values that next read.
+func (f *parquetFile) fill(b *Batch) (problems Problems, more int, ended bool) {
+	for i := range b.Columns {
+		c := &b.Columns[i]
+		if row := c.notText(b.Rows); row >= 0 {
+			problems = append(problems, b.Problem(row, c.Name, "the text is not UTF-8", "write the column as UTF-8 text"))
+			continue
+		}
+		c.parse(b.Rows)
+	}
+	return problems, 0, len(problems) > 0
+}
+
+func (f *parquetFile) close() {
+	f.leave()
+	f.raw.Close()
+}
+
+// missing names the wanted columns that a file lacks, or that cannot be read.
+func (l *Layout) missing(want []string) Problems {
+	var out Problems
+	for _, name := range want {
+		if why, is := l.Refused[name]; is {
+			out = append(out, Problem{Key: l.Key, Column: name, Message: "the column is " + why + ", which is not supported", Hint: "write it as a number, text, boolean, date or timestamp"})
+		}
+	}
+	known := slices.DeleteFunc(slices.Clone(want), func(name string) bool { return l.Refused[name] != "" })
+	found := missing(l.Key, l.Names, known)
+	if l.Types != nil {
+		for i := range found {
+			found[i].Line = 0
+		}
+	}
+	return append(out, found...)
+}

@@ -1,0 +1,312 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/millrace-ml/millrace/shared/features"
+)
+
+// feed reads a file in order, and makes batches of what it read: one goroutine
+// calls next, many call fill, each with a batch of its own.
+type feed interface {
+	// next reads what the next batch is made of; io.EOF at the end. Problems
+	// end the file.
+	next(b *Batch) error
+	// fill makes the batch of what next read into it. more counts rows of the
+	// wrong length beyond those that problems has; ended says that what follows
+	// cannot be read.
+	fill(b *Batch) (problems Problems, more int, ended bool)
+	close()
+}
+
+// Layout is what a file says about its columns before its rows are read.
+type Layout struct {
+	Key   string
+	Names []string
+	Types []features.Type // of Parquet columns; nil: CSV
+	// Refused are columns that are there and cannot be read, and why.
+	Refused map[string]string
+}
+
+// Look reads a file's layout. The error is Problems when the file is at fault.
+func Look(src Source) (*Layout, error) {
+	if src.Format == Parquet {
+		f, err := openParquet(src)
+		if err != nil {
+			return nil, err
+		}
+		defer f.close()
+		return f.layout()
+	}
+	c, err := openCSV(src)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	return &Layout{Key: src.Key, Names: c.header}, nil
+}
+
+// csv is the feed of a CSV file.
+type csv struct {
+	key    string
+	text   *text
+	blocks *blocks
+	header []string
+	first  *block // with the rows that follow the header
+	at     []int
+}
+
+func openCSV(src Source) (*csv, error) {
+	text, err := openText(src)
+	if err != nil {
+		return nil, err
+	}
+	c := &csv{key: src.Key, text: text, blocks: &blocks{key: src.Key, text: text, line: 1}}
+	if err := c.begin(); err != nil {
+		text.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *csv) begin() error {
+	k, err := c.blocks.next(nil)
+	if errors.Is(err, io.EOF) {
+		return Problems{{Key: c.key, Message: "the file is empty", Hint: "a header and at least one row are needed"}}
+	}
+	if err != nil {
+		return err
+	}
+	r := newReader(k.data, k.line)
+	header, problems, err := r.header(c.key)
+	var f *fault
+	switch {
+	case err != nil:
+		return err
+	case len(problems) > 0 && len(k.data) == int(r.read) && errors.As(k.fault, &f): // the header was cut short
+		return Problems{{Key: c.key, Line: r.line, Message: f.message, Hint: f.hint}}
+	case len(problems) > 0:
+		return problems
+	}
+	k.data, k.line, k.lines = k.data[r.read:], r.next, k.lines-(r.next-k.line)
+	c.header, c.first = header, &k
+	return nil
+}
+
+// choose says which columns the batches have.
+func (c *csv) choose(want []Want) error {
+	names := make([]string, len(want))
+	for i, w := range want {
+		names[i] = w.Name
+	}
+	if problems := (&Layout{Key: c.key, Names: c.header}).missing(names); len(problems) > 0 {
+		return problems
+	}
+	for _, name := range names {
+		c.at = append(c.at, slices.Index(c.header, name))
+	}
+	return nil
+}
+
+func (c *csv) next(b *Batch) error {
+	if c.first != nil {
+		b.block, c.first = *c.first, nil
+		return nil
+	}
+	k, err := c.blocks.next(b.buf)
+	if err != nil {
+		return err
+	}
+	b.block, b.buf = k, k.data
+	return nil
+}
+
+func (c *csv) fill(b *Batch) (problems Problems, more int, ended bool) {
+	problems, more, ended = b.rowsOf(b.block, len(c.header), c.at)
+	for i := range b.Columns {
+		b.Columns[i].parse(b.Rows)
+	}
+	return problems, more, ended
+}
+
+func (c *csv) close() { c.text.close() }
+
+// open opens a file to read the wanted columns.
+func open(src Source, want []Want) (feed, error) {
+	if src.Format == Parquet {
+		f, err := openParquet(src)
+		if err != nil {
+			return nil, err
+		}
+		if err := f.choose(want); err != nil {
+			f.close()
+			return nil, err
+		}
+		return f, nil
+	}
+	c, err := openCSV(src)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.choose(want); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// task is a batch on its way from the file to fold.
+type task[T any] struct {
+	batch    *Batch
+	done     chan struct{}
+	problems Problems
+	more     int
+	ended    bool
+	value    T
+	err      error
+}
+
+// Scan reads a file's rows once, in memory that does not depend on their number.
+// look is called on batches by several goroutines at once; fold gets what it
+// gave, in the order of the rows. Batches are the same on every machine. rows is
+// how many rows there were; the error is Problems when the file is at fault, and
+// then neither function saw all rows.
+func Scan[T any](ctx context.Context, src Source, want []Want, look func(*Batch) (T, error), fold func(*Batch, T) error) (rows int, err error) {
+	in, err := open(src, want)
+	if err != nil {
+		return 0, err
+	}
+	defer in.close()
+	ctx, cancel := context.WithCancel(ctx)
+	threads := max(1, runtime.GOMAXPROCS(0))
+	free, work, queue := make(chan *task[T], threads+2), make(chan *task[T], threads+2), make(chan *task[T], threads+2)
+	for range threads + 2 {
+		b := &Batch{Key: src.Key, Columns: make([]BatchColumn, len(want))}
+		for i, w := range want {
+			b.Columns[i].Want = w
+		}
+		free <- &task[T]{batch: b}
+	}
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	defer cancel()
+	var broken error
+	wait.Go(func() {
+		broken = produce(ctx, in, free, work, queue)
+		close(work)
+		close(queue)
+	})
+	for range threads {
+		wait.Go(func() {
+			for t := range work {
+				t.run(in, look)
+				close(t.done)
+			}
+		})
+	}
+	var f folding
+	for t := range queue {
+		<-t.done
+		if err := f.take(t.problems, t.more); err == nil {
+			err = t.err
+			if err == nil {
+				err = fold(t.batch, t.value)
+			}
+			if err != nil {
+				return rows, err
+			}
+		}
+		rows += t.batch.Rows
+		if t.ended {
+			return rows, f.problems(src.Key)
+		}
+		free <- t
+	}
+	if err := ctx.Err(); err != nil {
+		return rows, err
+	}
+	return rows, f.close(src.Key, broken)
+}
+
+// produce reads the file until its end.
+func produce[T any](ctx context.Context, in feed, free, work, queue chan *task[T]) error {
+	for {
+		var t *task[T]
+		select {
+		case t = <-free:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := in.next(t.batch); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		t.done = make(chan struct{})
+		work <- t // there is room: there are no more tasks than places
+		queue <- t
+	}
+}
+
+func (t *task[T]) run(in feed, look func(*Batch) (T, error)) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			t.err = fmt.Errorf("read %s: %v", t.batch.Key, fault)
+		}
+	}()
+	t.err = nil
+	if t.problems, t.more, t.ended = in.fill(t.batch); len(t.problems) == 0 {
+		t.value, t.err = look(t.batch)
+	}
+}
+
+// folding collects the problems of a file.
+type folding struct {
+	found Problems
+	more  int
+}
+
+// take adds a batch's problems; the error says that there are some by now.
+func (f *folding) take(problems Problems, more int) error {
+	for _, p := range problems {
+		if len(f.found) < MaxProblems {
+			f.found = append(f.found, p)
+		} else {
+			f.more++
+		}
+	}
+	f.more += more
+	if len(f.found) > 0 {
+		return f.found
+	}
+	return nil
+}
+
+func (f *folding) problems(key string) error {
+	if len(f.found) == 0 {
+		return nil
+	}
+	if f.more > 0 {
+		return append(f.found, Problem{Key: key, Message: fmt.Sprintf("%d more rows are of the wrong length", f.more)})
+	}
+	return f.found
+}
+
+// close joins what was found with how reading ended.
+func (f *folding) close(key string, broken error) error {
+	var last Problems
+	if errors.As(broken, &last) {
+		return append(f.found, last...)
+	}
+	if broken != nil {
+		return broken
+	}
+	return f.problems(key)
+}
