@@ -185,6 +185,7 @@ func (p *platform) evaluate(prepared job.Base, model, champion []byte) (job.Base
 	p.write(base, model, "processing", "input", "model", "model.tar.gz")
 	p.write(base, p.read(prepared, "processing", "output", "test", "test.csv"), "processing", "input", "test", "test.csv")
 	p.write(base, p.read(prepared, "processing", "output", "rows", "test-rows.csv"), "processing", "input", "rows", "test-rows.csv")
+	p.write(base, p.read(prepared, "processing", "output", "quality", "report.json"), "processing", "input", "quality", "report.json")
 	if champion != nil {
 		p.write(base, champion, "processing", "input", "champion", "model.tar.gz")
 	}

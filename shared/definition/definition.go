@@ -30,7 +30,8 @@ type Data struct {
 	Time        string        `json:"time,omitempty"` // column of the row's time, RFC 3339 or "2006-01-02 15:04:05" (UTC)
 	Label       Label         `json:"label"`
 	MinimumRows int           `json:"minimum_rows"`
-	Window      time.Duration `json:"window,omitempty"` // of the newest rows; 0: all. Nanoseconds in JSON.
+	Window      time.Duration `json:"window,omitempty"`      // of the newest rows; 0: all. Nanoseconds in JSON.
+	KnownAfter  []string      `json:"known_after,omitempty"` // columns not known yet when a model is asked: no feature may read them
 }
 
 // Label is what the model learns: a column, or an expression over columns.
@@ -95,7 +96,9 @@ type Evaluate struct {
 	BeatChampionBy float64            `json:"beat_champion_by"`
 	Confidence     float64            `json:"confidence"`
 	Slices         []string           `json:"slices,omitempty"`
-	Value          map[string]float64 `json:"value,omitempty"` // tp, fp, tn, fn
+	Value          map[string]float64 `json:"value,omitempty"`   // tp, fp, tn, fn
+	Leaks          string             `json:"leaks,omitempty"`   // "warn" | "stop": what a leak or trap means for the decision
+	Trusted        []string           `json:"trusted,omitempty"` // features and columns whose traps a person has looked at
 }
 
 // Approve says who approves and how long an approval may take.

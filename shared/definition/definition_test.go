@@ -30,6 +30,7 @@ data:
   label: {name: late, expr: "delay > 15"}
   minimum_rows: 500
   window: 90d
+  known_after: [landed_at]
 quality:
   - {column: distance, type: number, range: [0, 6e3], missing: {at_most: 0.01}, tolerance: 0.001}
   - {column: origin, type: text, one_of: [ATL, ORD, 7, true], pattern: "[A-Z]{3}|7|true", severity: warn}
@@ -46,7 +47,7 @@ train:
   seed: 11
   max_runtime: 1d
   hyperparameters: {max_depth: 6, eta: 0.10, tree_method: hist, gamma: 1e-05}
-evaluate: {metric: logloss, at_most: 0.5, beat_champion_by: -0.01, confidence: 0.9, slices: [origin], value: {tp: 40, fp: -5.5}, instance: ml.m5.large}
+evaluate: {metric: logloss, at_most: 0.5, beat_champion_by: -0.01, confidence: 0.9, slices: [origin], value: {tp: 40, fp: -5.5}, leaks: stop, trusted: [distance, far], instance: ml.m5.large}
 approve: {by: policy, within: 1d12h}
 release: {as: batch, instance: ml.m5.xlarge, volume_gb: 10}
 retrain: {quiet: 2s, schedule: cron(0 6 ? * MON *)}
@@ -70,14 +71,14 @@ func TestParse(t *testing.T) {
 			Split:    definition.Split{By: "random", Validation: 0.1, Test: 0.2, Seed: 1},
 			Prepare:  standard,
 			Train:    definition.Train{Resources: standard, Algorithm: "builtin", Seed: 1},
-			Evaluate: definition.Evaluate{Resources: standard, Metric: "auc", Confidence: 0.95},
+			Evaluate: definition.Evaluate{Resources: standard, Metric: "auc", Confidence: 0.95, Leaks: "warn"},
 			Approve:  definition.Approve{By: "person", Within: 168 * time.Hour},
 			Release:  definition.Release{As: "batch", Resources: standard},
 			Retrain:  definition.Retrain{Quiet: time.Minute},
 		}},
 		"everything": {full, definition.Definition{
 			Name: "flights-2",
-			Data: definition.Data{Format: "csv", Key: "id", Time: "at", Label: definition.Label{Name: "late", Expr: "delay > 15"}, MinimumRows: 500, Window: 90 * 24 * time.Hour},
+			Data: definition.Data{Format: "csv", Key: "id", Time: "at", Label: definition.Label{Name: "late", Expr: "delay > 15"}, MinimumRows: 500, Window: 90 * 24 * time.Hour, KnownAfter: []string{"landed_at"}},
 			Quality: []definition.Check{
 				{Column: "distance", Type: "number", Range: &[2]float64{0, 6000}, Missing: &definition.Missing{AtMost: 0.01}, Severity: "stop", Tolerance: 0.001},
 				{Column: "origin", Type: "text", OneOf: []string{"ATL", "ORD", "7", "true"}, Pattern: "[A-Z]{3}|7|true", Severity: "warn"},
@@ -89,7 +90,7 @@ func TestParse(t *testing.T) {
 			Train: definition.Train{Resources: with("ml.m5.2xlarge", 30, 24*time.Hour), Algorithm: "builtin", Seed: 11,
 				Hyperparameters: map[string]string{"max_depth": "6", "eta": "0.1", "tree_method": "hist", "gamma": "1e-05"}},
 			Evaluate: definition.Evaluate{Resources: with("ml.m5.large", 30, time.Hour), Metric: "logloss", AtMost: number(0.5), BeatChampionBy: -0.01,
-				Confidence: 0.9, Slices: []string{"origin"}, Value: map[string]float64{"tp": 40, "fp": -5.5}},
+				Confidence: 0.9, Slices: []string{"origin"}, Value: map[string]float64{"tp": 40, "fp": -5.5}, Leaks: "stop", Trusted: []string{"distance", "far"}},
 			Approve: definition.Approve{By: "policy", Within: 36 * time.Hour},
 			Release: definition.Release{As: "batch", Resources: with("ml.m5.xlarge", 10, time.Hour)},
 			Retrain: definition.Retrain{Quiet: 2 * time.Second, Schedule: "cron(0 6 ? * MON *)"},
@@ -193,6 +194,9 @@ func TestProblems(t *testing.T) {
 		"impossible bar":       {"metric: auc", "metric: auc, at_least: 70", []string{`auc is never more than 1`}},
 		"confidence":           {"metric: auc", "metric: auc, confidence: 95", []string{`95 is not between 0.5 and 0.999`}},
 		"slice by key":         {"metric: auc", "metric: auc, slices: [id, id]", []string{`evaluate.slices[1]: "id" is there twice`, `evaluate.slices[0]: "id" is the key or the label`}},
+		"leaks":                {"metric: auc", "metric: auc, leaks: off", []string{`evaluate.leaks: "off" is not warn or stop`}},
+		"trusted":              {"metric: auc", "metric: auc, trusted: [distanze]", []string{`5:34: evaluate.trusted: "distanze" can set no trap: the model does not read it (hint: did you mean distance?)`}},
+		"known after":          {"label: late}", "label: late, known_after: [id, distance]}", []string{`2:43: data.known_after: "id" is the key or the time`, `reads "distance", which data.known_after names`}},
 		"value of regression":  {"metric: auc", "metric: mae, value: {tp: 1}", []string{`value is of hits and false alarms`}},
 		"value key":            {"metric: auc", "metric: auc, value: {tpr: 1}", []string{`evaluate.value: unknown key "tpr" (hint: did you mean tp?)`}},
 		"not finite":           {"metric: auc", "metric: auc, at_least: .inf", []string{`is not`}},

@@ -27,7 +27,7 @@ func (d *Definition) Types() map[string]features.Type {
 
 // Roles are the columns that features must not read.
 func (d *Definition) Roles() features.Roles {
-	return features.Roles{Key: d.Data.Key, Label: features.Label{Name: d.Data.Label.Name, Expr: d.Data.Label.Expr}}
+	return features.Roles{Key: d.Data.Key, Label: features.Label{Name: d.Data.Label.Name, Expr: d.Data.Label.Expr}, After: d.Data.KnownAfter}
 }
 
 // Objective is what the model learns, told by the metric: "binary" or "regression".

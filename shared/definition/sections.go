@@ -46,7 +46,9 @@ func (r *reader) definition(root value) Definition {
 	d.Features = r.features(f.require("features", "a list of {name: …, expr: …}"), d)
 	d.Split = r.split(f.get("split"), d.Data)
 	d.Prepare = r.job(f.get("prepare"), "ml.m5.xlarge")
-	d.Evaluate = r.evaluate(f.require("evaluate", "evaluate: {metric: auc, at_least: 0.7} is the gate"), d.Data)
+	gate := f.require("evaluate", "evaluate: {metric: auc, at_least: 0.7} is the gate")
+	d.Evaluate = r.evaluate(gate, d.Data)
+	r.trusted(gate, d)
 	d.Train = r.train(f.get("train"), d.Objective())
 	approve := f.get("approve").fields([]string{"by", "within"}, "role")
 	d.Approve = Approve{
@@ -63,12 +65,13 @@ func (r *reader) definition(root value) Definition {
 }
 
 func (r *reader) data(v value) Data {
-	f := v.fields([]string{"format", "key", "time", "label", "minimum_rows", "window"})
+	f := v.fields([]string{"format", "key", "time", "label", "minimum_rows", "window", "known_after"})
 	d := Data{
 		Format:      f.get("format").choice("csv", "csv", "parquet"),
 		Time:        f.get("time").text(""),
 		MinimumRows: int(f.get("minimum_rows").integer(1000, 10, 1<<40)),
 		Window:      f.get("window").duration(0, time.Minute, 100*365*day),
+		KnownAfter:  f.get("known_after").texts(),
 	}
 	if !v.given() {
 		return d
@@ -86,6 +89,11 @@ func (r *reader) data(v value) Data {
 	}
 	if d.Window > 0 && d.Time == "" {
 		r.problem(f.get("window").at, "name the column of the rows' time as data.time", "a window needs to know the time of a row")
+	}
+	for _, name := range d.KnownAfter {
+		if name == d.Key || name == d.Time {
+			r.problem(f.get("known_after").at, "", "%s is the key or the time, which every row to be scored has", quote(name))
+		}
 	}
 	for _, twice := range []struct{ what, column, other, otherColumn string }{
 		{"label", d.Label.Name, "key", d.Key}, {"time", d.Time, "key", d.Key}, {"time", d.Time, "label", d.Label.Name},
@@ -218,8 +226,7 @@ func (r *reader) features(v value, d Definition) []Feature {
 	if len(defs) == 0 {
 		return defs
 	}
-	roles := features.Roles{Key: d.Data.Key, Label: features.Label{Name: d.Data.Label.Name, Expr: d.Data.Label.Expr}}
-	for _, p := range features.Check(defs, d.Types(), roles) {
+	for _, p := range features.Check(defs, d.Types(), d.Roles()) {
 		f := at[p.Feature]
 		where := f.get(p.Field)
 		if !where.given() { // the expression is the name itself, or the encoding is left out
@@ -353,7 +360,7 @@ func (r *reader) hyperparameters(v value, objective string, seed int64) map[stri
 }
 
 func (r *reader) evaluate(v value, data Data) Evaluate {
-	known := append([]string{"metric", "at_least", "at_most", "beat_champion_by", "confidence", "slices", "value"}, resourceKeys...)
+	known := append([]string{"metric", "at_least", "at_most", "beat_champion_by", "confidence", "slices", "value", "leaks", "trusted"}, resourceKeys...)
 	f := v.fields(known, "script", "image")
 	unbounded := math.Inf(1)
 	e := Evaluate{
@@ -361,6 +368,8 @@ func (r *reader) evaluate(v value, data Data) Evaluate {
 		BeatChampionBy: f.get("beat_champion_by").number(0, -unbounded, unbounded),
 		Confidence:     f.get("confidence").number(0.95, 0.5, 0.999),
 		Slices:         f.get("slices").texts(),
+		Leaks:          f.get("leaks").choice("warn", "warn", "stop"),
+		Trusted:        f.get("trusted").texts(),
 	}
 	if v.given() {
 		metric := f.require("metric", "auc for a yes or no, rmse for a number")
@@ -406,6 +415,24 @@ func (r *reader) evaluate(v value, data Data) Evaluate {
 		r.problem(worth.at, "leave it out", "value is of hits and false alarms, and %s is of numbers", e.Metric)
 	}
 	return e
+}
+
+// trusted holds that what a person trusts is there: a name written wrongly would trust nothing.
+func (r *reader) trusted(gate value, d Definition) {
+	known := []string{d.Data.Key, d.Data.Label.Name}
+	for _, f := range d.Features {
+		known = append(append(known, f.Name), features.Reads(f.Expr)...)
+	}
+	for _, name := range d.Evaluate.Trusted {
+		if slices.Contains(known, name) {
+			continue
+		}
+		hint := "name a feature, a column that one reads, the key or the label"
+		if near := features.Nearest(name, known); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		r.problem(r.value(gate.anyNode("trusted"), join(gate.at.path, "trusted")).at, hint, "%s can set no trap: the model does not read it", quote(name))
+	}
 }
 
 func (r *reader) release(v value) Release {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 )
 
 var featureName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
@@ -173,6 +174,8 @@ func forbidden(name string, roles Roles, fromLabel map[string]bool) (message, hi
 		return fmt.Sprintf("reads the key %q", name), "a key names a row; a model that learns it learns rows by heart"
 	case name == roles.Label.Name:
 		return fmt.Sprintf("reads the label %q", name), "the label is what the model must foretell; it is not known when the model is asked"
+	case slices.Contains(roles.After, name):
+		return fmt.Sprintf("reads %q, which data.known_after names", name), "it is not known yet when the model is asked"
 	case fromLabel[name]:
 		return fmt.Sprintf("reads %q, of which the label is made", name), "it is known only when the label is; the model would cheat in training and fail in use"
 	}

@@ -86,7 +86,8 @@ func (s *Steps) planEvaluate(ctx context.Context, run ledger.Run, p *stepPlan) e
 	if err != nil {
 		return err
 	}
-	inputs := []jobs.Input{{Name: "model", URI: trained["model"]}, {Name: "test", URI: prepared["test"]}, {Name: "rows", URI: prepared["rows"]}}
+	inputs := []jobs.Input{{Name: "model", URI: trained["model"]}, {Name: "test", URI: prepared["test"]}, {Name: "rows", URI: prepared["rows"]},
+		{Name: "quality", URI: prepared["quality"]}}
 	champion, err := s.Ledger.PinService(ctx, run.Pipeline, run.Run, ledger.AsChampion)
 	if err != nil {
 		return err

@@ -38,6 +38,9 @@ func decide(e *Evaluation, def definition.Evaluate) (Decision, error) {
 	if r, ok := sliceRule(e, def); ok {
 		rules = append(rules, r)
 	}
+	if def.Leaks == "stop" {
+		rules = append(rules, leaksRule(e))
+	}
 	d := Decision{Promote: true, Rules: rules}
 	var good, bad []string
 	for _, r := range rules {
@@ -195,6 +198,24 @@ func sliceRule(e *Evaluation, def definition.Evaluate) (Rule, bool) {
 	}
 	r.Finding += ")"
 	return r, true
+}
+
+// leaksRule holds the model back as long as a leak or trap is not mended or trusted.
+func leaksRule(e *Evaluation) Rule {
+	r := Rule{Name: "leaks", Rule: "there is no leak or trap but in what the definition trusts", Numbers: map[string]Num{}}
+	var found []string
+	for _, t := range e.Traps {
+		if !t.Trusted {
+			found = append(found, t.Finding)
+		}
+	}
+	r.Numbers["found"], r.Numbers["trusted"] = Num(len(found)), Num(len(e.Traps)-len(found))
+	r.Passed = len(found) == 0
+	r.Finding = "no leak or trap was found"
+	if !r.Passed {
+		r.Finding = strings.Join(found, "; ")
+	}
+	return r
 }
 
 // span writes an estimate as 0.745 (0.731 to 0.758).

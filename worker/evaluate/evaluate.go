@@ -38,6 +38,7 @@ type judging struct {
 	rows     *table.Table
 	sample   *metrics.Sample
 	value    *metrics.Value
+	prepared *quality.Report // what preparation found; nil when the job was not given it
 	out      *Evaluation
 	scores   []float32       // of the model
 	rivals   []float32       // of the champion
@@ -118,7 +119,8 @@ func load(ctx context.Context, base job.Base) (*judging, error) {
 	if f.Champion != nil {
 		j.loadChampion(base)
 	}
-	return j, nil
+	j.prepared, err = readPrepared(base)
+	return j, err
 }
 
 // loadRows reads the raw cells of the test rows.
@@ -234,6 +236,9 @@ func (j *judging) judge(ctx context.Context) error {
 	}
 	if j.out.Importance, err = importance(ctx, j); err != nil {
 		return err
+	}
+	if err := j.findTraps(ctx); err != nil {
+		return fmt.Errorf("find traps: %w", err)
 	}
 	j.out.Curves = curves(j.sample, j.scores, j.model.Spec.Classes)
 	j.valueCurve()

@@ -72,6 +72,7 @@ type Evaluation struct {
 	Champion   *Rival              `json:"champion,omitempty"`
 	Value      *ValueStory         `json:"value,omitempty"`
 	Slices     []Slice             `json:"slices,omitempty"`
+	Traps      []Trap              `json:"traps,omitempty"`
 	Importance []Importance        `json:"importance"`
 	Curves     Curves              `json:"curves"`
 	Columns    []quality.Summary   `json:"columns,omitempty"` // that the model reads, over the test rows
@@ -137,6 +138,16 @@ type Slice struct {
 	Note      string    `json:"note,omitempty"`
 }
 
+// Trap is a reason why the model may look better than it is.
+type Trap struct {
+	Kind    string         `json:"kind"` // alone | too-good | later | key | shared | moved
+	Name    string         `json:"name"` // of the feature, column, key or label
+	Finding string         `json:"finding"`
+	Hint    string         `json:"hint"`
+	Numbers map[string]Num `json:"numbers"`           // from: where such a trap begins
+	Trusted bool           `json:"trusted,omitempty"` // by the definition: told, and never in the way
+}
+
 // Importance is how much the deciding metric suffers when a feature is shuffled.
 type Importance struct {
 	Feature string `json:"feature"`
@@ -196,7 +207,7 @@ type Decision struct {
 
 // Rule is one rule of the gate.
 type Rule struct {
-	Name    string         `json:"name"` // bar | champion | baseline | slices
+	Name    string         `json:"name"` // bar | champion | baseline | value | slices | leaks
 	Rule    string         `json:"rule"` // in words
 	Passed  bool           `json:"passed"`
 	Finding string         `json:"finding"` // in words

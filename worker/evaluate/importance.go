@@ -18,11 +18,8 @@ const importanceRows = 20_000
 // worse the deciding metric gets.
 func importance(ctx context.Context, j *judging) ([]Importance, error) {
 	n := j.test.X.Rows
-	k := min(n, importanceRows)
-	picked := make([]int32, k)
-	for i := range picked {
-		picked[i] = int32(i * n / k)
-	}
+	picked := some(n, importanceRows)
+	k := len(picked)
 	x := newMatrix(k, j.test.X.Names)
 	for c := range x.Cols {
 		for i, row := range picked {

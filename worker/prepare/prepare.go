@@ -67,6 +67,7 @@ func (r *rows) run(ctx context.Context, base job.Base) (map[string]any, error) {
 	if err := r.split(); err != nil || quality.Stops(r.report.Findings) {
 		return nil, err
 	}
+	r.observe()
 	if err := r.write(ctx, base); err != nil || quality.Stops(r.report.Findings) {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace-ml/millrace/shared/drift"
 	"github.com/millrace-ml/millrace/shared/features"
 	"github.com/millrace-ml/millrace/worker/table"
+	"github.com/millrace-ml/millrace/worker/traps"
 )
 
 // Report is quality/report.json: what a preparation found in the data.
@@ -24,6 +25,7 @@ type Report struct {
 	Files    []FileNote `json:"files"`
 	Rows     int        `json:"rows"` // in the files
 	Parts    []Part     `json:"parts,omitempty"`
+	Shared   *Shared    `json:"shared,omitempty"`
 	Findings []Finding  `json:"findings"`
 	Columns  []Summary  `json:"columns,omitempty"`
 }
@@ -44,6 +46,16 @@ type Part struct {
 	Label float64 `json:"label"` // mean of the label
 	From  string  `json:"from,omitempty"`
 	To    string  `json:"to,omitempty"`
+
+	Spread float64     `json:"spread,omitempty"` // standard deviation of the label
+	Days   []traps.Day `json:"days,omitempty"`
+}
+
+// Shared counts the test rows that are also among those learned from: as rows but
+// for the key, and by keys that are written in another way.
+type Shared struct {
+	Rows traps.Shared `json:"rows"`
+	Keys traps.Shared `json:"keys"`
 }
 
 // Summary describes one column over all rows.
