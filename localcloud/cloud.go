@@ -37,11 +37,11 @@ import (
 
 // Options say what the cloud is.
 type Options struct {
-	Dir       string // state folder; made when it is not there
-	Ephemeral bool   // instead of Dir: a new folder that Close removes
-	Account   string // 12 digits; 000000000000 when empty
-	Region    string // us-east-1 when empty
-	Clock     clock.Clock
+	Dir       string      // state folder; made when it is not there
+	Ephemeral bool        // instead of Dir: a new folder that Close removes
+	Account   string      // 12 digits; 000000000000 when empty
+	Region    string      // us-east-1 when empty
+	Clock     clock.Clock // clock.Real when nil; one that is clock.Kept goes on in Dir where it was
 	Log       *slog.Logger
 	Images    map[string]string // repository name of an image URI → path of the program that it is here
 	NewID     func() string     // request ids; nil makes random UUIDs
@@ -71,6 +71,7 @@ type Cloud struct {
 	closers    []closer                      // in the order of opening
 	started    atomic.Bool
 	closed     atomic.Bool
+	settled    func() // lets the clock jump, once all that an earlier run left is taken up
 }
 
 type closer struct {
@@ -94,6 +95,9 @@ func New(ctx context.Context, o Options) (_ *Cloud, err error) {
 		}
 	}()
 	if err := c.openDir(); err != nil {
+		return nil, err
+	}
+	if err := c.openClock(); err != nil {
 		return nil, err
 	}
 	if err := c.openServices(); err != nil {
@@ -235,6 +239,7 @@ func (c *Cloud) Start(ctx context.Context, endpoint string) error {
 			return fmt.Errorf("start local cloud: %w", err)
 		}
 	}
+	c.settled()
 	return nil
 }
 
@@ -276,6 +281,7 @@ func (c *Cloud) Close() error {
 	if !c.closed.CompareAndSwap(false, true) {
 		return nil
 	}
+	clock.Hold(context.Background(), c.o.Clock, "the cloud closes")
 	late := time.AfterFunc(closeWithin, func() { c.log.Warn("the local cloud takes long to close") })
 	defer late.Stop()
 	var errs []error

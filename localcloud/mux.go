@@ -48,7 +48,13 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.faults.ServeHTTP(w, r)
 		return
 	}
-	c.route(w, r)
+	if r.URL.Path == clockPath {
+		c.serveClock(w, r)
+		return
+	}
+	ctx, release := clock.Hold(r.Context(), c.o.Clock, operation(r))
+	defer release()
+	c.route(w, r.WithContext(ctx))
 }
 
 func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {

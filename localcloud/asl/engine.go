@@ -23,7 +23,8 @@ type TaskRunner interface {
 // JobRunner is a TaskRunner that also knows the jobs which .sync calls begin.
 type JobRunner interface {
 	TaskRunner
-	// Wait returns the task's result once the job that c.Submission tells of has ended.
+	// Wait returns the task's result once the job that c.Submission tells of has
+	// ended. It lets go of the clock (clock.Rest) while it waits.
 	Wait(ctx context.Context, c Call) (output string, err error)
 	// Cancel stops that job, which nobody awaits any more, as well as it can.
 	Cancel(ctx context.Context, c Call)
@@ -70,13 +71,13 @@ type Engine struct {
 }
 
 type run struct {
-	mu        sync.Mutex
-	x         *Execution
-	unsaved   []Event
-	calls     []Call
-	cancels   []Call
-	stopTimer func() bool
-	gone      bool // ended, or the engine closed
+	mu      sync.Mutex
+	x       *Execution
+	unsaved []Event
+	calls   []Call
+	cancels []Call
+	timers  []func() bool // stop them
+	gone    bool          // ended, or the engine closed
 }
 
 // keepAgain is how long the engine waits after Keep failed.
@@ -164,9 +165,7 @@ func (e *Engine) find(arn string) *run {
 // forget takes a run out of the engine; its lock is held.
 func (e *Engine) forget(r *run) {
 	r.gone = true
-	if r.stopTimer != nil {
-		r.stopTimer()
-	}
+	r.stopTimers()
 	e.mu.Lock()
 	delete(e.running, r.x.Info().ARN)
 	e.mu.Unlock()
@@ -253,6 +252,7 @@ func (e *Engine) settle(r *run, again bool) error {
 	if err := e.o.Keep(u); err != nil {
 		if again {
 			e.o.Log.Error("execution not saved; trying again", "execution_arn", u.Info.ARN, "error", err)
+			r.stopTimers()
 			e.wake(r, keepAgain)
 			return nil
 		}
@@ -271,30 +271,39 @@ func (e *Engine) settle(r *run, again bool) error {
 		e.start(c)
 	}
 	r.calls = nil
-	if r.stopTimer != nil {
-		r.stopTimer()
-		r.stopTimer = nil
+	r.stopTimers()
+	wait, limit := r.x.due()
+	now := e.o.Clock.Now()
+	if !wait.IsZero() {
+		e.wake(r, wait.Sub(now))
 	}
-	if at, ok := r.x.NextDue(); ok {
-		e.wake(r, at.Sub(e.o.Clock.Now()))
+	if !limit.IsZero() && (wait.IsZero() || limit.Before(wait)) {
+		r.timers = append(r.timers, clock.Lazy(e.o.Clock, max(limit.Sub(now), 0), func() { e.look(r) }))
 	}
 	return nil
 }
 
+func (r *run) stopTimers() {
+	for _, stop := range r.timers {
+		stop()
+	}
+	r.timers = nil
+}
+
 // wake has the execution looked at after d.
 func (e *Engine) wake(r *run, d time.Duration) {
-	if r.stopTimer != nil {
-		r.stopTimer()
+	r.timers = append(r.timers, e.o.Clock.AfterFunc(max(d, 0), func() { e.look(r) }))
+}
+
+// look goes on with what is due in the execution.
+func (e *Engine) look(r *run) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.gone {
+		return
 	}
-	r.stopTimer = e.o.Clock.AfterFunc(max(d, 0), func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.gone {
-			return
-		}
-		r.x.Due(e.o.Clock.Now())
-		_ = e.settle(r, true) // a failed save is logged and tried again
-	})
+	r.x.Due(e.o.Clock.Now())
+	_ = e.settle(r, true) // a failed save is logged and tried again
 }
 
 // start makes a call in a goroutine that feeds its outcome back. As on AWS, a
@@ -302,10 +311,12 @@ func (e *Engine) wake(r *run, d time.Duration) {
 // awaits its outcome then. Only Close cancels it.
 func (e *Engine) start(c Call) {
 	e.calls.Add(1)
+	ctx, release := clock.Hold(e.ctx, e.o.Clock, "task "+c.State+" of "+c.Execution.Name)
 	go func() {
 		defer e.calls.Done()
+		defer release()
 		if c.Submission == "" {
-			output, err := e.o.Tasks.Run(e.ctx, c)
+			output, err := e.o.Tasks.Run(ctx, c)
 			if e.ctx.Err() != nil {
 				return
 			}
@@ -319,7 +330,7 @@ func (e *Engine) start(c Call) {
 				return
 			}
 		}
-		e.awaitJob(c)
+		e.awaitJob(ctx, c)
 	}()
 }
 
@@ -352,13 +363,13 @@ func failureOf(err error) Failure {
 }
 
 // awaitJob feeds back how the job of a call ended.
-func (e *Engine) awaitJob(c Call) {
+func (e *Engine) awaitJob(ctx context.Context, c Call) {
 	jobs, ok := e.o.Tasks.(JobRunner)
 	if !ok {
 		e.jobEnded(c, "", fmt.Errorf("nothing here awaits jobs: %s", c.Resource.ARN))
 		return
 	}
-	ctx, cancel := context.WithCancel(e.ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	e.mu.Lock()
 	e.waits[c.ID] = cancel
@@ -409,8 +420,10 @@ func (e *Engine) cancelJob(c Call) {
 		return
 	}
 	e.calls.Add(1)
+	ctx, release := clock.Hold(e.ctx, e.o.Clock, "task "+c.State+" of "+c.Execution.Name+", given up")
 	go func() {
 		defer e.calls.Done()
-		jobs.Cancel(e.ctx, c)
+		defer release()
+		jobs.Cancel(ctx, c)
 	}()
 }

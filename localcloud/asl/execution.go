@@ -239,28 +239,38 @@ func (x *Execution) deadline() (time.Time, bool) {
 
 // NextDue is the earliest time at which Due has something to do.
 func (x *Execution) NextDue() (at time.Time, ok bool) {
+	at, limit := x.due()
+	if at.IsZero() || !limit.IsZero() && limit.Before(at) {
+		at = limit
+	}
+	return at, !at.IsZero()
+}
+
+// due tells what NextDue does by kind: when a wait or a retry's pause ends
+// next, and when the time of a task or of the whole runs out; zero for neither.
+func (x *Execution) due() (wait, limit time.Time) {
 	if x.s.Status != Running || x.s.Root == nil {
-		return time.Time{}, false
+		return wait, limit
 	}
 	if len(x.ready) > 0 {
-		return x.now, true
+		return x.now, limit
 	}
-	at, ok = x.deadline()
-	sooner := func(t time.Time) {
-		if !t.IsZero() && (!ok || t.Before(at)) {
-			at, ok = t, true
+	sooner := func(at *time.Time, t time.Time) {
+		if !t.IsZero() && (at.IsZero() || t.Before(*at)) {
+			*at = t
 		}
 	}
+	limit, _ = x.deadline()
 	x.s.Root.each(func(t *thread) {
 		switch t.Phase {
 		case phaseTask:
-			sooner(t.Task.Deadline)
-			sooner(t.Task.BeatBy)
+			sooner(&limit, t.Task.Deadline)
+			sooner(&limit, t.Task.BeatBy)
 		case phaseWait:
-			sooner(t.Until)
+			sooner(&wait, t.Until)
 		}
 	})
-	return at, ok
+	return wait, limit
 }
 
 // Abort stops a running execution.

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
@@ -16,9 +17,10 @@ var errStopped = errors.New("stopped")
 // background runs an operation on a stack, as its caller or its role.
 func (c *CloudFormation) background(s *stack, f func(context.Context, *stack) error) {
 	c.wg.Add(1)
-	ctx := wire.WithCaller(c.ctx, c.actor(s))
+	ctx, release := clock.Hold(wire.WithCaller(c.ctx, c.actor(s)), c.o.Clock, "stack "+s.Name)
 	go func() {
 		defer c.wg.Done()
+		defer release()
 		err := f(ctx, s)
 		if err == nil {
 			err = c.settle(s)

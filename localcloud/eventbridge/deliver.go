@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
@@ -46,7 +47,9 @@ func (s *EventBridge) later(d *delivery, wait time.Duration) {
 	}
 	if wait <= 0 {
 		s.began()
+		_, release := clock.Hold(s.ctx, s.o.Clock, "event for rule "+d.Rule)
 		go func() {
+			defer release()
 			defer s.ended()
 			s.attempt(d)
 			s.release(d)

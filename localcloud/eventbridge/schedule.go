@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/winebarrel/cronplan"
+
+	"github.com/millrace-ml/millrace/localcloud/clock"
 )
 
 // schedule tells when a rule is due.
@@ -70,7 +72,7 @@ func (s *EventBridge) arm(r *rule, now time.Time) {
 	if due.IsZero() {
 		return
 	}
-	r.stop = s.o.Clock.AfterFunc(due.Sub(now), func() { s.fire(r, due) })
+	r.stop = clock.Lazy(s.o.Clock, due.Sub(now), func() { s.fire(r, due) })
 }
 
 func (r *rule) disarm() {

@@ -62,7 +62,7 @@ func (l *Lambda) Resume(context.Context) error {
 func (l *Lambda) schedule(ev asyncEvent) {
 	wait := ev.Due.Sub(l.o.Clock.Now())
 	if wait <= 0 {
-		l.goRun(func() { l.attempt(ev) })
+		l.goRun("asynchronous invocation of "+ev.Function, func(ctx context.Context) { l.attempt(ctx, ev) })
 		return
 	}
 	l.mu.Lock()
@@ -77,11 +77,11 @@ func (l *Lambda) schedule(ev asyncEvent) {
 		l.mu.Lock()
 		delete(l.timers, ev.ID)
 		l.mu.Unlock()
-		l.goRun(func() { l.attempt(ev) })
+		l.goRun("asynchronous invocation of "+ev.Function, func(ctx context.Context) { l.attempt(ctx, ev) })
 	})
 }
 
-func (l *Lambda) attempt(ev asyncEvent) {
+func (l *Lambda) attempt(ctx context.Context, ev asyncEvent) {
 	log := l.o.Log.With("function", ev.Function, "request_id", ev.ID)
 	f, err := l.load(ev.Function)
 	if err != nil {
@@ -94,35 +94,35 @@ func (l *Lambda) attempt(ev asyncEvent) {
 		return
 	}
 	if l.o.Clock.Now().Sub(ev.Accepted) > f.Async.age() {
-		l.giveUp(&f, ev, ageExceeded, result{})
+		l.giveUp(ctx, &f, ev, ageExceeded, result{})
 		return
 	}
-	res, err := l.run(l.ctx, &f, request{id: ev.ID, payload: ev.Payload})
+	res, err := l.run(ctx, &f, request{id: ev.ID, payload: ev.Payload})
 	if l.ctx.Err() != nil {
 		return // stopped with us: it stays in the store and runs again
 	}
 	switch {
 	case err != nil: // throttled, or Lambda itself failed: not the function's fault, so no attempt
 		log.Warn("asynchronous invocation not started", "error", err)
-		l.again(&f, ev, time.Second, result{})
+		l.again(ctx, &f, ev, time.Second, result{})
 	case !res.failed:
-		l.deliver(&f, ev, f.Async.onSuccess(), succeeded, res)
+		l.deliver(ctx, &f, ev, f.Async.onSuccess(), succeeded, res)
 		l.forget(ev)
 	default:
 		ev.Attempts++
 		log.Warn("asynchronous invocation failed", "attempt", ev.Attempts, "error", string(clip(res.payload, 500)))
 		if ev.Attempts > f.Async.retries() {
-			l.giveUp(&f, ev, retriesExhausted, res)
+			l.giveUp(ctx, &f, ev, retriesExhausted, res)
 			return
 		}
-		l.again(&f, ev, l.o.AsyncRetryWaits[min(ev.Attempts, len(l.o.AsyncRetryWaits))-1], res)
+		l.again(ctx, &f, ev, l.o.AsyncRetryWaits[min(ev.Attempts, len(l.o.AsyncRetryWaits))-1], res)
 	}
 }
 
-func (l *Lambda) again(f *function, ev asyncEvent, wait time.Duration, res result) {
+func (l *Lambda) again(ctx context.Context, f *function, ev asyncEvent, wait time.Duration, res result) {
 	ev.Due = l.o.Clock.Now().Add(wait)
 	if ev.Due.Sub(ev.Accepted) > f.Async.age() {
-		l.giveUp(f, ev, ageExceeded, res)
+		l.giveUp(ctx, f, ev, ageExceeded, res)
 		return
 	}
 	if err := l.queue.Put(ev.ID, ev); err != nil {
@@ -138,24 +138,24 @@ func (l *Lambda) forget(ev asyncEvent) {
 }
 
 // giveUp sends the event to the dead-letter queue and the failure destination.
-func (l *Lambda) giveUp(f *function, ev asyncEvent, condition string, res result) {
+func (l *Lambda) giveUp(ctx context.Context, f *function, ev asyncEvent, condition string, res result) {
 	l.o.Log.Error("asynchronous invocation given up", "function", ev.Function, "request_id", ev.ID, "condition", condition, "attempts", ev.Attempts)
 	if c := f.Config.DeadLetterConfig; c != nil && aws.ToString(c.TargetArn) != "" {
-		l.tryHard(ev, "dead-letter queue", *c.TargetArn, func(ctx context.Context) error {
+		l.tryHard(ctx, ev, "dead-letter queue", *c.TargetArn, func(ctx context.Context) error {
 			return l.deadLetter(ctx, *c.TargetArn, ev, condition, res)
 		}, f)
 	}
-	l.deliver(f, ev, f.Async.onFailure(), condition, res)
+	l.deliver(ctx, f, ev, f.Async.onFailure(), condition, res)
 	if l.ctx.Err() == nil {
 		l.forget(ev)
 	}
 }
 
-func (l *Lambda) deliver(f *function, ev asyncEvent, target, condition string, res result) {
+func (l *Lambda) deliver(ctx context.Context, f *function, ev asyncEvent, target, condition string, res result) {
 	if target == "" {
 		return
 	}
-	l.tryHard(ev, "destination", target, func(ctx context.Context) error {
+	l.tryHard(ctx, ev, "destination", target, func(ctx context.Context) error {
 		record, err := l.record(f, ev, condition, res)
 		if err != nil {
 			return err
@@ -166,18 +166,18 @@ func (l *Lambda) deliver(f *function, ev asyncEvent, target, condition string, r
 
 // tryHard sends with the function's role, three times at most: an outcome that
 // cannot be delivered is lost on AWS as well, but here with a loud line.
-func (l *Lambda) tryHard(ev asyncEvent, what, target string, send func(context.Context) error, f *function) {
+func (l *Lambda) tryHard(ctx context.Context, ev asyncEvent, what, target string, send func(context.Context) error, f *function) {
 	if l.o.Call == nil {
 		l.o.Log.Error("asynchronous outcome not delivered: no other services", "function", ev.Function, "request_id", ev.ID, "to", target)
 		return
 	}
 	role := aws.ToString(f.Config.Role)
-	ctx := wire.WithCaller(l.ctx, wire.Caller{Account: l.o.Account, RoleARN: role,
+	ctx = wire.WithCaller(ctx, wire.Caller{Account: l.o.Account, RoleARN: role,
 		ARN: "arn:aws:sts::" + l.o.Account + ":assumed-role/" + role[strings.LastIndex(role, "/")+1:] + "/" + f.name()})
 	var err error
 	for try := range 3 {
 		if try > 0 {
-			if clock.Sleep(l.ctx, l.o.Clock, l.o.AsyncRetryWaits[0]) != nil {
+			if clock.Sleep(ctx, l.o.Clock, l.o.AsyncRetryWaits[0]) != nil {
 				return
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	api "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"github.com/millrace-ml/millrace/localcloud/clock"
 )
 
 // Lambda's limits on payloads, in bytes.
@@ -91,6 +93,8 @@ func (l *Lambda) invoke(ctx context.Context, in *api.InvokeInput) (*api.InvokeOu
 // not run; a function's own failure is in the result. An invocation that began
 // ends even when its caller goes away, as on AWS.
 func (l *Lambda) run(ctx context.Context, f *function, req request) (result, error) {
+	ctx, release := clock.Hold(ctx, l.o.Clock, "function "+f.name())
+	defer release()
 	p, err := l.poolOf(f.name())
 	if err != nil {
 		return result{}, err

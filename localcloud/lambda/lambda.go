@@ -178,17 +178,20 @@ func (l *Lambda) Close() error {
 	return nil
 }
 
-// goRun runs f unless the service is closed; Close waits for it.
-func (l *Lambda) goRun(f func()) {
+// goRun runs f, which holds the clock, unless the service is closed; Close
+// waits for it.
+func (l *Lambda) goRun(what string, f func(context.Context)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return
 	}
 	l.wg.Add(1)
+	ctx, release := clock.Hold(l.ctx, l.o.Clock, what)
 	go func() {
 		defer l.wg.Done()
-		f()
+		defer release()
+		f(ctx)
 	}()
 }
 

@@ -321,7 +321,7 @@ func (b *batch) send(ctx context.Context, q request) ([]byte, error) {
 			return nil, err
 		}
 		b.note("retry %d of %d: %v", try+1, b.retries, err)
-		if err := clock.Sleep(ctx, b.s.opt.Clock, 100*time.Millisecond<<try); err != nil {
+		if err := clock.Sleep(ctx, clock.Machine(b.s.opt.Clock), 100*time.Millisecond<<try); err != nil {
 			return nil, err
 		}
 	}

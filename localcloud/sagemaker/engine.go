@@ -149,7 +149,7 @@ func (w *workspace) mkdir(containers ...string) error {
 // launch runs a job when a slot is free. It returns at once.
 func (s *SageMaker) launch(l life) {
 	key := l.kind + "/" + l.name
-	ctx, cancel := context.WithCancelCause(context.Background())
+	halt, cancel := context.WithCancelCause(context.Background())
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -158,16 +158,18 @@ func (s *SageMaker) launch(l life) {
 	}
 	s.running[key] = cancel
 	s.wg.Add(1)
+	_, release := clock.Hold(halt, s.opt.Clock, l.kind+" job "+l.name)
 	s.mu.Unlock()
 	go func() {
 		defer s.wg.Done()
+		defer release()
 		defer cancel(nil)
 		defer func() {
 			s.mu.Lock()
 			delete(s.running, key)
 			s.mu.Unlock()
 		}()
-		s.live(ctx, cancel, l)
+		s.live(halt, cancel, l)
 	}()
 }
 
@@ -198,7 +200,7 @@ func (s *SageMaker) occupy(halt context.Context, cancel context.CancelCauseFunc,
 		return failure(err)
 	}
 	if l.limit > 0 {
-		stop := s.opt.Clock.AfterFunc(l.limit, func() { cancel(errMaxRuntime) })
+		stop := clock.Machine(s.opt.Clock).AfterFunc(l.limit, func() { cancel(errMaxRuntime) })
 		defer stop()
 	}
 	ctx, done := untilClosed(halt)
@@ -226,7 +228,7 @@ func (s *SageMaker) faulty(halt context.Context, l life) (out outcome, ended boo
 	case f.Do == faults.Fail:
 		return outcome{status: failed, reason: clip(cmp.Or(f.Message, platformError), maxReason)}, true
 	}
-	err := clock.Sleep(halt, s.opt.Clock, f.Wait())
+	err := clock.Sleep(halt, clock.Machine(s.opt.Clock), f.Wait())
 	return outcome{status: stopped}, err != nil
 }
 

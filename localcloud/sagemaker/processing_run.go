@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
+	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
@@ -56,7 +57,7 @@ func (s *SageMaker) processData(ctx, halt context.Context, w *workspace, j proce
 	if err != nil {
 		return failure(blame("The container could not be started: %v", err))
 	}
-	halted := p.wait(ctx, halt, s.opt.Clock, s.opt.Grace)
+	halted := p.wait(ctx, halt, clock.Machine(s.opt.Clock), s.opt.Grace)
 	if ctx.Err() != nil {
 		return outcome{}
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
+
+	"github.com/millrace-ml/millrace/localcloud/clock"
 )
 
 // host is the name of a job's only instance.
@@ -82,7 +84,7 @@ func (s *SageMaker) train(ctx, halt context.Context, w *workspace, j trainingJob
 	if err != nil {
 		return failure(blame("The container could not be started: %v", err))
 	}
-	halted := p.wait(ctx, halt, s.opt.Clock, s.opt.Grace)
+	halted := p.wait(ctx, halt, clock.Machine(s.opt.Clock), s.opt.Grace)
 	if ctx.Err() != nil {
 		return outcome{}
 	}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
+
+	"github.com/millrace-ml/millrace/localcloud/clock"
 )
 
 // pingEvery is the pause between two GET /ping.
@@ -186,7 +188,7 @@ func upperSnake(strategy string) string {
 func (m *modelServer) ready(halt context.Context, s *SageMaker) error {
 	ctx, cancel := context.WithCancel(halt)
 	defer cancel()
-	stop := s.opt.Clock.AfterFunc(s.opt.PingTimeout, cancel)
+	stop := clock.Machine(s.opt.Clock).AfterFunc(s.opt.PingTimeout, cancel)
 	defer stop()
 	for {
 		if status, _, err := m.get(ctx, "/ping"); err == nil && status == http.StatusOK {
@@ -224,7 +226,7 @@ func (m *modelServer) get(ctx context.Context, path string) (int, []byte, error)
 
 func (m *modelServer) stop(ctx context.Context, s *SageMaker) {
 	m.client.CloseIdleConnections()
-	m.p.stop(ctx, s.opt.Clock, s.opt.Grace)
+	m.p.stop(ctx, clock.Machine(s.opt.Clock), s.opt.Grace)
 }
 
 // algorithmFailure is a failure that AWS blames on the container.

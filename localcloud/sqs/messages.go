@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -219,30 +220,42 @@ func (s *SQS) receiveMessage(ctx context.Context, in *awssqs.ReceiveMessageInput
 	var end time.Time
 	for {
 		s.mu.Lock()
-		out, changed, wait, err := s.receive(ctx, in, n, &end)
+		out, p, err := s.receive(ctx, in, n, &end)
 		s.mu.Unlock()
-		if err != nil || len(out.Messages) > 0 || wait <= 0 {
+		if err != nil || len(out.Messages) > 0 || p.wait <= 0 {
 			return out, err
 		}
-		if !s.await(ctx, changed, wait) {
+		if !s.await(ctx, p) {
 			return out, nil
 		}
 	}
 }
 
-// await waits for a change of the queue or for time to pass; false when there
-// is no use in looking again.
-func (s *SQS) await(ctx context.Context, changed <-chan struct{}, wait time.Duration) bool {
-	timed, cancel := context.WithCancel(ctx)
-	defer cancel()
+// poll is what a receiver waits for: a change of the queue, or time to pass.
+type poll struct {
+	changed <-chan struct{}
+	wait    time.Duration // 0 when the receiver's wait is over
+	delayed time.Duration // until a delayed message comes, or the wait is over before it; 0 without one
+}
+
+// await waits for what p tells; false when there is no use in looking again.
+func (s *SQS) await(ctx context.Context, p poll) bool {
+	resume := clock.Rest(ctx)
+	defer resume()
 	passed := make(chan struct{})
-	go func() {
-		if clock.Sleep(timed, s.o.Clock, wait) == nil {
-			close(passed)
-		}
-	}()
+	due := sync.OnceFunc(func() {
+		resume()
+		close(passed)
+	})
+	if p.delayed > 0 {
+		defer s.o.Clock.AfterFunc(p.delayed, due)()
+	}
+	if p.delayed != p.wait {
+		// The end of the wait, or of the time that another receiver has for a message.
+		defer clock.Lazy(s.o.Clock, p.wait, due)()
+	}
 	select {
-	case <-changed:
+	case <-p.changed:
 		return true
 	case <-passed:
 		return true
@@ -252,19 +265,19 @@ func (s *SQS) await(ctx context.Context, changed <-chan struct{}, wait time.Dura
 	return false
 }
 
-// receive takes what is visible; needs s.mu. With nothing there, wait says how
-// long to wait for a change, 0 when the caller's wait is over.
-func (s *SQS) receive(ctx context.Context, in *awssqs.ReceiveMessageInput, n int, end *time.Time) (*awssqs.ReceiveMessageOutput, <-chan struct{}, time.Duration, error) {
+// receive takes what is visible; needs s.mu. With nothing there, the poll says
+// what to wait for.
+func (s *SQS) receive(ctx context.Context, in *awssqs.ReceiveMessageInput, n int, end *time.Time) (*awssqs.ReceiveMessageOutput, poll, error) {
 	out := &awssqs.ReceiveMessageOutput{}
 	q, err := s.find(in.QueueUrl)
 	if err != nil {
-		return out, nil, 0, err
+		return out, poll{}, err
 	}
 	if err := s.permit(ctx, q, "ReceiveMessage"); err != nil {
-		return out, nil, 0, err
+		return out, poll{}, err
 	}
 	if err := s.expire(q); err != nil {
-		return out, nil, 0, err
+		return out, poll{}, err
 	}
 	now := s.o.Clock.Now()
 	if end.IsZero() {
@@ -274,29 +287,33 @@ func (s *SQS) receive(ctx context.Context, in *awssqs.ReceiveMessageInput, n int
 		}
 		*end = now.Add(time.Duration(wait) * time.Second)
 	}
-	taken, next, err := s.take(q, n, int(in.VisibilityTimeout), now)
+	taken, next, delayed, err := s.take(q, n, int(in.VisibilityTimeout), now)
 	if err != nil {
-		return out, nil, 0, err
+		return out, poll{}, err
 	}
 	for _, m := range taken {
 		out.Messages = append(out.Messages, s.shown(m, in))
 	}
-	wait := end.Sub(now)
-	if !next.IsZero() && next.Sub(now) < wait {
-		wait = next.Sub(now)
+	p := poll{changed: q.changed, wait: end.Sub(now)}
+	if !delayed.IsZero() {
+		p.delayed = min(p.wait, delayed.Sub(now))
 	}
-	return out, q.changed, wait, nil
+	if !next.IsZero() {
+		p.wait = min(p.wait, next.Sub(now))
+	}
+	return out, p, nil
 }
 
 // take makes visible messages invisible to others, and sends those that were
-// received too often to the dead-letter queue. next is when another becomes visible.
-func (s *SQS) take(q *queue, n, timeout int, now time.Time) (taken []*message, next time.Time, err error) {
+// received too often to the dead-letter queue. next is when another becomes
+// visible, and delayed when one does that nobody has received yet.
+func (s *SQS) take(q *queue, n, timeout int, now time.Time) (taken []*message, next, delayed time.Time, err error) {
 	if timeout == 0 {
 		timeout = q.number("VisibilityTimeout")
 	}
 	policy, most, err := parseRedrive(q.Attributes["RedrivePolicy"])
 	if err != nil {
-		return nil, next, err
+		return nil, next, delayed, err
 	}
 	deadQueue := s.byName[policy.Target[strings.LastIndexByte(policy.Target, ':')+1:]]
 	var dead []*message
@@ -304,6 +321,9 @@ func (s *SQS) take(q *queue, n, timeout int, now time.Time) (taken []*message, n
 		if m.Visible.After(now) {
 			if next.IsZero() || m.Visible.Before(next) {
 				next = m.Visible
+			}
+			if m.Receives == 0 && (delayed.IsZero() || m.Visible.Before(delayed)) {
+				delayed = m.Visible
 			}
 			continue
 		}
@@ -327,14 +347,14 @@ func (s *SQS) take(q *queue, n, timeout int, now time.Time) (taken []*message, n
 		m.Queue, m.Seq, m.Visible, m.Receipt, m.Source = deadQueue.Name, s.seq, now, "", s.arn(q.Name)
 	}
 	if err := s.keep(append(dead, taken...), nil); err != nil {
-		return nil, next, err
+		return nil, next, delayed, err
 	}
 	if len(dead) > 0 {
 		q.remove(dead)
 		deadQueue.messages = append(deadQueue.messages, dead...)
 		deadQueue.wake()
 	}
-	return taken, next, nil
+	return taken, next, delayed, nil
 }
 
 // shown is a message as its receiver asked for it.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace-ml/millrace/localcloud/asl"
+	"github.com/millrace-ml/millrace/localcloud/clock"
 )
 
 // starting holds the record of an execution until its first update is kept.
@@ -68,6 +69,7 @@ type announcer struct {
 	mu     sync.Mutex
 	wake   *sync.Cond
 	queue  []execution
+	busy   func() // lets go of the clock when the queue is told
 	start  map[string]execution
 	told   []execution // ends, not yet marked
 	stop   func() bool // the timer that marks them
@@ -104,7 +106,9 @@ func (a *announcer) beginning(arn string) (execution, bool) {
 func (a *announcer) add(e execution) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.queue = append(a.queue, e)
+	if a.queue = append(a.queue, e); a.busy == nil {
+		_, a.busy = clock.Hold(context.Background(), a.s.o.Clock, "changes of executions are told")
+	}
 	a.wake.Signal()
 }
 
@@ -124,8 +128,8 @@ func (a *announcer) run() {
 		for len(a.queue) == 0 && !a.closed {
 			a.wake.Wait()
 		}
-		batch := a.queue
-		a.queue = nil
+		batch, told := a.queue, a.busy
+		a.queue, a.busy = nil, nil
 		a.mu.Unlock()
 		if len(batch) == 0 {
 			a.mark()
@@ -137,6 +141,7 @@ func (a *announcer) run() {
 				a.tell(e)
 			}
 		}
+		told()
 	}
 }
 
@@ -149,7 +154,8 @@ func (a *announcer) tell(e execution) {
 	a.mu.Lock()
 	a.told = append(a.told, e)
 	if len(a.told) == 1 {
-		a.stop = a.s.o.Clock.AfterFunc(markAfter, a.mark)
+		// The machine's time, not the cloud's clock: this is about the disk.
+		a.stop = clock.Real{}.AfterFunc(markAfter, a.mark)
 	}
 	a.mu.Unlock()
 	if err := a.s.removeIfIdle(e.Info.MachineARN); err != nil {

@@ -240,8 +240,8 @@ func jobName(c asl.Call, j *job) (string, error) {
 	return name, nil
 }
 
-// How often a job is looked at: often at first, for what is short. Changed
-// makes it sooner.
+// How often a job is looked at, in the machine's time: often at first, for what
+// is short. Changed makes it sooner.
 const (
 	lookFirst = 50 * time.Millisecond
 	lookMost  = 5 * time.Second
@@ -273,16 +273,27 @@ func (r runner) Wait(ctx context.Context, c asl.Call) (string, error) {
 		case err != nil:
 			r.s.o.Log.Warn("a job could not be described; trying again", "execution_arn", c.Execution.ARN, "job", name, "error", err)
 		}
-		sooner, stop := context.WithCancel(ctx)
-		go func() {
-			select {
-			case <-changed:
-				stop()
-			case <-sooner.Done():
-			}
-		}()
-		_ = clock.Sleep(sooner, r.s.o.Clock, pause) // looked at again in any case
-		stop()
+		r.pause(ctx, changed, pause, err == nil)
+	}
+}
+
+// pause waits until a job is to be looked at again: when it changed, and in the
+// machine's time, since that is in case a change was missed. A job that runs
+// holds the clock by itself.
+func (r runner) pause(ctx context.Context, changed <-chan func(), d time.Duration, runs bool) {
+	resume := func() {}
+	if runs {
+		resume = clock.Rest(ctx)
+	}
+	defer resume()
+	late := time.NewTimer(d)
+	defer late.Stop()
+	select {
+	case release := <-changed:
+		resume()
+		release()
+	case <-late.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -350,23 +361,29 @@ func (r runner) Cancel(ctx context.Context, c asl.Call) {
 
 // Changed says that a job or an execution, by its name or ARN, may have ended:
 // tasks that await it look at once. Without it they look now and then.
-func (s *StepFunctions) Changed(name string) { s.watch.changed(name) }
-
-// watchers are the waits for jobs, by the job's name.
-type watchers struct {
-	mu  sync.Mutex
-	all map[string]map[chan struct{}]bool
+func (s *StepFunctions) Changed(name string) {
+	s.watch.changed(name, func() func() {
+		_, release := clock.Hold(context.Background(), s.o.Clock, "the end of "+name+" is told")
+		return release
+	})
 }
 
-func (w *watchers) on(name string) (<-chan struct{}, func()) {
+// watchers are the waits for jobs, by the job's name. What they are sent holds
+// the clock until they call it.
+type watchers struct {
+	mu  sync.Mutex
+	all map[string]map[chan func()]bool
+}
+
+func (w *watchers) on(name string) (changed <-chan func(), forget func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	c := make(chan struct{}, 1)
+	c := make(chan func(), 1)
 	if w.all == nil {
-		w.all = map[string]map[chan struct{}]bool{}
+		w.all = map[string]map[chan func()]bool{}
 	}
 	if w.all[name] == nil {
-		w.all[name] = map[chan struct{}]bool{}
+		w.all[name] = map[chan func()]bool{}
 	}
 	w.all[name][c] = true
 	return c, func() {
@@ -376,16 +393,23 @@ func (w *watchers) on(name string) (<-chan struct{}, func()) {
 		if len(w.all[name]) == 0 {
 			delete(w.all, name)
 		}
+		select {
+		case release := <-c:
+			release()
+		default:
+		}
 	}
 }
 
-func (w *watchers) changed(name string) {
+func (w *watchers) changed(name string, hold func() (release func())) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for c := range w.all[name] {
+		release := hold()
 		select {
-		case c <- struct{}{}:
+		case c <- release:
 		default:
+			release() // it was told, and has not looked yet
 		}
 	}
 }

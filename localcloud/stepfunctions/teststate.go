@@ -107,7 +107,7 @@ func (s *StepFunctions) checkTest(m *asl.Machine, in *sfn.TestStateInput) error 
 func (s *StepFunctions) drive(ctx context.Context, x *asl.Execution, p *asl.Probe) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer s.o.Clock.AfterFunc(maxTest, cancel)()
+	defer clock.Lazy(s.o.Clock, maxTest, cancel)()
 	x.Begin(s.o.Clock.Now())
 	for p.Ended == "" {
 		if x.Status() != asl.Running {
@@ -146,7 +146,7 @@ func (s *StepFunctions) testCall(ctx context.Context, x *asl.Execution, p *asl.P
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		if due != nil {
-			defer s.o.Clock.AfterFunc(due.Sub(s.o.Clock.Now()), cancel)()
+			defer clock.Lazy(s.o.Clock, due.Sub(s.o.Clock.Now()), cancel)()
 		}
 		output, err = runner{s}.Run(ctx, c)
 	}
