@@ -38,6 +38,8 @@ type Data struct {
 type Label struct {
 	Name string `json:"name"`
 	Expr string `json:"expr,omitempty"` // empty: the column Name itself
+	// Classes are the values of a label of several classes, in the order of their numbers; text.
+	Classes []string `json:"classes,omitempty"`
 }
 
 // Check is one quality rule on a column.

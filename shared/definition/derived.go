@@ -1,7 +1,10 @@
 package definition
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/millrace-ml/millrace/shared/features"
 )
@@ -22,7 +25,30 @@ func (d *Definition) Types() map[string]features.Type {
 	if d.Data.Key != "" {
 		types[d.Data.Key] = features.Text
 	}
+	if l := d.Data.Label; len(l.Classes) > 0 && l.Expr == "" {
+		types[l.Name] = features.Text
+	}
 	return types
+}
+
+// Formula is the expression whose number is the label. Of several classes that is the
+// place in Classes, -1 for a value that is none of them.
+func (l Label) Formula() string {
+	expr := l.Expr
+	if expr == "" {
+		expr = l.Name
+	}
+	if len(l.Classes) == 0 {
+		return expr
+	}
+	if l.Expr == "" {
+		expr = "column(" + strconv.Quote(l.Name) + ")"
+	}
+	var b strings.Builder
+	for i, class := range l.Classes {
+		fmt.Fprintf(&b, "(%s) == %s ? %d : ", expr, strconv.Quote(class), i)
+	}
+	return b.String() + "-1"
 }
 
 // Roles are the columns that features must not read.
@@ -30,8 +56,12 @@ func (d *Definition) Roles() features.Roles {
 	return features.Roles{Key: d.Data.Key, Label: features.Label{Name: d.Data.Label.Name, Expr: d.Data.Label.Expr}, After: d.Data.KnownAfter}
 }
 
-// Objective is what the model learns, told by the metric: "binary" or "regression".
+// Objective is what the model learns, told by the label and the metric: "binary",
+// "multiclass" or "regression".
 func (d *Definition) Objective() string {
+	if len(d.Data.Label.Classes) > 0 {
+		return "multiclass"
+	}
 	if slices.Contains(ofRegression, d.Evaluate.Metric) {
 		return "regression"
 	}

@@ -25,12 +25,14 @@ var (
 
 // lessIsBetter and moreIsBetter are the metrics, by direction.
 var (
-	moreIsBetter = []string{"auc", "accuracy", "r2"}
+	moreIsBetter = []string{"auc", "ovr_auc", "accuracy", "macro_f1", "r2"}
 	lessIsBetter = []string{"logloss", "brier", "rmse", "mae"}
 	ofRegression = []string{"rmse", "mae", "r2"}
+	ofClasses    = []string{"ovr_auc", "logloss", "accuracy", "macro_f1"} // several
 )
 
 const (
+	maxClasses  = 15             // $[0,-15,…,-1] is the longest OutputFilter within SageMaker's 63 characters
 	jobRuntime  = 24 * time.Hour // the longest a job may run
 	maxSpotWait = 7 * day        // the longest that spot machines may take, with the running
 )
@@ -49,7 +51,7 @@ func (r *reader) definition(root value) Definition {
 	gate := f.require("evaluate", "evaluate: {metric: auc, at_least: 0.7} is the gate")
 	d.Evaluate = r.evaluate(gate, d.Data)
 	r.trusted(gate, d)
-	d.Train = r.train(f.get("train"), d.Objective())
+	d.Train = r.train(f.get("train"), d.Objective(), len(d.Data.Label.Classes))
 	approve := f.get("approve").fields([]string{"by", "within"}, "role")
 	d.Approve = Approve{
 		By:     approve.get("by").choice("person", "person", "policy"),
@@ -80,9 +82,17 @@ func (r *reader) data(v value) Data {
 	label := f.require("label", "the column to foretell, or {name: …, expr: …}")
 	switch label.node.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:
-		l := label.fields([]string{"name", "expr"})
+		l := label.fields([]string{"name", "expr", "classes"})
 		d.Label.Name = l.require("name", "").text("")
 		d.Label.Expr = l.get("expr").text("")
+		classes := l.get("classes")
+		d.Label.Classes = classes.texts()
+		switch n := len(d.Label.Classes); {
+		case classes.given() && n < 3:
+			r.problem(classes.at, "give a yes or no an expression instead, like expr: kind == \"a\"", "%d classes are less than 3", n)
+		case n > maxClasses:
+			r.problem(classes.at, "put rare ones together", "%d classes are more than %d, the most whose scores a batch transform's filter can name", n, maxClasses)
+		}
 		r.labelExpression(l.get("expr"), d)
 	default:
 		d.Label.Name = label.text("")
@@ -114,6 +124,14 @@ func (r *reader) labelExpression(expr value, d Data) {
 		types[d.Time] = features.Time
 	}
 	columns, problems := features.CheckExpression(d.Label.Expr, types)
+	if len(d.Label.Classes) > 0 {
+		// The formula has the expression once for each class; once is enough to say what is wrong.
+		if t := features.TypeOf(d.Label.Expr, types); t == features.Text || t == features.Unknown {
+			problems = slices.DeleteFunc(problems, func(p features.Problem) bool { return t == features.Text })
+		} else {
+			r.problem(expr.at, "an expression that gives the class's name as text", "gives a %s, and the classes are text", t)
+		}
+	}
 	for _, p := range problems {
 		r.problem(expr.within(p.Offset), p.Hint, "%s", p.Message)
 	}
@@ -297,7 +315,7 @@ func (r *reader) resources(f fields, standard string, most int64) Resources {
 	return res
 }
 
-func (r *reader) train(v value, objective string) Train {
+func (r *reader) train(v value, objective string, classes int) Train {
 	f := v.fields(append([]string{"algorithm", "seed", "hyperparameters", "spot", "max_wait"}, resourceKeys...), "script", "framework", "version", "image", "tune")
 	t := Train{
 		Resources: r.resources(f, "ml.m5.xlarge", 100),
@@ -319,11 +337,11 @@ func (r *reader) train(v value, objective string) Train {
 	case t.MaxWait < t.MaxRuntime:
 		r.problem(wait.at, "it holds the waiting and the running", "%s is less than max_runtime, %s", formatDuration(t.MaxWait), formatDuration(t.MaxRuntime))
 	}
-	t.Hyperparameters = r.hyperparameters(f.get("hyperparameters"), objective, t.Seed)
+	t.Hyperparameters = r.hyperparameters(f.get("hyperparameters"), objective, classes, t.Seed)
 	return t
 }
 
-func (r *reader) hyperparameters(v value, objective string, seed int64) map[string]string {
+func (r *reader) hyperparameters(v value, objective string, classes int, seed int64) map[string]string {
 	h := v.anyFields()
 	var given map[string]string
 	for _, key := range h.keys {
@@ -347,7 +365,7 @@ func (r *reader) hyperparameters(v value, objective string, seed int64) map[stri
 		r.problem(h.at, "", "%d hyperparameters are more than 90", len(h.keys))
 	}
 	var wrong *hyperparameters.Error
-	if _, err := hyperparameters.ForPipeline(objective, seed, given); errors.As(err, &wrong) {
+	if _, err := hyperparameters.ForPipeline(objective, classes, seed, given); errors.As(err, &wrong) {
 		for _, p := range wrong.Problems {
 			at, ok := h.keysAt[p.Name]
 			if !ok {
@@ -372,8 +390,14 @@ func (r *reader) evaluate(v value, data Data) Evaluate {
 		Trusted:        f.get("trusted").texts(),
 	}
 	if v.given() {
-		metric := f.require("metric", "auc for a yes or no, rmse for a number")
+		metric := f.require("metric", "auc for a yes or no, rmse for a number, ovr_auc for several classes")
 		e.Metric = metric.choice("", append(slices.Clone(moreIsBetter), lessIsBetter...)...)
+		switch several := len(data.Label.Classes) > 0; {
+		case several && e.Metric != "" && !slices.Contains(ofClasses, e.Metric):
+			r.problem(metric.at, strings.Join(ofClasses, ", "), "%s is not a metric of several classes", e.Metric)
+		case !several && slices.Contains([]string{"ovr_auc", "macro_f1"}, e.Metric):
+			r.problem(metric.at, "auc for a yes or no", "%s is of several classes, and the label has none (data.label.classes)", e.Metric)
+		}
 		if slices.Contains(ofRegression, e.Metric) && features.TypeOf(data.Label.Expr, nil) == features.Boolean {
 			r.problem(metric.at, "auc, logloss, accuracy or brier", "%s is of numbers, and the label is a yes or no", e.Metric)
 		}
@@ -411,7 +435,9 @@ func (r *reader) evaluate(v value, data Data) Evaluate {
 			e.Value[key] = w.get(key).number(0, -unbounded, unbounded)
 		}
 	}
-	if worth.given() && slices.Contains(ofRegression, e.Metric) {
+	if worth.given() && len(data.Label.Classes) > 0 {
+		r.problem(worth.at, "leave it out", "value is of hits and false alarms, and the label has several classes")
+	} else if worth.given() && slices.Contains(ofRegression, e.Metric) {
 		r.problem(worth.at, "leave it out", "value is of hits and false alarms, and %s is of numbers", e.Metric)
 	}
 	return e

@@ -30,9 +30,9 @@ type Spec struct {
 }
 
 // Spec describes a fitted Program.
-func (p *Program) Spec(pipeline, objective string) Spec {
+func (p *Program) Spec(pipeline, objective string, classes ...string) Spec {
 	s := Spec{
-		Version: SpecVersion, Pipeline: pipeline, Objective: objective, Key: p.key,
+		Version: SpecVersion, Pipeline: pipeline, Objective: objective, Classes: classes, Key: p.key,
 		Columns: append([]string{p.key}, p.columns...), Types: map[string]string{p.key: Text.String()},
 		Features: slices.Clone(p.defs), Encodings: map[string][]string{}, FeatureNames: p.Names(),
 	}

@@ -79,22 +79,22 @@ func Default() Params {
 }
 
 // ForPipeline reads the hyperparameters of a pipeline whose model learns objective,
-// "binary" or "regression". Those that SageMaker's toolkit reserves for itself are passed
-// over; seed and objective come from the pipeline unless they are given, and an objective
-// that contradicts the pipeline's is refused. The error is an *Error.
-func ForPipeline(objective string, seed int64, given map[string]string) (Params, error) {
+// "binary", "regression" or "multiclass" with so many classes. Those that SageMaker's toolkit reserves for itself are passed
+// over; seed, objective and num_class come from the pipeline unless they are given, and what
+// contradicts the pipeline is refused. The error is an *Error.
+func ForPipeline(objective string, classes int, seed int64, given map[string]string) (Params, error) {
 	h := map[string]string{}
 	for name, text := range given {
 		if !strings.HasPrefix(name, "sagemaker_") && name != "_tuning_objective_metric" {
 			h[name] = text
 		}
 	}
-	want := SquaredError
-	if objective == "binary" {
-		want = Logistic
-	}
+	want := map[string]string{"binary": Logistic, "regression": SquaredError, "multiclass": Softmax}[objective]
 	if _, given := h["objective"]; !given {
 		h["objective"] = want
+	}
+	if _, given := h["num_class"]; !given && classes > 0 {
+		h["num_class"] = strconv.Itoa(classes)
 	}
 	if h["seed"] == "" && h["random_state"] == "" {
 		h["seed"] = strconv.FormatInt(seed, 10)
@@ -105,6 +105,9 @@ func ForPipeline(objective string, seed int64, given map[string]string) (Params,
 	}
 	if p.Objective != want {
 		return p, &Error{Problems: []Problem{{"objective", fmt.Sprintf("objective %s does not fit the pipeline's metric, which wants %s", p.Objective, want)}}}
+	}
+	if want == Softmax && p.NumClass != classes {
+		return p, &Error{Problems: []Problem{{"num_class", fmt.Sprintf("num_class is %d, and the label has %d classes: leave it out", p.NumClass, classes)}}}
 	}
 	return p, nil
 }

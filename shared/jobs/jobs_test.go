@@ -38,7 +38,7 @@ func requests() map[string]jobs.Request {
 		"prepare":  prepare.Process(resources, jobs.Input{Name: "data", URI: prepare.Output + "data.manifest", Manifest: true}),
 		"train":    job(statemachine.StepTrain).Train(definition.Train{Resources: resources, Algorithm: "builtin", Seed: 7, Hyperparameters: map[string]string{"eta": "0.1"}}, prepare.OutputURIs()),
 		"evaluate": job(statemachine.StepEvaluate).Process(resources, jobs.Input{Name: "model", URI: "s3://b/model.tar.gz"}, jobs.Input{Name: "test", URI: "s3://b/test/"}),
-		"score":    job(statemachine.StepScore).Transform("flights-v3", "s3://b/batch/", resources),
+		"score":    job(statemachine.StepScore).Transform("flights-v3", "s3://b/batch/", 0, resources),
 	}
 }
 
@@ -144,6 +144,15 @@ func TestRequestsKeepAWSsLimits(t *testing.T) {
 }
 
 // TestTrainDoesNotChangeTheDefinition: the recipe is made of the same map.
+// TestScoresOfClasses: a line keeps the key and the last columns of the answer, one for each class.
+func TestScoresOfClasses(t *testing.T) {
+	for classes, want := range map[int]string{0: "$[0,-1]", 3: "$[0,-3,-2,-1]"} {
+		if got := *job(statemachine.StepScore).Transform("m", "s3://b/", classes, resources).Transform.DataProcessing.OutputFilter; got != want {
+			t.Errorf("%d classes: %s, want %s", classes, got, want)
+		}
+	}
+}
+
 // TestSpot: the first attempt waits for a spot machine, the next one is on demand.
 func TestSpot(t *testing.T) {
 	train := definition.Train{Resources: resources, Spot: true, MaxWait: 90 * time.Minute}

@@ -140,8 +140,13 @@ func (j Job) Train(t definition.Train, prepared map[string]string) Request {
 func (j Job) onSpot(t definition.Train) bool { return t.Spot && j.Attempt == 0 }
 
 // Transform makes the batch transform of prepared rows by a model: each line of
-// the output is the row's key and its score.
-func (j Job) Transform(model, rows string, r definition.Resources) Request {
+// the output is the row's key and its score, or the probability of each class.
+func (j Job) Transform(model, rows string, classes int, r definition.Resources) Request {
+	filter := "$[0"
+	for last := max(1, classes); last > 0; last-- {
+		filter += fmt.Sprintf(",-%d", last)
+	}
+	filter += "]"
 	return Request{Transform: &sagemaker.CreateTransformJobInput{
 		TransformJobName: aws.String(j.Name()),
 		ModelName:        &model,
@@ -151,7 +156,7 @@ func (j Job) Transform(model, rows string, r definition.Resources) Request {
 			DataSource: &types.TransformDataSource{S3DataSource: &types.TransformS3DataSource{S3DataType: types.S3DataTypeS3Prefix, S3Uri: &rows}}},
 		TransformOutput:    &types.TransformOutput{S3OutputPath: &j.Output, Accept: aws.String("text/csv"), AssembleWith: types.AssemblyTypeLine},
 		TransformResources: &types.TransformResources{InstanceType: types.TransformInstanceType(r.Instance), InstanceCount: aws.Int32(int32(r.Count))},
-		DataProcessing:     &types.DataProcessing{JoinSource: types.JoinSourceInput, OutputFilter: aws.String("$[0,-1]")},
+		DataProcessing:     &types.DataProcessing{JoinSource: types.JoinSourceInput, OutputFilter: &filter},
 		Tags:               j.tags(),
 	}}
 }

@@ -144,26 +144,30 @@ func (s *Steps) planScore(ctx context.Context, run ledger.Run, p *stepPlan) erro
 	if err != nil {
 		return err
 	}
-	rows, err := s.outputs(ctx, run, statemachine.StepPrepareScores)
+	rows, err := s.done(ctx, run, statemachine.StepPrepareScores)
 	if err != nil {
 		return err
 	}
 	p.job.Output = s.Ledger.URI(ledger.RunKey(run.Pipeline, run.Run, "scores")) + "/"
 	p.outputs = map[string]string{"scores": p.job.Output}
-	p.request = p.job.Transform(serving.Model, rows["batch"], run.Definition.Release.Resources)
+	classes, _ := rows.Facts["classes"].(float64) // of the model; it has none when it gives one score
+	p.request = p.job.Transform(serving.Model, rows.Outputs["batch"], int(classes), run.Definition.Release.Resources)
 	return nil
 }
 
 // outputs are what an earlier step of the run wrote.
 func (s *Steps) outputs(ctx context.Context, run ledger.Run, step string) (map[string]string, error) {
+	done, err := s.done(ctx, run, step)
+	return done.Outputs, err
+}
+
+// done is a step of the run that has its result.
+func (s *Steps) done(ctx context.Context, run ledger.Run, step string) (ledger.Step, error) {
 	done, _, found, err := s.Ledger.Step(ctx, run.Pipeline, run.Run, step)
-	if err != nil {
-		return nil, err
+	if err == nil && (!found || done.Status != ledger.StepDone) {
+		err = statemachine.Failf(statemachine.ErrInvalid, "run %s/%d has no result of step %s", run.Pipeline, run.Run, step)
 	}
-	if !found || done.Status != ledger.StepDone {
-		return nil, statemachine.Failf(statemachine.ErrInvalid, "run %s/%d has no result of step %s", run.Pipeline, run.Run, step)
-	}
-	return done.Outputs, nil
+	return done, err
 }
 
 // writeInputs writes job.json and the data manifest of a step.

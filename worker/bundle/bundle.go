@@ -50,7 +50,7 @@ type Bundle struct {
 	Spec      features.Spec
 	Program   *features.Program // nil of a model that XGBoost's container trained
 	Model     *gbdt.Model
-	Baseline  *linear.Model // nil without baseline.json
+	Baseline  linear.Baseline // nil without baseline.json
 	Threshold *Threshold
 }
 

@@ -45,8 +45,7 @@ type judging struct {
 	none     *metrics.Judged // the better of always yes and always no; nil without a value table
 }
 
-// hasBaseline: the linear one says one number a row.
-func (j *judging) hasBaseline() bool { return j.model.Baseline != nil && j.model.Width() == 1 }
+func (j *judging) hasBaseline() bool { return j.model.Baseline != nil }
 
 func (j *judging) binary() bool { return j.sample.Kind == metrics.Binary }
 
@@ -206,7 +205,7 @@ func (j *judging) judge(ctx context.Context) error {
 		if err := j.model.Baseline.Fits(j.test.X); err != nil {
 			return fmt.Errorf("score baseline: %w", err)
 		}
-		scores := make([]float32, j.test.X.Rows)
+		scores := make([]float32, j.test.X.Rows*j.model.Width())
 		j.model.Baseline.Predict(j.test.X, scores)
 		if err := add(scores, j.fairThreshold()); err != nil {
 			return err

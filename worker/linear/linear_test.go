@@ -286,8 +286,8 @@ func TestSameBytesAndRoundTrip(t *testing.T) {
 	if err := m.WriteJSON(&again); err != nil || !bytes.Equal(first, again.Bytes()) {
 		t.Errorf("written again the model differs (%v)", err)
 	}
-	if m.Objective() != gbdt.Logistic || m.Fits(x) != nil {
-		t.Errorf("read %s, fits: %v", m.Objective(), m.Fits(x))
+	if read, ok := m.(*linear.Model); !ok || read.Objective() != gbdt.Logistic || m.Fits(x) != nil {
+		t.Errorf("read %T, fits: %v", m, m.Fits(x))
 	}
 }
 
@@ -355,10 +355,11 @@ func TestTrainRefuses(t *testing.T) {
 func FuzzReadJSON(f *testing.F) {
 	f.Add([]byte(`{"format":"millrace-linear-2","objective":"binary:logistic","intercept":1,"features":[{"name":"a","weight":0,"missing":2,"scale":1,"cuts":[1,2],"steps":[1,2,3]}]}`))
 	f.Add([]byte(`{"format":"millrace-linear-1","objective":"binary:logistic","intercept":1,"features":[{"name":"a","weight":1,"missing":2,"scale":1}]}`))
+	f.Add([]byte(`{"format":"millrace-linear-classes-1","classes":[` + strings.Repeat(`{"format":"millrace-linear-2","objective":"binary:logistic","intercept":1,"features":[{"name":"a","weight":1}]},`, 2) + `{"format":"millrace-linear-2","objective":"binary:logistic","features":[{"name":"a"}]}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := linear.ReadJSON(bytes.NewReader(data))
 		if err == nil {
-			m.PredictRow(make([]float32, len(m.Features)))
+			m.Predict(gbdt.Matrix{Rows: 1, Cols: 1, Data: []float32{1}}, make([]float32, 3))
 		}
 	})
 }
@@ -366,8 +367,8 @@ func FuzzReadJSON(f *testing.F) {
 func TestReadJSONRefuses(t *testing.T) {
 	const good = `{"format":"millrace-linear-1","objective":"reg:squarederror","intercept":1,"features":[{"name":"a","weight":1,"missing":2,"scale":1}]}`
 	for name, c := range map[string]struct{ old, new, want string }{
-		"empty":     {good, "", "EOF"},
-		"more":      {`]}`, `]} 1`, "more after the model"},
+		"empty":     {good, "", "unexpected end"},
+		"more":      {`]}`, `]} 1`, "invalid character '1' after top-level value"},
 		"format":    {"linear-1", "linear-9", "format is"},
 		"objective": {"reg:squarederror", "rank", "objective"},
 		"unknown":   {`"weight"`, `"wait"`, "unknown field"},
@@ -385,8 +386,13 @@ func TestReadJSONRefuses(t *testing.T) {
 			}
 		})
 	}
+	row := func(m linear.Baseline, v float32) float32 {
+		out := make([]float32, 1)
+		m.Predict(gbdt.Matrix{Rows: 1, Cols: 1, Data: []float32{v}}, out)
+		return out[0]
+	}
 	m, err := linear.ReadJSON(strings.NewReader(good))
-	if err != nil || m.PredictRow([]float32{3}) != 4 {
+	if err != nil || row(m, 3) != 4 {
 		t.Errorf("the good one: %v, %v", m, err)
 	}
 	m, err = linear.ReadJSON(strings.NewReader(strings.Replace(good, `"weight":1`, `"weight":0,"steps":[1,2,3],"cuts":[1,2]`, 1)))
@@ -394,7 +400,7 @@ func TestReadJSONRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for value, want := range map[float32]float32{-9: 2, 0.9: 2, 1: 3, 1.9: 3, 2: 4, 99: 4} {
-		if got := m.PredictRow([]float32{value}); got != want {
+		if got := row(m, value); got != want {
 			t.Errorf("%v is predicted %v, want %v", value, got, want)
 		}
 	}

@@ -149,7 +149,11 @@ type modelFile struct {
 
 // WriteJSON writes the model; the bytes depend on the model only.
 func (m *Model) WriteJSON(w io.Writer) error {
-	data, err := json.MarshalIndent(modelFile{format, m.objective, m.Intercept, m.Features}, "", "  ")
+	return writeFile(w, modelFile{format, m.objective, m.Intercept, m.Features})
+}
+
+func writeFile(w io.Writer, f any) error {
+	data, err := json.MarshalIndent(f, "", "  ")
 	if err == nil {
 		_, err = w.Write(append(data, '\n'))
 	}
@@ -159,28 +163,18 @@ func (m *Model) WriteJSON(w io.Writer) error {
 	return nil
 }
 
-// ReadJSON reads what WriteJSON wrote, and refuses anything else.
-func ReadJSON(r io.Reader) (*Model, error) {
-	d := json.NewDecoder(io.LimitReader(r, maxModelBytes))
-	d.DisallowUnknownFields()
-	var f modelFile
-	if err := d.Decode(&f); err != nil {
-		return nil, fmt.Errorf("read linear model: %w", err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("read linear model: more after the model, or too large")
-	}
+func (f modelFile) model() (*Model, error) {
 	switch {
 	case f.Format != format && f.Format != oldFormat:
-		return nil, fmt.Errorf("read linear model: format is %.40q, want %q", f.Format, format)
+		return nil, fmt.Errorf("format is %.40q, want %q", f.Format, format)
 	case f.Objective != gbdt.Logistic && f.Objective != gbdt.SquaredError:
-		return nil, fmt.Errorf("read linear model: objective %.40q is not supported", f.Objective)
+		return nil, fmt.Errorf("objective %.40q is not supported", f.Objective)
 	case len(f.Features) == 0:
-		return nil, errors.New("read linear model: no features")
+		return nil, errors.New("no features")
 	}
 	for i := range f.Features {
 		if err := f.Features[i].check(); err != nil {
-			return nil, fmt.Errorf("read linear model: feature %.40q: %w", f.Features[i].Name, err)
+			return nil, fmt.Errorf("feature %.40q: %w", f.Features[i].Name, err)
 		}
 	}
 	return &Model{objective: f.Objective, Intercept: f.Intercept, Features: f.Features}, nil

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/millrace-ml/millrace/shared/definition"
 	"github.com/millrace-ml/millrace/shared/features"
@@ -143,16 +144,14 @@ func (r *rows) compile(types map[string]features.Type) {
 // labels computes every row's label.
 func (r *rows) labels(types map[string]features.Type) {
 	d := r.def.Data.Label
-	expr := d.Expr
-	if expr == "" {
-		expr = d.Name
+	if d.Expr == "" {
 		r.roles[d.Name] = "label"
-		if t := types[d.Name]; t == features.Text || t == features.Time {
+		if t := types[d.Name]; len(d.Classes) == 0 && (t == features.Text || t == features.Time) {
 			r.stop("label", d.Name, fmt.Sprintf("the label is %s, not a number or boolean (hint: give the label an expression, such as expr: %s == \"yes\")", t, d.Name))
 			return
 		}
 	}
-	e, problems := features.CompileExpression(expr, types)
+	e, problems := features.CompileExpression(d.Formula(), types)
 	for _, p := range problems {
 		r.stop("label", d.Name, p.Error())
 	}
@@ -175,11 +174,11 @@ func (r *rows) labels(types map[string]features.Type) {
 		switch {
 		case y != y:
 			missing++
-		case r.objective == "binary" && y != 0 && y != 1:
+		case r.objective == "binary" && y != 0 && y != 1, r.objective == "multiclass" && y < 0:
 			key, _ := r.tab.Where(i)
 			odd.Blame(key, 1)
 			if odd.Count++; odd.Count == 1 {
-				odd.Examples = []table.Problem{r.tab.Problem(i, d.Name, fmt.Sprintf("the label is %v", y), "")}
+				odd.Examples = []table.Problem{r.tab.Problem(i, d.Name, labelOf(y, row), "")}
 			}
 		case math.Abs(y) > math.MaxFloat32/1e8:
 			r.label[i] = math.NaN()
@@ -188,12 +187,23 @@ func (r *rows) labels(types map[string]features.Type) {
 	}
 	if odd.Count > 0 {
 		odd.Message = fmt.Sprintf("%d rows have a label that is neither 0 nor 1, which the metric %s needs", odd.Count, r.def.Evaluate.Metric)
+		if r.objective == "multiclass" {
+			odd.Message = fmt.Sprintf("%d rows have a label that is none of the classes %s", odd.Count, strings.Join(d.Classes, ", "))
+		}
 		odd.Share = float64(odd.Count) / float64(len(r.label))
 		r.report.Findings = append(r.report.Findings, odd)
 	}
 	if missing > 0 {
 		r.warn("label", d.Name, fmt.Sprintf("%d rows have no label and are left out", missing))
 	}
+}
+
+// labelOf says what is wrong with a label: its number, or the value that is no class.
+func labelOf(y float64, row []features.Value) string {
+	if y < 0 && len(row) == 1 && row[0].Text != "" {
+		return fmt.Sprintf("the label is %q", row[0].Text)
+	}
+	return fmt.Sprintf("the label is %v", y)
 }
 
 // write makes all outputs of a split upload.
@@ -220,7 +230,7 @@ func (r *rows) write(ctx context.Context, base job.Base) error {
 	if err := r.writeTestRows(base); err != nil {
 		return fmt.Errorf("write test rows: %w", err)
 	}
-	spec, err := program.Spec(r.file.Pipeline, r.objective).Marshal()
+	spec, err := program.Spec(r.file.Pipeline, r.objective, r.def.Data.Label.Classes...).Marshal()
 	if err != nil {
 		return fmt.Errorf("write serving.json: %w", err)
 	}
@@ -251,7 +261,9 @@ func (r *rows) facts() map[string]any {
 	if r.objective == "regression" {
 		name = "label_mean"
 	}
-	facts[name] = math.Round(mean/float64(len(r.order))*1e6) / 1e6
+	if r.objective != "multiclass" { // the mean of classes' numbers says nothing
+		facts[name] = math.Round(mean/float64(len(r.order))*1e6) / 1e6
+	}
 	if t := r.def.Data.Time; t != "" {
 		times := r.typed[t].Numbers
 		facts["from"] = quality.Instant(times[r.order[0]])

@@ -71,7 +71,11 @@ func (u *upload) runScores(ctx context.Context, base job.Base, spec features.Spe
 		return nil, fmt.Errorf("write rows to score: %w", err)
 	}
 	u.report.Parts = []quality.Part{{Name: "batch", Rows: u.tab.Rows()}}
-	return map[string]any{"rows": u.tab.Rows(), "files": files}, nil
+	facts := map[string]any{"rows": u.tab.Rows(), "files": files}
+	if n := len(spec.Classes); n > 0 {
+		facts["classes"] = n // a row gets a score for each
+	}
+	return facts, nil
 }
 
 // applicable are the checks on columns that the model reads, with the model's

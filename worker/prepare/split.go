@@ -118,6 +118,7 @@ func (r *rows) part(name string, rows []int32) {
 		}
 		note.From, note.To = quality.Instant(low), quality.Instant(high)
 	}
+	r.unseen(name, rows)
 	if same {
 		r.stop("label", r.def.Data.Label.Name, fmt.Sprintf("the label is %v in all %d rows of the %s part: nothing can be learned or judged by it", r.label[rows[0]], len(rows), name))
 	}
@@ -139,4 +140,21 @@ func Chance(seed int64, key string) float64 {
 	x *= 0xc4ceb9fe1a85ec53
 	x ^= x >> 33
 	return float64(x>>11) / (1 << 53)
+}
+
+// unseen warns of classes that no training row has: nothing can be learned of them.
+func (r *rows) unseen(part string, rows []int32) {
+	classes := r.def.Data.Label.Classes
+	if part != partNames[0] || len(classes) == 0 {
+		return
+	}
+	seen := make([]bool, len(classes))
+	for _, row := range rows {
+		seen[int(r.label[row])] = true
+	}
+	for i, class := range classes {
+		if !seen[i] {
+			r.warn("label", r.def.Data.Label.Name, fmt.Sprintf("no row of the training part has the class %s: the model cannot learn it", class))
+		}
+	}
 }

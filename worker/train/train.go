@@ -51,10 +51,7 @@ func run(ctx context.Context, base job.Base, out io.Writer, log *slog.Logger) er
 		return err
 	}
 	log.Info("training begins", "pipeline", d.file.Pipeline, "run", d.file.Run, "rows", d.train.X.Rows, "features", d.train.X.Cols)
-	metric := "rmse"
-	if d.params.Objective == gbdt.Logistic {
-		metric = "logloss"
-	}
+	metric := d.params.Metric()
 	model, err := gbdt.Train(ctx, d.params, d.train.X, d.train.Label, nil, &d.validation.X, d.validation.Label,
 		func(round int, train, valid float64) {
 			fmt.Fprintf(out, "[%d] train-%s:%.6f validation-%s:%.6f\n", round, metric, train, metric, valid)
@@ -62,16 +59,24 @@ func run(ctx context.Context, base job.Base, out io.Writer, log *slog.Logger) er
 	if err != nil {
 		return fmt.Errorf("train trees: %w", err)
 	}
-	fit := linear.TrainLinear
-	if d.params.Objective == gbdt.Logistic {
-		fit = linear.TrainLogistic
-	}
-	baseline, err := fit(ctx, d.train.X, d.train.Label, nil, linear.DefaultParams())
+	baseline, err := straight(ctx, d)
 	if err != nil {
 		return fmt.Errorf("train baseline: %w", err)
 	}
 	log.Info("training ended", "trees", model.NumTrees(), "best_iteration", model.BestIteration())
 	return write(base, d, model, baseline)
+}
+
+// straight fits the baseline.
+func straight(ctx context.Context, d *data) (linear.Baseline, error) {
+	x, y, p := d.train.X, d.train.Label, linear.DefaultParams()
+	switch d.params.Objective {
+	case gbdt.Logistic:
+		return linear.TrainLogistic(ctx, x, y, nil, p)
+	case gbdt.Softmax:
+		return linear.TrainClasses(ctx, x, y, d.params.NumClass, nil, p)
+	}
+	return linear.TrainLinear(ctx, x, y, nil, p)
 }
 
 func load(ctx context.Context, base job.Base) (*data, error) {
@@ -90,7 +95,7 @@ func load(ctx context.Context, base job.Base) (*data, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.params, err = hyperparameters.ForPipeline(d.spec.Objective, d.file.Definition.Train.Seed, given); err != nil {
+	if d.params, err = hyperparameters.ForPipeline(d.spec.Objective, len(d.spec.Classes), d.file.Definition.Train.Seed, given); err != nil {
 		return nil, fmt.Errorf("read hyperparameters: %w", err)
 	}
 	if d.train, err = matrix.ReadDir(ctx, base.Channel("train"), d.spec.FeatureNames); err != nil {
@@ -103,7 +108,7 @@ func load(ctx context.Context, base job.Base) (*data, error) {
 }
 
 // write fills the model folder.
-func write(base job.Base, d *data, model *gbdt.Model, baseline *linear.Model) error {
+func write(base job.Base, d *data, model *gbdt.Model, baseline linear.Baseline) error {
 	files := map[string][]byte{bundle.SpecFile: d.rawSpec, bundle.RecipeFile: []byte(d.file.Recipe + "\n")}
 	var b bytes.Buffer
 	if err := model.WriteJSON(&b); err != nil {
