@@ -133,7 +133,7 @@ func TestProblems(t *testing.T) {
 		"name is a number":     {"name: flights", "name: 7", []string{`1:7: name: 7 is not text (hint: put it in quotes)`}},
 		"no key":               {"key: id, ", "", []string{`2:7: data: key is missing`}},
 		"key is the label":     {"key: id", "key: late", []string{`2:26: data.label: "late" is also the key`}},
-		"format":               {"key: id", "key: id, format: parquet", []string{`2:25: data.format: "parquet" is not csv`}},
+		"format":               {"key: id", "key: id, format: xlsx", []string{`2:25: data.format: "xlsx" is not csv or parquet`}},
 		"two classes":          {"label: late", "label: {name: kind, classes: [a, b]}", []string{`2:46: data.label.classes: 2 classes are less than 3`, `evaluate.metric: auc is not a metric of several classes (hint: ovr_auc, logloss, accuracy, macro_f1)`}},
 		"many classes":         {"label: late", "label: {name: kind, classes: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]}", []string{`16 classes are more than 15`, `auc is not a metric of several`}},
 		"class twice":          {"label: late", "label: {name: kind, classes: [a, b, a]}", []string{`2 classes are less than 3`, `data.label.classes[2]: "a" is there twice`, `auc is not a metric of several`}},
