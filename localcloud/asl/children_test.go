@@ -34,7 +34,7 @@ func TestParallelFailure(t *testing.T) {
 		{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"` + taskARN + `","End":true}}},
 		{"StartAt":"B","States":{"B":{"Type":"Wait","Seconds":1,"Next":"B2"},"B2":{"Type":"Fail","Error":"Boom"}}}]},"Caught":{"Type":"Pass","End":true}}}`
 	d := drive(t, definition, `{}`, false, func(int, asl.Call) outcome { return outcome{silent: true} })
-	if !same(d.output, `{"Error":"Boom"}`) || d.took != time.Second {
+	if !same(d.output, `{"Error":"Boom","Cause":""}`) || d.took != time.Second {
 		t.Errorf("%s %s after %v", d.output, d.err, d.took)
 	}
 }

@@ -455,14 +455,8 @@ func (x *Execution) caught(t *thread, f Failure) bool {
 		if x.probe != nil && t.parent == nil {
 			x.probe.Ended, x.probe.Failure, x.probe.Matched = ProbeCaught, &f, i
 		}
-		info := &object{}
-		if f.Error != "" {
-			info.set("Error", f.Error)
-		}
-		if f.Cause != "" {
-			info.set("Cause", f.Cause)
-		}
-		result := newDoc(info)
+		// Both are there even when one is empty, as of a timeout.
+		result := newDoc(members("Error", f.Error, "Cause", f.Cause))
 		output, err := combine(t.Input, result, c.resultPath, c.discard)
 		if err == nil {
 			err = x.exit(t, result, output, c.assign, c.next)

@@ -227,7 +227,7 @@ func TestTaskErrors(t *testing.T) {
 		"timeout by path":       {`"TimeoutSecondsPath":"$.n",`, silent, 1, 5 * time.Second, asl.Failed, "States.Timeout", ""},
 		"heartbeat":             {`"HeartbeatSeconds":2,`, silent, 1, 2 * time.Second, asl.Failed, "States.HeartbeatTimeout", ""},
 		"timeout is no failure": {`"TimeoutSeconds":3,"Catch":[{"ErrorEquals":["States.TaskFailed"],"Next":"Caught"}],`, silent, 1, 3 * time.Second, asl.Failed, "States.Timeout", ""},
-		"timeout caught":        {`"HeartbeatSeconds":3,"Catch":[{"ErrorEquals":["States.Timeout"],"Next":"Caught"}],`, silent, 1, 3 * time.Second, asl.Succeeded, "", `{"Error":"States.HeartbeatTimeout"}`},
+		"timeout caught":        {`"HeartbeatSeconds":3,"Catch":[{"ErrorEquals":["States.Timeout"],"Next":"Caught"}],`, silent, 1, 3 * time.Second, asl.Succeeded, "", `{"Error":"States.HeartbeatTimeout","Cause":""}`},
 		"runtime not caught":    {`"OutputPath":"$.no","Catch":[{"ErrorEquals":["States.ALL"],"Next":"Caught"}],`, func(int, asl.Call) outcome { return outcome{result: "1"} }, 1, 0, asl.Failed, "States.Runtime", ""},
 		"too large":             {"", func(int, asl.Call) outcome { return outcome{result: `"` + strings.Repeat("x", asl.MaxPayload) + `"`} }, 1, 0, asl.Failed, "States.DataLimitExceeded", ""},
 		"second time lucky": {retry(`,"IntervalSeconds":2`), func(n int, _ asl.Call) outcome {

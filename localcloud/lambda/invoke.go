@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
 // Lambda's limits on payloads, in bytes.
@@ -33,6 +34,9 @@ func (l *Lambda) invoke(ctx context.Context, in *api.InvokeInput) (*api.InvokeOu
 		// Who may not invoke may not learn what exists either.
 		if denied := l.mayInvoke(ctx, &function{Config: types.FunctionConfiguration{FunctionArn: aws.String(l.functionARN(name))}}); denied != nil && !isService(ctx) {
 			return nil, denied
+		}
+		if wire.HasCode(err, "ResourceNotFoundException") {
+			err = l.notFound(name + ":" + latest)
 		}
 		return nil, err
 	}

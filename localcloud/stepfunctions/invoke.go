@@ -22,7 +22,7 @@ func (r runner) function(ctx context.Context, c asl.Call) (string, error) {
 	}
 	raw, err := r.s.o.Call(ctx, in.service, in.operation, body)
 	if err != nil {
-		return "", in.taskError(err)
+		return "", in.taskError(err, r.s.o.NewID())
 	}
 	_, payload, err := answerOf(raw)
 	if err != nil {
@@ -84,7 +84,7 @@ func invokeRequest(in integration, c asl.Call, params map[string]any) (map[strin
 	return req, nil
 }
 
-func invokeResult(params, _ map[string]any, raw []byte, requestID string) (any, error) {
+func invokeResult(params, _ map[string]any, raw []byte, req request) (any, error) {
 	a, payload, err := answerOf(raw)
 	if err != nil {
 		return nil, err
@@ -103,11 +103,10 @@ func invokeResult(params, _ map[string]any, raw []byte, requestID string) (any, 
 			out["Payload"] = json.RawMessage(payload)
 		}
 	}
-	headers := map[string]string{
-		"Connection": "keep-alive", "Content-Length": fmt.Sprint(len(payload)), "Content-Type": "application/json",
-		"X-Amz-Executed-Version": version, "x-amzn-Remapped-Content-Length": "0", "x-amzn-RequestId": requestID,
-	}
-	return addMetadata(out, headers, a.StatusCode, requestID), nil
+	headers := req.headers(len(payload), "application/json")
+	headers["X-Amz-Executed-Version"], headers["x-amzn-Remapped-Content-Length"] = version, "0"
+	headers["X-Amzn-Trace-Id"] = req.trace()
+	return addMetadata(out, headers, a.StatusCode, req.id), nil
 }
 
 // putEventsRequest turns details into text and names the execution among the
@@ -139,11 +138,11 @@ func putEventsRequest(_ integration, c asl.Call, params map[string]any) (map[str
 	return req, nil
 }
 
-func putEventsResult(_, out map[string]any, raw []byte, requestID string) (any, error) {
+func putEventsResult(_, out map[string]any, raw []byte, req request) (any, error) {
 	if n, ok := out["FailedEntryCount"].(json.Number); ok && n != "0" {
 		return nil, &asl.TaskError{Name: "EventBridge.FailedEntry", Cause: string(raw)}
 	}
-	return withMetadata(out, len(raw), "application/x-amz-json-1.1", requestID), nil
+	return withMetadata(out, len(raw), "application/x-amz-json-1.1", req), nil
 }
 
 // verbatimText makes JSON text of the field that may be given as a value.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"slices"
 	"sort"
 	"strings"
@@ -26,7 +27,7 @@ type integration struct {
 	// request makes the API's input of the parameters; nil leaves them.
 	request func(in integration, c asl.Call, params map[string]any) (map[string]any, error)
 	// result makes the task's result of the API's output; nil adds the SDK's metadata.
-	result func(params, out map[string]any, raw []byte, requestID string) (any, error)
+	result func(params, out map[string]any, raw []byte, req request) (any, error)
 	// errors name the service's errors: prefix, and the name of the rest.
 	prefix, other, label string
 	// modeled are the codes, of those most services share, that this one's API names.
@@ -124,23 +125,24 @@ func (r runner) Run(ctx context.Context, c asl.Call) (string, error) {
 	if err != nil {
 		return "", &asl.TaskError{Name: "States.Runtime", Cause: "The Parameters of a task must be an object: " + err.Error()}
 	}
-	request := params
+	sent := params
 	if in.request != nil {
-		if request, err = in.request(in, c, params); err != nil {
+		if sent, err = in.request(in, c, params); err != nil {
 			return "", err
 		}
 	}
-	body, err := json.Marshal(request)
+	body, err := json.Marshal(sent)
 	if err != nil {
 		return "", fmt.Errorf("encode parameters of %s: %w", c.State, err)
 	}
+	req := request{id: r.s.o.NewID(), at: r.s.o.Clock.Now()}
 	var out map[string]any
 	raw, err := r.s.o.Call(ctx, in.service, in.operation, body)
-	switch found, ours := r.adopt(ctx, c, request, err); {
+	switch found, ours := r.adopt(ctx, c, sent, err); {
 	case ours:
 		out = found
 	case err != nil:
-		return "", in.taskError(err)
+		return "", in.taskError(err, req.id)
 	default:
 		if err := unmarshal(raw, &out); err != nil {
 			return "", fmt.Errorf("read answer of %s:%s: %w", in.service, in.operation, err)
@@ -148,11 +150,11 @@ func (r runner) Run(ctx context.Context, c asl.Call) (string, error) {
 	}
 	var result any
 	if in.result != nil {
-		if result, err = in.result(params, out, raw, r.s.o.NewID()); err != nil {
+		if result, err = in.result(params, out, raw, req); err != nil {
 			return "", err
 		}
 	} else {
-		result = withMetadata(out, len(raw), "application/x-amz-json-1.1", r.s.o.NewID())
+		result = withMetadata(out, len(raw), "application/x-amz-json-1.1", req)
 	}
 	text, err := encode(result)
 	if err != nil {
@@ -207,7 +209,7 @@ func encode(v any) (string, error) {
 }
 
 // taskError names an error of a service as its integration does.
-func (in integration) taskError(err error) error {
+func (in integration) taskError(err error, requestID string) error {
 	var e *wire.Error
 	if !errors.As(err, &e) {
 		return &asl.TaskError{Name: in.prefix + ".SdkClientException", Cause: err.Error()}
@@ -220,16 +222,33 @@ func (in integration) taskError(err error) error {
 		name = in.prefix + "." + strings.TrimSuffix(code, "Exception") + "Exception"
 	}
 	if in.sdk {
-		return &asl.TaskError{Name: name, Cause: fmt.Sprintf("%s (Service: %s, Status Code: %d, Request ID: local)", e.Message, in.label, e.HTTPStatus())}
+		return &asl.TaskError{Name: name, Cause: fmt.Sprintf("%s (Service: %s, Status Code: %d, Request ID: %s)", e.Message, in.label, e.HTTPStatus(), requestID)}
 	}
-	return &asl.TaskError{Name: name, Cause: fmt.Sprintf("%s (Service: %s; Status Code: %d; Error Code: %s; Request ID: local; Proxy: null)",
-		e.Message, in.label, e.HTTPStatus(), e.Code)}
+	return &asl.TaskError{Name: name, Cause: fmt.Sprintf("%s (Service: %s; Status Code: %d; Error Code: %s; Request ID: %s; Proxy: null)",
+		e.Message, in.label, e.HTTPStatus(), e.Code, requestID)}
 }
 
 // withMetadata adds what the optimized integrations add to an API's output.
-func withMetadata(out map[string]any, size int, contentType, requestID string) map[string]any {
-	headers := map[string]string{"Connection": "keep-alive", "Content-Length": fmt.Sprint(size), "Content-Type": contentType, "x-amzn-RequestId": requestID}
-	return addMetadata(out, headers, 200, requestID)
+func withMetadata(out map[string]any, size int, contentType string, req request) map[string]any {
+	return addMetadata(out, req.headers(size, contentType), 200, req.id)
+}
+
+// request is what tells one call of an API from another.
+type request struct {
+	id string // a UUID
+	at time.Time
+}
+
+// headers are those that every answer has.
+func (r request) headers(size int, contentType string) map[string]string {
+	return map[string]string{"Connection": "keep-alive", "Content-Length": fmt.Sprint(size), "Content-Type": contentType,
+		"Date": r.at.UTC().Format(http.TimeFormat), "x-amzn-RequestId": r.id}
+}
+
+// trace is an X-Ray header that follows from the request.
+func (r request) trace() string {
+	hex := strings.ReplaceAll(r.id, "-", "") + strings.Repeat("0", 24)
+	return fmt.Sprintf("Root=1-%08x-%s;Sampled=0", r.at.Unix(), hex[:24])
 }
 
 func addMetadata(out map[string]any, headers map[string]string, status int, requestID string) map[string]any {
@@ -258,8 +277,8 @@ var modeledCodes = map[string][]string{
 
 // sdkResult gives the members the SDK's names, and times as ISO 8601 text;
 // services with lowerCamel members on the wire have them in upper case here.
-func sdkResult(service string) func(params, out map[string]any, raw []byte, requestID string) (any, error) {
-	return func(_, out map[string]any, _ []byte, _ string) (any, error) {
+func sdkResult(service string) func(params, out map[string]any, raw []byte, req request) (any, error) {
+	return func(_, out map[string]any, _ []byte, _ request) (any, error) {
 		switch service {
 		case "logs": // its times are numbers in the API too
 			return recase(out), nil

@@ -35,6 +35,7 @@ const (
 type cloud struct {
 	t      *testing.T
 	path   string
+	clock  clock.Clock
 	client *sfn.Client
 	svc    *stepfunctions.StepFunctions
 	stop   func()
@@ -54,9 +55,11 @@ type recorded struct {
 	caller             wire.Caller
 }
 
-func newCloud(t *testing.T) *cloud {
+func newCloud(t *testing.T) *cloud { return newCloudAt(t, clock.Real{}) }
+
+func newCloudAt(t *testing.T, at clock.Clock) *cloud {
 	t.Helper()
-	c := &cloud{t: t, path: filepath.Join(t.TempDir(), "state.db")}
+	c := &cloud{t: t, clock: at, path: filepath.Join(t.TempDir(), "state.db")}
 	c.changed = sync.NewCond(&c.mu)
 	c.up()
 	t.Cleanup(func() { c.stop() })
@@ -71,7 +74,7 @@ func (c *cloud) up() {
 		c.t.Fatal(err)
 	}
 	c.svc, err = stepfunctions.New(stepfunctions.Options{
-		Account: account, Region: region, Clock: clock.Real{}, Store: st,
+		Account: account, Region: region, Clock: c.clock, Store: st,
 		Call: c.call, Authorize: c.authorize,
 		Emit: func(_ context.Context, source, detailType string, resources []string, detail any) {
 			raw, err := json.Marshal(detail)

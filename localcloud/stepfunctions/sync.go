@@ -106,8 +106,8 @@ func startRequest(in integration, c asl.Call, params map[string]any) (map[string
 	return req, nil
 }
 
-func startResult(_, out map[string]any, raw []byte, requestID string) (any, error) {
-	return withMetadata(inMillis(recase(out)).(map[string]any), len(raw), "application/x-amz-json-1.0", requestID), nil
+func startResult(_, out map[string]any, raw []byte, req request) (any, error) {
+	return withMetadata(inMillis(recase(out)).(map[string]any), len(raw), "application/x-amz-json-1.0", req), nil
 }
 
 // inMillis turns times into epoch milliseconds, as the results of .sync have them.
@@ -269,7 +269,7 @@ func (r runner) Wait(ctx context.Context, c asl.Call) (string, error) {
 			return r.jobResult(c, j, out)
 		case err != nil && wire.AsError(err).HTTPStatus() < 500 && !wire.HasCode(err, "ThrottlingException"):
 			in, _ := find(c.Resource)
-			return "", in.taskError(err)
+			return "", in.taskError(err, r.s.o.NewID())
 		case err != nil:
 			r.s.o.Log.Warn("a job could not be described; trying again", "execution_arn", c.Execution.ARN, "job", name, "error", err)
 		}
