@@ -106,7 +106,7 @@ const (
 )
 
 // For test support, which no program links, see TestTestSupportStaysInTests.
-var support = []string{"shared/ledger/ledgertest", "shared/runs/runstest"}
+var support = []string{"shared/ledger/ledgertest", "shared/runs/runstest", "localcloud/wire/wiretest"}
 
 func rules() []rule {
 	aws := slices.Concat(pure, []string{"events", "statemachine", "shared/ledger", "shared/jobs", "shared/registry", "shared/awserr", "shared/bootstrap", "shared/runs"})
@@ -115,7 +115,7 @@ func rules() []rule {
 		{part: []string{"statemachine"}, may: []string{"events"}, never: []string{sdk}},
 		{part: pure, may: slices.Concat(pure, []string{"events", "statemachine"}), never: []string{sdk, "github.com/aws"}},
 		{part: []string{"shared"}, except: slices.Concat(pure, support), may: aws},
-		{part: support, may: slices.Concat(aws, support)},
+		{part: support, may: slices.Concat(aws, support, []string{"localcloud/wire"})},
 		{part: []string{"functions"}, may: aws},
 		{part: []string{"worker"}, may: append(slices.Clone(pure), "worker"), never: []string{sdk, "github.com/aws"}},
 		{part: []string{"infra"}, may: []string{"infra", "events", "statemachine", "shared/definition", "shared/features", "shared/hyperparameters"}, never: []string{sdk}},

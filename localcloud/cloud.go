@@ -43,9 +43,10 @@ type Options struct {
 	Region    string      // us-east-1 when empty
 	Clock     clock.Clock // clock.Real when nil; one that is clock.Kept goes on in Dir where it was
 	Log       *slog.Logger
-	Images    map[string]string // repository name of an image URI → path of the program that it is here
-	NewID     func() string     // request ids; nil makes random UUIDs
-	Faults    bool              // things can be made to go wrong, by faults.Path
+	Images    map[string]string               // repository name of an image URI → path of the program that it is here
+	NewID     func() string                   // request ids; nil makes random UUIDs
+	Faults    bool                            // things can be made to go wrong, by faults.Path
+	Around    func(http.Handler) http.Handler // sees what Serve receives and answers; nil for none
 }
 
 // ErrInUse says that another cloud has the state folder.
@@ -256,7 +257,11 @@ func (c *Cloud) Serve(ctx context.Context, l net.Listener) error {
 	if !ok || !addr.IP.IsLoopback() {
 		return errors.Join(fmt.Errorf("serve local cloud on %s: it serves loopback addresses only, since its credentials are known to all", l.Addr()), l.Close())
 	}
-	server := &http.Server{Handler: c, ReadHeaderTimeout: 30 * time.Second, ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelDebug)}
+	handler := http.Handler(c)
+	if c.o.Around != nil {
+		handler = c.o.Around(c)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelDebug)}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	if err := c.Start(ctx, "http://"+addr.String()); err != nil {

@@ -26,7 +26,7 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				panic(p)
 			}
 			c.log.Error("request panicked", "operation", operation(r), "panic", p, "stack", string(debug.Stack()))
-			wire.WriteJSONError(w, &wire.Error{Code: "InternalFailure", Status: http.StatusInternalServerError, Message: "The request processing has failed because of an unknown error."})
+			c.fail(nil, w, r, &wire.Error{Code: "InternalFailure", Status: http.StatusInternalServerError, Message: "The request processing has failed because of an unknown error."})
 		}
 	}()
 	if !loopbackHost(r.Host) {
@@ -119,7 +119,7 @@ func (c *Cloud) fail(service *wire.Service, w http.ResponseWriter, r *http.Reque
 	case strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded"):
 		(&wire.Service{Protocol: wire.Query, Namespace: "http://webservices.amazon.com/AWSFault/2005-15-09"}).WriteError(w, r, err)
 	default:
-		wire.WriteJSONError(w, err)
+		(&wire.Service{Protocol: wire.JSON11}).WriteError(w, r, err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/millrace-ml/millrace/localcloud"
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 var update = flag.Bool("update", false, "write docs/supported-operations.md anew")
@@ -35,6 +36,9 @@ change what an operation does and is not supported.
 		fmt.Fprintf(&b, "\n## %s\n\n", name)
 		for _, op := range c.Operations(name) {
 			fmt.Fprintf(&b, "- %s\n", op)
+			if m := model.Of(name); name != "s3" && (m == nil || m.Operations[op] == "") {
+				t.Errorf("what AWS asks of the input of %s:%s is not known: run localcloud/wire/model/gen (its package comment says how)", name, op)
+			}
 		}
 	}
 	b.WriteString("\n## Tasks of a state machine\n\n")

@@ -12,12 +12,27 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/millrace-ml/millrace/localcloud/wire/wiretest"
 )
 
 // TestMain makes this binary the command `millrace` too, for scripts, and
-// `without-xattr` (see runWithoutXattr).
+// `without-xattr` (see runWithoutXattr), and has all that goes over the wire
+// judged by botocore's models.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"millrace": main, "without-xattr": runWithoutXattr})
+	testscript.Main(judged{m}, map[string]func(){"millrace": func() {
+		around = wiretest.Around()
+		main()
+	}, "without-xattr": runWithoutXattr})
+}
+
+type judged struct{ m *testing.M }
+
+func (j judged) Run() int {
+	return wiretest.Judged(func() int {
+		around = wiretest.Around()
+		return j.m.Run()
+	})
 }
 
 var functionNames = []string{"jobcompleted", "modelapproved", "newdata", "register", "runended", "snapshot", "startjob"}

@@ -22,6 +22,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/millrace-ml/millrace/localcloud/wire/wiretest"
 )
 
 // TestScripts runs the scripts in testdata. Each has a folder as `make build`
@@ -66,6 +68,7 @@ func setupScript(env *testscript.Env) error {
 	}
 	env.Setenv("BARE_PATH", env.Getenv("PATH"))
 	env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
+	env.Setenv(wiretest.Folder, os.Getenv(wiretest.Folder))
 	env.Values[upKey{}] = new(*upProcess)
 	return nil
 }
@@ -120,7 +123,7 @@ func scriptUp(ts *testscript.TestScript, neg bool, args []string) {
 // scriptEnv is the script's environment, of what `millrace up` reads.
 func scriptEnv(ts *testscript.TestScript) []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "TMPDIR"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", wiretest.Folder} {
 		env = append(env, name+"="+ts.Getenv(name))
 	}
 	return env

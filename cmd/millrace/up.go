@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -39,6 +40,9 @@ type cloudOptions struct {
 	private   bool        // do not write down where it is to be found
 	clock     clock.Clock // nil: the machine's
 }
+
+// around sees all that goes over the wire, when tests record it.
+var around func(http.Handler) http.Handler
 
 // cloud is a running local cloud.
 type cloud struct {
@@ -102,7 +106,7 @@ func startCloud(ctx context.Context, o cloudOptions) (*cloud, error) {
 	lc, err := localcloud.New(ctx, localcloud.Options{
 		Dir: o.dir, Ephemeral: o.ephemeral, Account: localAccount, Region: localRegion,
 		Clock: o.clock, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
-		Images: map[string]string{workerImage: worker}, Faults: o.faults,
+		Images: map[string]string{workerImage: worker}, Faults: o.faults, Around: around,
 	})
 	if err != nil {
 		ln.Close()

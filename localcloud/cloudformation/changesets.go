@@ -3,7 +3,6 @@ package cloudformation
 import (
 	"context"
 	"errors"
-	"regexp"
 	"strings"
 	"time"
 
@@ -32,8 +31,6 @@ type changeSet struct {
 	Created                    time.Time
 }
 
-var changeSetName = regexp.MustCompile(`^[a-zA-Z][-a-zA-Z0-9]{0,127}$`)
-
 func (c *CloudFormation) createChangeSet(ctx context.Context, in *api.CreateChangeSetInput) (*api.CreateChangeSetOutput, error) {
 	err := refuse(map[string]bool{
 		"NotificationARNs": len(in.NotificationARNs) > 0, "ResourceTypes": len(in.ResourceTypes) > 0, "RollbackConfiguration": triggers(in.RollbackConfiguration),
@@ -45,9 +42,6 @@ func (c *CloudFormation) createChangeSet(ctx context.Context, in *api.CreateChan
 		return nil, err
 	}
 	name := aws.ToString(in.ChangeSetName)
-	if !changeSetName.MatchString(name) {
-		return nil, invalid("1 validation error detected: Value '%s' at 'changeSetName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*", name)
-	}
 	s, err := c.changeSetStack(ctx, in)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 // Objects is S3, for buckets and for templates in a bucket.
@@ -122,7 +123,7 @@ func (c *CloudFormation) Close() error {
 func (c *CloudFormation) operations() *wire.Service {
 	s := &wire.Service{
 		Name: "cloudformation", Protocol: wire.Query, Version: "2010-05-15", Namespace: "http://cloudformation.amazonaws.com/doc/2010-05-15/",
-		Log: c.o.Log, Authorize: c.o.Authorize,
+		Log: c.o.Log, Authorize: c.o.Authorize, Model: model.Of("cloudformation"),
 	}
 	s.Add(
 		wire.On(wire.Op("CreateStack", c.createStack), c.onCreate),

@@ -232,7 +232,7 @@ func (c *CloudFormation) createStack(ctx context.Context, in *api.CreateStackInp
 func (c *CloudFormation) newStack(ctx context.Context, name, token *string) (*stack, error) {
 	n := aws.ToString(name)
 	if !stackName.MatchString(n) {
-		return nil, invalid("1 validation error detected: Value '%s' at 'stackName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*", n)
+		return nil, invalid("1 validation error detected: Value '%s' at 'stackName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*|arn:[-a-zA-Z0-9:/._+]*", n)
 	}
 	return &stack{
 		ID: c.arn("cloudformation", "stack/"+n+"/"+c.o.NewID()), Name: n, Created: c.o.Clock.Now(),

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +21,7 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 // Options are what ECR needs of its surroundings.
@@ -68,7 +68,7 @@ func (s *ECR) Close() error { return nil }
 
 // Wire is the service's table of operations.
 func (s *ECR) Wire() *wire.Service {
-	w := &wire.Service{Name: "ecr", Protocol: wire.JSON11, Target: "AmazonEC2ContainerRegistry_V20150921", Lower: true, Authorize: s.o.Authorize, Log: s.o.Log}
+	w := &wire.Service{Name: "ecr", Protocol: wire.JSON11, Target: "AmazonEC2ContainerRegistry_V20150921", Lower: true, Authorize: s.o.Authorize, Log: s.o.Log, Model: model.Of("ecr")}
 	on := func(name *string) []string { return []string{s.arn(aws.ToString(name))} }
 	w.Add(
 		wire.On(wire.Op("CreateRepository", s.create), func(in *awsecr.CreateRepositoryInput) []string { return on(in.RepositoryName) }),
@@ -132,15 +132,10 @@ func (s *ECR) change(registry, name *string, f func(r *repository) error) error 
 	return s.repositories.Put(r.Name, r)
 }
 
-var nameSyntax = regexp.MustCompile(`^(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
-
 var mutabilities = []types.ImageTagMutability{types.ImageTagMutabilityMutable, types.ImageTagMutabilityImmutable}
 
 func (s *ECR) create(_ context.Context, in *awsecr.CreateRepositoryInput) (*awsecr.CreateRepositoryOutput, error) {
 	name := aws.ToString(in.RepositoryName)
-	if len(name) < 2 || len(name) > 256 || !nameSyntax.MatchString(name) {
-		return nil, invalid("Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must satisfy regular expression '(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*''")
-	}
 	r := repository{Name: name, Mutability: string(types.ImageTagMutabilityMutable), Created: s.o.Clock.Now().UTC(), Tags: tags(in.Tags),
 		ScanOnPush: in.ImageScanningConfiguration != nil && in.ImageScanningConfiguration.ScanOnPush}
 	if in.ImageTagMutability != "" {

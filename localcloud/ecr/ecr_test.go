@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,6 +111,7 @@ func TestRepositories(t *testing.T) {
 func TestPoliciesAndTags(t *testing.T) {
 	c, ctx := made(t), t.Context()
 	text := aws.String(`{"Version":"2012-10-17","Statement":[]}`)
+	lifecycle := `{"rules":[]}` + strings.Repeat(" ", 100) // AWS takes no text of under 100 characters
 	_, err := c.GetRepositoryPolicy(ctx, &awsecr.GetRepositoryPolicyInput{RepositoryName: name})
 	wantCode(t, "no policy", err, "RepositoryPolicyNotFoundException")
 	_, err = c.GetLifecyclePolicy(ctx, &awsecr.GetLifecyclePolicyInput{RepositoryName: name})
@@ -117,13 +119,13 @@ func TestPoliciesAndTags(t *testing.T) {
 	if _, err := c.SetRepositoryPolicy(ctx, &awsecr.SetRepositoryPolicyInput{RepositoryName: name, PolicyText: text}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.PutLifecyclePolicy(ctx, &awsecr.PutLifecyclePolicyInput{RepositoryName: name, LifecyclePolicyText: aws.String(`{"rules":[]}`)}); err != nil {
+	if _, err := c.PutLifecyclePolicy(ctx, &awsecr.PutLifecyclePolicyInput{RepositoryName: name, LifecyclePolicyText: &lifecycle}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := c.GetRepositoryPolicy(ctx, &awsecr.GetRepositoryPolicyInput{RepositoryName: name}); err != nil || *got.PolicyText != *text {
 		t.Errorf("policy %+v, %v", got, err)
 	}
-	if got, err := c.GetLifecyclePolicy(ctx, &awsecr.GetLifecyclePolicyInput{RepositoryName: name}); err != nil || *got.LifecyclePolicyText != `{"rules":[]}` {
+	if got, err := c.GetLifecyclePolicy(ctx, &awsecr.GetLifecyclePolicyInput{RepositoryName: name}); err != nil || *got.LifecyclePolicyText != lifecycle {
 		t.Errorf("lifecycle policy %+v, %v", got, err)
 	}
 	if got, err := c.DeleteRepositoryPolicy(ctx, &awsecr.DeleteRepositoryPolicyInput{RepositoryName: name}); err != nil || *got.PolicyText != *text {

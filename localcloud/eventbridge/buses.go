@@ -3,7 +3,6 @@ package eventbridge
 import (
 	"context"
 	"encoding/json"
-	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -18,8 +17,6 @@ import (
 
 // maxPolicy is the length of a bus's policy that AWS allows, in characters.
 const maxPolicy = 10_240
-
-var busForm = regexp.MustCompile(`^[/.\-_A-Za-z0-9]{1,256}$`)
 
 func (s *EventBridge) addBusOperations(w *wire.Service) {
 	w.Add(
@@ -41,8 +38,6 @@ func (s *EventBridge) busResource(name *string) []string { return []string{s.bus
 func (s *EventBridge) createEventBus(_ context.Context, in *eb.CreateEventBusInput) (*eb.CreateEventBusOutput, error) {
 	name := aws.ToString(in.Name)
 	switch {
-	case !busForm.MatchString(name):
-		return nil, invalid("Value %q at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [/\\.\\-_A-Za-z0-9]+", name)
 	case in.EventSourceName != nil || strings.HasPrefix(name, "aws."):
 		return nil, invalid("the local cloud does not support partner event buses: %s", name)
 	case in.KmsKeyIdentifier != nil || in.DeadLetterConfig != nil || in.LogConfig != nil:

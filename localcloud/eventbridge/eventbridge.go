@@ -25,6 +25,7 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/faults"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 // Service is EventBridge's service principal.
@@ -281,7 +282,7 @@ func (s *EventBridge) ended() {
 
 // Wire is the service's table of operations.
 func (s *EventBridge) Wire() *wire.Service {
-	w := &wire.Service{Name: "events", Protocol: wire.JSON11, Target: "AWSEvents", Authorize: s.o.Authorize, Log: s.o.Log}
+	w := &wire.Service{Name: "events", Protocol: wire.JSON11, Target: "AWSEvents", Authorize: s.o.Authorize, Log: s.o.Log, Model: model.Of("events")}
 	s.addBusOperations(w)
 	s.addRuleOperations(w)
 	s.addEventOperations(w)

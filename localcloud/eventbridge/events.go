@@ -19,8 +19,7 @@ import (
 
 // The bounds of PutEvents.
 const (
-	maxEntries = 10
-	maxBytes   = 1 << 20 // of all entries together
+	maxBytes = 1 << 20 // of all entries together
 )
 
 // event is the envelope, in the order in which AWS writes it.
@@ -75,9 +74,6 @@ func encode(v any) (json.RawMessage, error) {
 func (s *EventBridge) putEvents(ctx context.Context, in *eb.PutEventsInput) (*eb.PutEventsOutput, error) {
 	if in.EndpointId != nil {
 		return nil, invalid("the local cloud does not support global endpoints: %s", *in.EndpointId)
-	}
-	if n := len(in.Entries); n < 1 || n > maxEntries {
-		return nil, invalid("1 validation error detected: Value at 'entries' failed to satisfy constraint: Member must have length between 1 and %d", maxEntries)
 	}
 	size := 0
 	for i := range in.Entries {

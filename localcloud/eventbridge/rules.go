@@ -2,7 +2,6 @@ package eventbridge
 
 import (
 	"context"
-	"regexp"
 	"sort"
 	"strings"
 
@@ -15,8 +14,6 @@ import (
 
 // maxPattern is the length of an event pattern that AWS allows, in characters.
 const maxPattern = 4096
-
-var ruleForm = regexp.MustCompile(`^[.\-_A-Za-z0-9]{1,64}$`)
 
 func (s *EventBridge) addRuleOperations(w *wire.Service) {
 	w.Add(
@@ -65,9 +62,6 @@ func (s *EventBridge) putRule(_ context.Context, in *eb.PutRuleInput) (*eb.PutRu
 func (s *EventBridge) newRule(in *eb.PutRuleInput) (ruleRecord, error) {
 	r := ruleRecord{Name: aws.ToString(in.Name), Bus: busName(in.EventBusName), Description: aws.ToString(in.Description), Pattern: aws.ToString(in.EventPattern),
 		Schedule: aws.ToString(in.ScheduleExpression), RoleARN: aws.ToString(in.RoleArn), State: in.State, Tags: tagMap(nil, in.Tags)}
-	if !ruleForm.MatchString(r.Name) {
-		return r, invalid("1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+", r.Name)
-	}
 	if r.Pattern == "" && r.Schedule == "" {
 		return r, invalid("Parameter(s) EventPattern or ScheduleExpression must be specified.")
 	}
@@ -77,12 +71,8 @@ func (s *EventBridge) newRule(in *eb.PutRuleInput) (ruleRecord, error) {
 	if r.Schedule != "" && r.Bus != defaultBus {
 		return r, invalid("ScheduleExpression is supported only on the default event bus.")
 	}
-	switch r.State {
-	case "":
+	if r.State == "" {
 		r.State = types.RuleStateEnabled
-	case types.RuleStateEnabled, types.RuleStateDisabled, types.RuleStateEnabledWithAllCloudtrailManagementEvents:
-	default:
-		return r, invalid("1 validation error detected: Value '%s' at 'state' failed to satisfy constraint: Member must satisfy enum value set: [ENABLED, DISABLED, ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS]", r.State)
 	}
 	return r, nil
 }
@@ -202,9 +192,6 @@ func (b *bus) sorted() []*rule {
 }
 
 func (s *EventBridge) putTargets(_ context.Context, in *eb.PutTargetsInput) (*eb.PutTargetsOutput, error) {
-	if len(in.Targets) == 0 || len(in.Targets) > 100 {
-		return nil, invalid("1 validation error detected: Value at 'targets' failed to satisfy constraint: Member must have length between 1 and 100")
-	}
 	ids := map[string]bool{}
 	for i := range in.Targets {
 		id := aws.ToString(in.Targets[i].Id)

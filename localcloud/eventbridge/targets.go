@@ -1,7 +1,6 @@
 package eventbridge
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,11 +14,8 @@ const (
 	maxInputPath   = 256
 	maxRetries     = 185
 	maxAge         = 86400 // seconds
-	minAge         = 60    // seconds
 	maxPathsMapped = 100
 )
-
-var targetIDForm = regexp.MustCompile(`^[.\-_A-Za-z0-9]{1,64}$`)
 
 // kindOf tells what a target is by its ARN; "" when it is nothing supported.
 func kindOf(arn string) string {
@@ -56,9 +52,6 @@ func kindOf(arn string) string {
 // checkTarget refuses a target that AWS refuses, or that is not supported here.
 func (s *EventBridge) checkTarget(t *types.Target) error {
 	id, arn := aws.ToString(t.Id), aws.ToString(t.Arn)
-	if !targetIDForm.MatchString(id) {
-		return invalid("1 validation error detected: Value '%s' at 'targets.1.member.id' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+", id)
-	}
 	kind := kindOf(arn)
 	if kind == "" {
 		if !strings.HasPrefix(arn, "arn:") {
@@ -90,14 +83,6 @@ func (s *EventBridge) checkTarget(t *types.Target) error {
 }
 
 func checkDelivery(t *types.Target) error {
-	if p := t.RetryPolicy; p != nil {
-		if n := p.MaximumRetryAttempts; n != nil && (*n < 0 || *n > maxRetries) {
-			return invalid("Value %d at 'maximumRetryAttempts' failed to satisfy constraint: Member must be between 0 and %d", *n, maxRetries)
-		}
-		if n := p.MaximumEventAgeInSeconds; n != nil && (*n < minAge || *n > maxAge) {
-			return invalid("Value %d at 'maximumEventAgeInSeconds' failed to satisfy constraint: Member must be between %d and %d", *n, minAge, maxAge)
-		}
-	}
 	if d := t.DeadLetterConfig; d != nil && d.Arn != nil {
 		if kindOf(*d.Arn) != "sqs" {
 			return invalid("Parameter DeadLetterConfig.Arn is not valid. Reason: %s is not the ARN of an SQS queue.", *d.Arn)

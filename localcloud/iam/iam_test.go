@@ -266,7 +266,7 @@ func TestSTS(t *testing.T) {
 		want string
 	}{
 		"not trusted":            {root(), map[string]any{"RoleArn": "arn:aws:iam::000000000000:role/theirs", "RoleSessionName": "me"}, "AccessDenied"},
-		"wrong external id":      {root(), map[string]any{"RoleArn": arn, "RoleSessionName": "me", "ExternalId": "y"}, "AccessDenied"},
+		"wrong external id":      {root(), map[string]any{"RoleArn": arn, "RoleSessionName": "me", "ExternalId": "yy"}, "AccessDenied"},
 		"role without the right": {wire.WithCaller(context.Background(), caller), map[string]any{"RoleArn": arn, "RoleSessionName": "me"}, "AccessDenied"},
 		"bad session name":       {root(), map[string]any{"RoleArn": arn, "RoleSessionName": "a b"}, "ValidationError"},
 		"too long":               {root(), map[string]any{"RoleArn": arn, "RoleSessionName": "me", "DurationSeconds": 7200}, "ValidationError"},

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/millrace-ml/millrace/localcloud/wire"
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 // managed are AWS's managed policies that are known here, as AWS publishes them
@@ -46,7 +47,7 @@ var (
 )
 
 func (s *IAM) iamService() *wire.Service {
-	w := &wire.Service{Name: "iam", Protocol: wire.Query, Version: "2010-05-08", Namespace: "https://iam.amazonaws.com/doc/2010-05-08/", Authorize: s.Authorize, Log: s.o.Log}
+	w := &wire.Service{Name: "iam", Protocol: wire.Query, Version: "2010-05-08", Namespace: "https://iam.amazonaws.com/doc/2010-05-08/", Authorize: s.Authorize, Log: s.o.Log, Model: model.Of("iam")}
 	on := s.onRole
 	w.Add(
 		wire.On(wire.Op("CreateRole", s.createRole), func(in *iam.CreateRoleInput) []string {
@@ -147,14 +148,10 @@ func invalid(format string, args ...any) error {
 func (s *IAM) createRole(_ context.Context, in *iam.CreateRoleInput) (*iam.CreateRoleOutput, error) {
 	name := aws.ToString(in.RoleName)
 	switch {
-	case !nameSyntax.MatchString(name) || len(name) > 64:
-		return nil, invalid(`1 validation error detected: Value %q at 'roleName' failed to satisfy constraint: at most 64 characters of [\w+=,.@-]`, name)
 	case !pathSyntax.MatchString(pathOf(in.Path)) || len(pathOf(in.Path)) > 512:
 		return nil, invalid("The specified value for path is invalid. It must begin and end with / and contain only characters of [!-~].")
 	case in.PermissionsBoundary != nil:
 		return nil, wire.Errorf("InvalidInput", "permissions boundaries are not supported by the local cloud")
-	case in.MaxSessionDuration != nil && (*in.MaxSessionDuration < 3600 || *in.MaxSessionDuration > 43200):
-		return nil, invalid("MaxSessionDuration must be between 3600 and 43200 seconds")
 	}
 	r := role{Name: name, ID: "AROA" + s.o.NewID(17), Path: pathOf(in.Path), Description: aws.ToString(in.Description), Created: s.o.Clock.Now().UTC(),
 		Trust: aws.ToString(in.AssumeRolePolicyDocument), MaxSession: 3600, Inline: map[string]string{}, Tags: map[string]string{}}

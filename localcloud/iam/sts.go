@@ -2,7 +2,6 @@ package iam
 
 import (
 	"context"
-	"regexp"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -10,11 +9,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 
 	"github.com/millrace-ml/millrace/localcloud/wire"
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 func (s *IAM) stsService() *wire.Service {
 	// Who one is may always be asked, and roles are assumed by their trust: no authorization in front.
-	w := &wire.Service{Name: "sts", Protocol: wire.Query, Version: "2011-06-15", Namespace: "https://sts.amazonaws.com/doc/2011-06-15/", Log: s.o.Log}
+	w := &wire.Service{Name: "sts", Protocol: wire.Query, Version: "2011-06-15", Namespace: "https://sts.amazonaws.com/doc/2011-06-15/", Log: s.o.Log, Model: model.Of("sts")}
 	w.Add(wire.Op("GetCallerIdentity", s.getCallerIdentity), wire.Op("AssumeRole", s.assumeRole))
 	return w
 }
@@ -24,15 +24,10 @@ func (s *IAM) getCallerIdentity(ctx context.Context, _ *sts.GetCallerIdentityInp
 	return &sts.GetCallerIdentityOutput{Account: &c.Account, Arn: &c.ARN, UserId: &c.UserID}, nil
 }
 
-var sessionSyntax = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
-
 // assumeRole opens a session that ends. The caller must be trusted by the role;
 // the account's owner stands for all whom the account's own policies would allow.
 func (s *IAM) assumeRole(ctx context.Context, in *sts.AssumeRoleInput) (*sts.AssumeRoleOutput, error) {
 	caller, arn, name := wire.CallerFrom(ctx), aws.ToString(in.RoleArn), aws.ToString(in.RoleSessionName)
-	if !sessionSyntax.MatchString(name) {
-		return nil, invalid(`1 validation error detected: Value %q at 'roleSessionName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\w+=,.@-]*`, name)
-	}
 	if in.Policy != nil || len(in.PolicyArns) > 0 || len(in.Tags) > 0 {
 		return nil, wire.Errorf("ValidationError", "session policies and session tags are not supported by the local cloud")
 	}

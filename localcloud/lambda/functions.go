@@ -242,8 +242,6 @@ type settings struct {
 	LoggingConfig              *types.LoggingConfig
 }
 
-var roleARN = regexp.MustCompile(`^arn:aws:iam::\d{12}:role/[\w+=,.@/-]+$`)
-
 func (l *Lambda) configure(ctx context.Context, f *function, s settings) error {
 	c := &f.Config
 	if s.Role != nil || c.Role == nil {
@@ -253,14 +251,14 @@ func (l *Lambda) configure(ctx context.Context, f *function, s settings) error {
 		c.Role = s.Role
 	}
 	if s.Timeout != nil {
-		if *s.Timeout < 1 || *s.Timeout > 900 {
-			return constraint("timeout", *s.Timeout, "between 1 and 900")
+		if *s.Timeout > 900 {
+			return status(http.StatusBadRequest, "ValidationException", "1 validation error detected: Value '%d' at 'timeout' failed to satisfy constraint: Member must have value less than or equal to 900", *s.Timeout)
 		}
 		c.Timeout = s.Timeout
 	}
 	if s.MemorySize != nil {
-		if *s.MemorySize < 128 || *s.MemorySize > 10240 {
-			return constraint("memorySize", *s.MemorySize, "between 128 and 10240")
+		if *s.MemorySize > 10240 {
+			return invalid("'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to 10240")
 		}
 		c.MemorySize = s.MemorySize
 	}
@@ -305,10 +303,6 @@ func (l *Lambda) configure(ctx context.Context, f *function, s settings) error {
 }
 
 func (l *Lambda) checkRole(ctx context.Context, role, name string) error {
-	if !roleARN.MatchString(role) {
-		return status(http.StatusBadRequest, "ValidationException",
-			"1 validation error detected: Value '%s' at 'role' failed to satisfy constraint: Member must satisfy regular expression pattern: arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+", role)
-	}
 	if err := l.allow(ctx, "iam:PassRole", role); err != nil {
 		return err
 	}
@@ -319,11 +313,6 @@ func (l *Lambda) checkRole(ctx context.Context, role, name string) error {
 		return invalid("The role defined for the function cannot be assumed by Lambda. (%v)", err)
 	}
 	return nil
-}
-
-func constraint(member string, value any, want string) error {
-	return status(http.StatusBadRequest, "ValidationException",
-		"1 validation error detected: Value '%v' at '%s' failed to satisfy constraint: Member must have value %s", value, member, want)
 }
 
 var variableName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]+$`)

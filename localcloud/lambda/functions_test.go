@@ -103,14 +103,16 @@ func TestFunctions_RefusedAtCreation(t *testing.T) {
 		change         func(*api.CreateFunctionInput)
 		code, contains string
 	}{
-		"another runtime":    {func(in *api.CreateFunctionInput) { in.Runtime = types.RuntimePython312 }, "InvalidParameterValueException", "python3.12"},
-		"no handler":         {func(in *api.CreateFunctionInput) { in.Handler = nil }, "InvalidParameterValueException", "mandatory"},
-		"image":              {func(in *api.CreateFunctionInput) { in.PackageType = types.PackageTypeImage }, "InvalidParameterValueException", "container images"},
-		"layers and publish": {func(in *api.CreateFunctionInput) { in.Layers, in.Publish = []string{"arn:x"}, true }, "InvalidParameterValueException", "Layers, Publish"},
-		"a role not there":   {func(in *api.CreateFunctionInput) { in.Role = aws.String("arn:aws:iam::000000000000:role/other") }, "InvalidParameterValueException", "cannot be assumed by Lambda"},
-		"not a role":         {func(in *api.CreateFunctionInput) { in.Role = aws.String("worker") }, "ValidationException", "'role'"},
-		"timeout":            {func(in *api.CreateFunctionInput) { in.Timeout = aws.Int32(901) }, "ValidationException", "'timeout'"},
-		"memory":             {func(in *api.CreateFunctionInput) { in.MemorySize = aws.Int32(64) }, "ValidationException", "'memorySize'"},
+		"another runtime": {func(in *api.CreateFunctionInput) { in.Runtime = types.RuntimePython312 }, "InvalidParameterValueException", "python3.12"},
+		"no handler":      {func(in *api.CreateFunctionInput) { in.Handler = nil }, "InvalidParameterValueException", "mandatory"},
+		"image":           {func(in *api.CreateFunctionInput) { in.PackageType = types.PackageTypeImage }, "InvalidParameterValueException", "container images"},
+		"layers and publish": {func(in *api.CreateFunctionInput) {
+			in.Layers, in.Publish = []string{"arn:aws:lambda:us-east-1:000000000000:layer:l:1"}, true
+		}, "InvalidParameterValueException", "Layers, Publish"},
+		"a role not there": {func(in *api.CreateFunctionInput) { in.Role = aws.String("arn:aws:iam::000000000000:role/other") }, "InvalidParameterValueException", "cannot be assumed by Lambda"},
+		"not a role":       {func(in *api.CreateFunctionInput) { in.Role = aws.String("worker") }, "ValidationException", "'role'"},
+		"timeout":          {func(in *api.CreateFunctionInput) { in.Timeout = aws.Int32(901) }, "ValidationException", "'timeout'"},
+		"memory":           {func(in *api.CreateFunctionInput) { in.MemorySize = aws.Int32(64) }, "ValidationException", "'memorySize'"},
 		"reserved variable": {func(in *api.CreateFunctionInput) {
 			in.Environment = &types.Environment{Variables: map[string]string{"AWS_REGION": "x", "OK": "y"}}
 		}, "InvalidParameterValueException", "Reserved keys used in this request: AWS_REGION"},
@@ -121,8 +123,8 @@ func TestFunctions_RefusedAtCreation(t *testing.T) {
 			in.DeadLetterConfig = &types.DeadLetterConfig{TargetArn: aws.String("arn:aws:kinesis:us-east-1:000000000000:stream/s")}
 		}, "InvalidParameterValueException", "kinesis"},
 		"object not there": {func(in *api.CreateFunctionInput) {
-			in.Code = &types.FunctionCode{S3Bucket: aws.String("b"), S3Key: aws.String("k")}
-		}, "InvalidParameterValueException", "s3://b/k"},
+			in.Code = &types.FunctionCode{S3Bucket: aws.String("bucket"), S3Key: aws.String("k")}
+		}, "InvalidParameterValueException", "s3://bucket/k"},
 		"no code":   {func(in *api.CreateFunctionInput) { in.Code = &types.FunctionCode{} }, "InvalidParameterValueException", "source for function code"},
 		"not a zip": {func(in *api.CreateFunctionInput) { in.Code.ZipFile = []byte("hello") }, "InvalidParameterValueException", "Could not unzip"},
 		"slip":      {func(in *api.CreateFunctionInput) { in.Code.ZipFile = zipOf(t, file{"../../evil", 0o644, nil}) }, "InvalidParameterValueException", "leaves the code folder"},

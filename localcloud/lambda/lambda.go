@@ -18,6 +18,7 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/faults"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 // Objects reads code from S3.
@@ -196,7 +197,7 @@ func (l *Lambda) goRun(what string, f func(context.Context)) {
 }
 
 func (l *Lambda) operations() *wire.Service {
-	s := &wire.Service{Name: "lambda", Protocol: wire.RESTJSON, Log: l.o.Log}
+	s := &wire.Service{Name: "lambda", Protocol: wire.RESTJSON, Log: l.o.Log, Model: model.Of("lambda")}
 	s.Add(
 		wire.Op("CreateFunction", l.createFunction),
 		wire.Op("UpdateFunctionCode", l.updateFunctionCode),
@@ -220,7 +221,7 @@ func (l *Lambda) operations() *wire.Service {
 		wire.Op("UntagResource", l.untagResource),
 		wire.Op("ListTags", l.listTags),
 	)
-	mux := l.rest()
+	mux := l.rest(s)
 	s.REST = mux
 	s.RESTOperation = func(r *http.Request) string {
 		h, _ := mux.Handler(r)

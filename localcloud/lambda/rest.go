@@ -1,7 +1,6 @@
 package lambda
 
 import (
-	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -26,78 +25,75 @@ type named struct {
 }
 
 // rest binds Lambda's REST paths to the operations.
-func (l *Lambda) rest() *http.ServeMux {
+func (l *Lambda) rest(s *wire.Service) *http.ServeMux {
 	mux := http.NewServeMux()
+	bind := func(pattern string, code int, operation string) {
+		mux.Handle(pattern, named{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve(s, w, r, code, operation) }), operation})
+	}
 	const v = "/2015-03-31/functions"
-	bind(mux, "POST "+v, "CreateFunction", http.StatusCreated, l.createFunction)
-	bind(mux, "POST "+v+"/{$}", "CreateFunction", http.StatusCreated, l.createFunction)
-	bind(mux, "GET "+v, "ListFunctions", http.StatusOK, l.listFunctions)
-	bind(mux, "GET "+v+"/{$}", "ListFunctions", http.StatusOK, l.listFunctions)
-	bind(mux, "GET "+v+"/{FunctionName}", "GetFunction", http.StatusOK, l.getFunction)
-	bind(mux, "DELETE "+v+"/{FunctionName}", "DeleteFunction", http.StatusNoContent, l.deleteFunction)
-	bind(mux, "GET "+v+"/{FunctionName}/configuration", "GetFunctionConfiguration", http.StatusOK, l.getFunctionConfiguration)
-	bind(mux, "PUT "+v+"/{FunctionName}/configuration", "UpdateFunctionConfiguration", http.StatusOK, l.updateFunctionConfiguration)
-	bind(mux, "PUT "+v+"/{FunctionName}/code", "UpdateFunctionCode", http.StatusOK, l.updateFunctionCode)
-	bind(mux, "POST "+v+"/{FunctionName}/policy", "AddPermission", http.StatusCreated, l.addPermission)
-	bind(mux, "GET "+v+"/{FunctionName}/policy", "GetPolicy", http.StatusOK, l.getPolicy)
-	bind(mux, "DELETE "+v+"/{FunctionName}/policy/{StatementId}", "RemovePermission", http.StatusNoContent, l.removePermission)
-	mux.Handle("POST "+v+"/{FunctionName}/invocations", named{http.HandlerFunc(l.serveInvoke), "Invoke"})
+	bind("POST "+v, http.StatusCreated, "CreateFunction")
+	bind("POST "+v+"/{$}", http.StatusCreated, "CreateFunction")
+	bind("GET "+v, http.StatusOK, "ListFunctions")
+	bind("GET "+v+"/{$}", http.StatusOK, "ListFunctions")
+	bind("GET "+v+"/{FunctionName}", http.StatusOK, "GetFunction")
+	bind("DELETE "+v+"/{FunctionName}", http.StatusNoContent, "DeleteFunction")
+	bind("GET "+v+"/{FunctionName}/configuration", http.StatusOK, "GetFunctionConfiguration")
+	bind("PUT "+v+"/{FunctionName}/configuration", http.StatusOK, "UpdateFunctionConfiguration")
+	bind("PUT "+v+"/{FunctionName}/code", http.StatusOK, "UpdateFunctionCode")
+	bind("POST "+v+"/{FunctionName}/policy", http.StatusCreated, "AddPermission")
+	bind("GET "+v+"/{FunctionName}/policy", http.StatusOK, "GetPolicy")
+	bind("DELETE "+v+"/{FunctionName}/policy/{StatementId}", http.StatusNoContent, "RemovePermission")
+	mux.Handle("POST "+v+"/{FunctionName}/invocations", named{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveInvoke(s, w, r) }), "Invoke"})
 
 	const async = "/2019-09-25/functions/{FunctionName}/event-invoke-config"
-	bind(mux, "PUT "+async, "PutFunctionEventInvokeConfig", http.StatusOK, l.putEventInvokeConfig)
-	bind(mux, "POST "+async, "UpdateFunctionEventInvokeConfig", http.StatusOK, l.updateEventInvokeConfig)
-	bind(mux, "GET "+async, "GetFunctionEventInvokeConfig", http.StatusOK, l.getEventInvokeConfig)
-	bind(mux, "DELETE "+async, "DeleteFunctionEventInvokeConfig", http.StatusNoContent, l.deleteEventInvokeConfig)
-	bind(mux, "PUT /2017-10-31/functions/{FunctionName}/concurrency", "PutFunctionConcurrency", http.StatusOK, l.putConcurrency)
-	bind(mux, "DELETE /2017-10-31/functions/{FunctionName}/concurrency", "DeleteFunctionConcurrency", http.StatusNoContent, l.deleteConcurrency)
-	bind(mux, "GET /2019-09-30/functions/{FunctionName}/concurrency", "GetFunctionConcurrency", http.StatusOK, l.getConcurrency)
+	bind("PUT "+async, http.StatusOK, "PutFunctionEventInvokeConfig")
+	bind("POST "+async, http.StatusOK, "UpdateFunctionEventInvokeConfig")
+	bind("GET "+async, http.StatusOK, "GetFunctionEventInvokeConfig")
+	bind("DELETE "+async, http.StatusNoContent, "DeleteFunctionEventInvokeConfig")
+	bind("PUT /2017-10-31/functions/{FunctionName}/concurrency", http.StatusOK, "PutFunctionConcurrency")
+	bind("DELETE /2017-10-31/functions/{FunctionName}/concurrency", http.StatusNoContent, "DeleteFunctionConcurrency")
+	bind("GET /2019-09-30/functions/{FunctionName}/concurrency", http.StatusOK, "GetFunctionConcurrency")
 
-	bind(mux, "POST /2017-03-31/tags/{Resource}", "TagResource", http.StatusNoContent, l.tagResource)
-	bind(mux, "DELETE /2017-03-31/tags/{Resource}", "UntagResource", http.StatusNoContent, l.untagResource)
-	bind(mux, "GET /2017-03-31/tags/{Resource}", "ListTags", http.StatusOK, l.listTags)
+	bind("POST /2017-03-31/tags/{Resource}", http.StatusNoContent, "TagResource")
+	bind("DELETE /2017-03-31/tags/{Resource}", http.StatusNoContent, "UntagResource")
+	bind("GET /2017-03-31/tags/{Resource}", http.StatusOK, "ListTags")
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		l.o.Log.Error("operation not supported by the local cloud", "service", "lambda", "method", r.Method, "path", r.URL.Path)
-		wire.WriteJSONError(w, status(http.StatusNotFound, "UnknownOperationException", "the local cloud's Lambda does not support %s %s", r.Method, r.URL.Path))
+		s.WriteError(w, r, status(http.StatusNotFound, "UnknownOperationException", "the local cloud's Lambda does not support %s %s", r.Method, r.URL.Path))
 	})
 	return mux
 }
 
-// bind decodes a request into the operation's SDK input: body, then the members
-// named in the path, then those in the query.
-func bind[In, Out any](mux *http.ServeMux, pattern, operation string, code int, call func(context.Context, *In) (*Out, error)) {
-	mux.Handle(pattern, named{operation: operation, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		in := new(In)
+// serve decodes a request into the operation's SDK input (body, then the members
+// named in the path, then those in the query), runs it, and answers.
+func serve(s *wire.Service, w http.ResponseWriter, r *http.Request, code int, operation string) {
+	out, err := s.Run(r.Context(), operation, func(in any) error {
 		body, err := readBody(w, r, maxRequest)
-		if err == nil {
-			err = wire.DecodeJSON(body, in)
-		}
-		if err == nil {
-			err = bindNames(r, reflect.ValueOf(in).Elem())
-		}
 		if err != nil {
-			wire.WriteJSONError(w, err)
-			return
+			return err
 		}
-		out, err := call(r.Context(), in)
-		if err != nil {
-			wire.WriteJSONError(w, err)
-			return
+		if err := wire.DecodeJSON(body, in); err != nil {
+			return err
 		}
-		if code == http.StatusNoContent {
-			w.Header().Set("X-Amzn-Requestid", wire.RequestID(r.Context()))
-			w.WriteHeader(code)
-			return
-		}
-		raw, err := wire.EncodeJSON(out, false)
-		if err != nil {
-			wire.WriteJSONError(w, err)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("X-Amzn-Requestid", wire.RequestID(r.Context()))
+		return bindNames(r, reflect.ValueOf(in).Elem())
+	})
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	w.Header().Set("X-Amzn-Requestid", wire.RequestID(r.Context()))
+	if code == http.StatusNoContent {
 		w.WriteHeader(code)
-		_, _ = w.Write(raw)
-	})})
+		return
+	}
+	raw, err := wire.EncodeJSON(out, false)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_, _ = w.Write(raw)
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
@@ -140,33 +136,20 @@ func bindNames(r *http.Request, in reflect.Value) error {
 }
 
 // serveInvoke is Invoke: payloads are bodies, the rest is headers.
-func (l *Lambda) serveInvoke(w http.ResponseWriter, r *http.Request) {
-	h := r.Header
-	body, err := readBody(w, r, maxSyncPayload)
-	if err != nil {
-		wire.WriteJSONError(w, tooLarge(maxSyncPayload))
-		return
-	}
-	in := &api.InvokeInput{
-		FunctionName: aws.String(r.PathValue("FunctionName")), Payload: body,
-		InvocationType: types.InvocationType(h.Get("X-Amz-Invocation-Type")), LogType: types.LogType(h.Get("X-Amz-Log-Type")),
-	}
-	if q := r.URL.Query().Get("Qualifier"); q != "" {
-		in.Qualifier = aws.String(q)
-	}
-	if c := h.Get("X-Amz-Client-Context"); c != "" {
-		in.ClientContext = aws.String(c)
-	}
-	for name, into := range map[string]**string{"X-Amz-Tenant-Id": &in.TenantId, "X-Amz-Durable-Execution-Name": &in.DurableExecutionName} {
-		if v := h.Get(name); v != "" {
-			*into = aws.String(v)
+func serveInvoke(s *wire.Service, w http.ResponseWriter, r *http.Request) {
+	answer, err := s.Run(r.Context(), "Invoke", func(in any) error {
+		body, err := readBody(w, r, maxSyncPayload)
+		if err != nil {
+			return tooLarge(maxSyncPayload)
 		}
-	}
-	out, err := l.invoke(r.Context(), in)
+		bindInvoke(r, body, in.(*api.InvokeInput))
+		return nil
+	})
 	if err != nil {
-		wire.WriteJSONError(w, err)
+		s.WriteError(w, r, err)
 		return
 	}
+	out := answer.(*api.InvokeOutput)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Amzn-Requestid", wire.RequestID(r.Context()))
 	for name, v := range map[string]*string{"X-Amz-Function-Error": out.FunctionError, "X-Amz-Log-Result": out.LogResult, "X-Amz-Executed-Version": out.ExecutedVersion} {
@@ -176,6 +159,20 @@ func (l *Lambda) serveInvoke(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(int(out.StatusCode))
 	_, _ = w.Write(out.Payload)
+}
+
+func bindInvoke(r *http.Request, body []byte, in *api.InvokeInput) {
+	h := r.Header
+	in.FunctionName, in.Payload = aws.String(r.PathValue("FunctionName")), body
+	in.InvocationType, in.LogType = types.InvocationType(h.Get("X-Amz-Invocation-Type")), types.LogType(h.Get("X-Amz-Log-Type"))
+	given := func(v string) *string {
+		if v == "" {
+			return nil
+		}
+		return &v
+	}
+	in.Qualifier, in.ClientContext = given(r.URL.Query().Get("Qualifier")), given(h.Get("X-Amz-Client-Context"))
+	in.TenantId, in.DurableExecutionName = given(h.Get("X-Amz-Tenant-Id")), given(h.Get("X-Amz-Durable-Execution-Name"))
 }
 
 // logTail is what LogType Tail answers: the last 4 KB of the invocation's log.

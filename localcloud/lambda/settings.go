@@ -53,13 +53,7 @@ func (c *asyncConfig) onSuccess() string {
 	return aws.ToString(c.Destinations.OnSuccess.Destination)
 }
 
-func checkAsync(retries, age *int32, d *types.DestinationConfig) error {
-	if retries != nil && (*retries < 0 || *retries > 2) {
-		return constraint("maximumRetryAttempts", *retries, "between 0 and 2")
-	}
-	if age != nil && (*age < 60 || *age > 21600) {
-		return constraint("maximumEventAgeInSeconds", *age, "between 60 and 21600")
-	}
+func checkDestinations(d *types.DestinationConfig) error {
 	c := &asyncConfig{Destinations: d}
 	for member, target := range map[string]string{"OnFailure": c.onFailure(), "OnSuccess": c.onSuccess()} {
 		if err := checkTarget(target, "DestinationConfig."+member+".Destination", "sqs", "sns", "lambda", "events"); err != nil {
@@ -86,7 +80,7 @@ func checkTarget(arn, member string, services ...string) error {
 }
 
 func (l *Lambda) putEventInvokeConfig(ctx context.Context, in *api.PutFunctionEventInvokeConfigInput) (*api.PutFunctionEventInvokeConfigOutput, error) {
-	if err := checkAsync(in.MaximumRetryAttempts, in.MaximumEventAgeInSeconds, in.DestinationConfig); err != nil {
+	if err := checkDestinations(in.DestinationConfig); err != nil {
 		return nil, err
 	}
 	f, err := l.change(ctx, "lambda:PutFunctionEventInvokeConfig", in.FunctionName, in.Qualifier, func(f *function) error {
@@ -103,7 +97,7 @@ func (l *Lambda) putEventInvokeConfig(ctx context.Context, in *api.PutFunctionEv
 }
 
 func (l *Lambda) updateEventInvokeConfig(ctx context.Context, in *api.UpdateFunctionEventInvokeConfigInput) (*api.UpdateFunctionEventInvokeConfigOutput, error) {
-	if err := checkAsync(in.MaximumRetryAttempts, in.MaximumEventAgeInSeconds, in.DestinationConfig); err != nil {
+	if err := checkDestinations(in.DestinationConfig); err != nil {
 		return nil, err
 	}
 	f, err := l.change(ctx, "lambda:UpdateFunctionEventInvokeConfig", in.FunctionName, in.Qualifier, func(f *function) error {
@@ -179,9 +173,6 @@ func destinations(c *asyncConfig) *types.DestinationConfig {
 
 func (l *Lambda) putConcurrency(ctx context.Context, in *api.PutFunctionConcurrencyInput) (*api.PutFunctionConcurrencyOutput, error) {
 	n := in.ReservedConcurrentExecutions
-	if n == nil || *n < 0 {
-		return nil, constraint("reservedConcurrentExecutions", aws.ToInt32(n), "greater than or equal to 0")
-	}
 	_, err := l.change(ctx, "lambda:PutFunctionConcurrency", in.FunctionName, nil, func(f *function) error {
 		f.Reserved = n
 		return nil

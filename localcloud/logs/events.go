@@ -19,21 +19,14 @@ import (
 const (
 	eventOverhead = 26 // bytes that AWS adds to each event's size
 	maxPutBytes   = 1 << 20
-	maxPutEvents  = 10_000
 	maxPage       = 10_000
 	maxPageBytes  = 1 << 20
 	hour          = int64(3_600_000) // ms
 )
 
 func (s *Logs) putEvents(_ context.Context, in *cwl.PutLogEventsInput) (*cwl.PutLogEventsOutput, error) {
-	if n := len(in.LogEvents); n < 1 || n > maxPutEvents {
-		return nil, invalid("1 validation error detected: Value at 'logEvents' failed to satisfy constraint: Member must have length between 1 and %d", maxPutEvents)
-	}
 	size, last := 0, int64(math.MinInt64)
 	for _, e := range in.LogEvents {
-		if e.Timestamp == nil || aws.ToString(e.Message) == "" {
-			return nil, invalid("1 validation error detected: a log event must have a timestamp and a message of at least one character")
-		}
 		if *e.Timestamp < last {
 			return nil, invalid("Log events in a single PutLogEvents request must be in chronological order.")
 		}
@@ -112,9 +105,7 @@ func window(from, to *int64) (int64, int64) {
 func (s *Logs) getEvents(_ context.Context, in *cwl.GetLogEventsInput) (*cwl.GetLogEventsOutput, error) {
 	limit := maxPage
 	if in.Limit != nil {
-		if limit = int(*in.Limit); limit < 1 || limit > maxPage {
-			return nil, invalid("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must be between 1 and %d", limit, maxPage)
-		}
+		limit = int(*in.Limit)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,9 +181,7 @@ func (s *Logs) filterEvents(_ context.Context, in *cwl.FilterLogEventsInput) (*c
 	}
 	limit := int32(maxPage)
 	if in.Limit != nil {
-		if limit = *in.Limit; limit < 1 || limit > maxPage {
-			return nil, invalid("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must be between 1 and %d", limit, maxPage)
-		}
+		limit = *in.Limit
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

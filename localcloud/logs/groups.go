@@ -76,9 +76,6 @@ func (s *Logs) stream(name *string, groups ...*string) (*stream, error) {
 
 func (s *Logs) createGroup(_ context.Context, in *cwl.CreateLogGroupInput) (*cwl.CreateLogGroupOutput, error) {
 	name := aws.ToString(in.LogGroupName)
-	if !groupForm.MatchString(name) {
-		return nil, invalid("1 validation error detected: Value '%s' at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+", name)
-	}
 	if in.KmsKeyId != nil || aws.ToBool(in.DeletionProtectionEnabled) {
 		return nil, invalid("the local cloud does not support kmsKeyId and deletionProtectionEnabled of a log group: %s", name)
 	}
@@ -201,9 +198,6 @@ func (s *Logs) deleteRetention(_ context.Context, in *cwl.DeleteRetentionPolicyI
 
 func (s *Logs) createStream(_ context.Context, in *cwl.CreateLogStreamInput) (*cwl.CreateLogStreamOutput, error) {
 	name := aws.ToString(in.LogStreamName)
-	if !streamForm.MatchString(name) {
-		return nil, invalid("1 validation error detected: Value '%s' at 'logStreamName' failed to satisfy constraint: Member must satisfy regular expression pattern: [^:*]*", name)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g, err := s.group(in.LogGroupName)
@@ -290,9 +284,6 @@ func paged[T any](all []T, limit *int32, usual int, token *string) ([]T, *string
 	}
 	size := usual
 	if limit != nil {
-		if *limit < 1 {
-			return nil, nil, invalid("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1", *limit)
-		}
 		size = int(*limit)
 	}
 	if from+size < len(all) {

@@ -17,6 +17,7 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 // The bounds of what is kept.
@@ -327,7 +328,7 @@ func (s *Logs) Close() error {
 
 // Wire is the service's table of operations.
 func (s *Logs) Wire() *wire.Service {
-	w := &wire.Service{Name: "logs", Protocol: wire.JSON11, Target: "Logs_20140328", Lower: true, Authorize: s.o.Authorize, Log: s.o.Log}
+	w := &wire.Service{Name: "logs", Protocol: wire.JSON11, Target: "Logs_20140328", Lower: true, Authorize: s.o.Authorize, Log: s.o.Log, Model: model.Of("logs")}
 	group := func(names ...*string) []string {
 		for _, n := range names {
 			if n != nil {

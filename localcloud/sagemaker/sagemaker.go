@@ -16,9 +16,9 @@ import (
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/faults"
-	"github.com/millrace-ml/millrace/localcloud/sagemaker/constraint"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
+	awsmodel "github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 // Objects is what jobs need of S3. The caller in ctx is the job's role.
@@ -103,7 +103,7 @@ func New(o Options) (*SageMaker, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	s.service = &wire.Service{Name: "sagemaker", Protocol: wire.JSON11, Target: "SageMaker", Authorize: o.Authorize, Log: o.Log}
+	s.service = &wire.Service{Name: "sagemaker", Protocol: wire.JSON11, Target: "SageMaker", Authorize: o.Authorize, Log: o.Log, Model: awsmodel.Of("sagemaker")}
 	s.addTraining()
 	s.addProcessing()
 	s.addTransform()
@@ -178,13 +178,10 @@ func (s *SageMaker) Close() error {
 	return nil
 }
 
-// op makes an operation whose input is checked against AWS's constraints and
-// against what is supported here before f sees it.
+// op makes an operation whose input is checked against what is supported here
+// before f sees it.
 func op[In, Out any](s *SageMaker, name string, f func(context.Context, *In) (*Out, error)) wire.Operation {
 	return wire.Op(name, func(ctx context.Context, in *In) (*Out, error) {
-		if err := constraint.Check(name, in); err != nil {
-			return nil, err
-		}
 		if err := s.refuseUnsupported(name, in); err != nil {
 			return nil, err
 		}

@@ -29,7 +29,7 @@ func TestCreateTrainingJobRefuses(t *testing.T) {
 		"two": {func(in *sm.CreateTrainingJobInput) {
 			in.TrainingJobName, in.ResourceConfig.InstanceType = aws.String("_"), "m5"
 		}, "2 validation errors detected: "},
-		"hyperparameter": {func(in *sm.CreateTrainingJobInput) { in.HyperParameters = map[string]string{"a": long} }, "at 'hyperParameters' failed to satisfy constraint: Map value must satisfy constraint: [Member must have length less than or equal to 2500]"},
+		"hyperparameter": {func(in *sm.CreateTrainingJobInput) { in.HyperParameters = map[string]string{"a": long} }, "at 'hyperParameters' failed to satisfy constraint: Map value must satisfy constraint: [Member must have length less than or equal to 2500, Member must have length greater than or equal to 0, Member must satisfy regular expression pattern: .*]"},
 		"list member":    {func(in *sm.CreateTrainingJobInput) { in.InputDataConfig = []types.Channel{channel("a b", "s3://a/")} }, "'inputDataConfig.1.member.channelName'"},
 		"no resources":   {func(in *sm.CreateTrainingJobInput) { in.ResourceConfig = nil }, "Value null at 'resourceConfig' failed to satisfy constraint: Member must not be null"},
 		"no image":       {func(in *sm.CreateTrainingJobInput) { in.AlgorithmSpecification.TrainingImage = nil }, "TrainingImage"},

@@ -24,6 +24,7 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 // Service is SNS's service principal.
@@ -143,7 +144,7 @@ func (s *SNS) Close() error {
 
 // Wire is the service's table of operations.
 func (s *SNS) Wire() *wire.Service {
-	w := &wire.Service{Name: "sns", Protocol: wire.Query, Version: "2010-03-31", Namespace: "http://sns.amazonaws.com/doc/2010-03-31/", Authorize: s.authorize, Log: s.o.Log}
+	w := &wire.Service{Name: "sns", Protocol: wire.Query, Version: "2010-03-31", Namespace: "http://sns.amazonaws.com/doc/2010-03-31/", Authorize: s.authorize, Log: s.o.Log, Model: model.Of("sns")}
 	one := func(arn *string) []string { return []string{aws.ToString(arn)} }
 	w.Add(
 		wire.On(wire.Op("CreateTopic", s.createTopic), func(in *awssns.CreateTopicInput) []string { return []string{s.arn(aws.ToString(in.Name))} }),

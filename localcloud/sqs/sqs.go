@@ -21,6 +21,7 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 // Options are what SQS needs of its surroundings.
@@ -154,7 +155,7 @@ func (s *SQS) Close() error {
 
 // Wire is the service's table of operations.
 func (s *SQS) Wire() *wire.Service {
-	w := &wire.Service{Name: "sqs", Protocol: wire.JSON10, Target: "AmazonSQS", Authorize: s.authorize, Log: s.o.Log}
+	w := &wire.Service{Name: "sqs", Protocol: wire.JSON10, Target: "AmazonSQS", QueryCodes: true, Authorize: s.authorize, Log: s.o.Log, Model: model.Of("sqs")}
 	arn := func(url *string) []string { return []string{s.arn(nameOf(url))} }
 	w.Add(
 		wire.On(wire.Op("CreateQueue", s.createQueue), func(in *awssqs.CreateQueueInput) []string { return arn(in.QueueName) }),

@@ -245,7 +245,7 @@ func TestDelayAndVisibility(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.clock.advance(5 * time.Second)
-	if err := change(5); code(err) != "MessageNotInflight" {
+	if err := change(5); code(err) != "AWS.SimpleQueueService.MessageNotInflight" {
 		t.Errorf("changed a visible message: %v", err)
 	}
 	if again := r.receive(t, url); bodies(again) != "late" {
@@ -367,10 +367,10 @@ func TestBatches(t *testing.T) {
 		entries []types.SendMessageBatchRequestEntry
 		code    string
 	}{
-		"empty":    {[]types.SendMessageBatchRequestEntry{}, "EmptyBatchRequest"},
-		"twice":    {[]types.SendMessageBatchRequestEntry{entry("1", "a"), entry("1", "b")}, "BatchEntryIdsNotDistinct"},
-		"an id":    {[]types.SendMessageBatchRequestEntry{entry("a b", "a")}, "InvalidBatchEntryId"},
-		"too many": {slices.Repeat([]types.SendMessageBatchRequestEntry{entry("1", "a")}, 11), "TooManyEntriesInBatchRequest"},
+		"empty":    {[]types.SendMessageBatchRequestEntry{}, "AWS.SimpleQueueService.EmptyBatchRequest"},
+		"twice":    {[]types.SendMessageBatchRequestEntry{entry("1", "a"), entry("1", "b")}, "AWS.SimpleQueueService.BatchEntryIdsNotDistinct"},
+		"an id":    {[]types.SendMessageBatchRequestEntry{entry("a b", "a")}, "AWS.SimpleQueueService.InvalidBatchEntryId"},
+		"too many": {slices.Repeat([]types.SendMessageBatchRequestEntry{entry("1", "a")}, 11), "AWS.SimpleQueueService.TooManyEntriesInBatchRequest"},
 	} {
 		if _, err := r.client.SendMessageBatch(t.Context(), &awssqs.SendMessageBatchInput{QueueUrl: url, Entries: tc.entries}); code(err) != tc.code {
 			t.Errorf("%s: %v", name, err)
@@ -382,7 +382,7 @@ func TestQueues(t *testing.T) {
 	r, ctx := newRig(t), t.Context()
 	url := r.queue(t, "q", map[string]string{"VisibilityTimeout": "40"})
 	r.queue(t, "q", map[string]string{"VisibilityTimeout": "40", "DelaySeconds": "0"}) // the same again
-	if _, err := r.client.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: aws.String("q"), Attributes: map[string]string{"VisibilityTimeout": "41"}}); code(err) != "QueueNameExists" {
+	if _, err := r.client.CreateQueue(ctx, &awssqs.CreateQueueInput{QueueName: aws.String("q"), Attributes: map[string]string{"VisibilityTimeout": "41"}}); code(err) != "QueueAlreadyExists" {
 		t.Errorf("made with other attributes: %v", err)
 	}
 	must(r.client.SetQueueAttributes(ctx, &awssqs.SetQueueAttributesInput{QueueUrl: url, Attributes: map[string]string{"VisibilityTimeout": "50", "Policy": `{"Statement":[]}`}}))(t)
@@ -419,14 +419,14 @@ func TestQueues(t *testing.T) {
 		t.Errorf("queues %v", urls)
 	}
 	must(r.client.DeleteQueue(ctx, &awssqs.DeleteQueueInput{QueueUrl: url}))(t)
-	if _, err := r.client.GetQueueUrl(ctx, &awssqs.GetQueueUrlInput{QueueName: aws.String("q")}); code(err) != "QueueDoesNotExist" {
+	if _, err := r.client.GetQueueUrl(ctx, &awssqs.GetQueueUrlInput{QueueName: aws.String("q")}); code(err) != "AWS.SimpleQueueService.NonExistentQueue" {
 		t.Errorf("a deleted queue: %v", err)
 	}
 	for name, in := range map[string]*awssqs.CreateQueueInput{
-		"UnsupportedOperation":  {QueueName: aws.String("q.fifo"), Attributes: map[string]string{"FifoQueue": "true"}},
-		"InvalidParameterValue": {QueueName: aws.String("a b")},
-		"InvalidAttributeName":  {QueueName: aws.String("q"), Attributes: map[string]string{"Nope": "1"}},
-		"InvalidAttributeValue": {QueueName: aws.String("q"), Attributes: map[string]string{"DelaySeconds": "901"}},
+		"AWS.SimpleQueueService.UnsupportedOperation": {QueueName: aws.String("q.fifo"), Attributes: map[string]string{"FifoQueue": "true"}},
+		"InvalidParameterValue":                       {QueueName: aws.String("a b")},
+		"InvalidAttributeName":                        {QueueName: aws.String("q"), Attributes: map[string]string{"Nope": "1"}},
+		"InvalidAttributeValue":                       {QueueName: aws.String("q"), Attributes: map[string]string{"DelaySeconds": "901"}},
 	} {
 		if _, err := r.client.CreateQueue(ctx, in); code(err) != name {
 			t.Errorf("got %v, want %s", err, name)

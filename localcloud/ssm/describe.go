@@ -35,9 +35,7 @@ func (s *SSM) describe(_ context.Context, in *awsssm.DescribeParametersInput) (*
 	}
 	size := maxPage
 	if in.MaxResults != nil {
-		if size = int(*in.MaxResults); size < 1 || size > maxPage {
-			return nil, wire.Errorf("ValidationException", "1 validation error detected: Value '%d' at 'maxResults' failed to satisfy constraint: Member must be between 1 and %d", size, maxPage)
-		}
+		size = int(*in.MaxResults)
 	}
 	for _, f := range in.ParameterFilters {
 		if err := checkFilter(f); err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 // Options are what the parameter store needs of its surroundings.
@@ -83,7 +84,7 @@ func (s *SSM) Close() error { return nil }
 
 // Wire is the service's table of operations.
 func (s *SSM) Wire() *wire.Service {
-	w := &wire.Service{Name: "ssm", Protocol: wire.JSON11, Target: "AmazonSSM", Authorize: s.o.Authorize, Log: s.o.Log}
+	w := &wire.Service{Name: "ssm", Protocol: wire.JSON11, Target: "AmazonSSM", Authorize: s.o.Authorize, Log: s.o.Log, Model: model.Of("ssm")}
 	on := func(names ...string) []string {
 		arns := make([]string, len(names))
 		for i, n := range names {
@@ -157,8 +158,6 @@ func refuse(in *awsssm.PutParameterInput) error {
 		return wire.Errorf("IncompatiblePolicyException", "the local cloud does not support parameter policies, which need the Advanced tier")
 	case in.DataType != nil && *in.DataType != "text":
 		return wire.Errorf("ValidationException", "the local cloud supports the data type text only, not %s", *in.DataType)
-	case in.Type != "" && !slices.Contains(in.Type.Values(), in.Type):
-		return wire.Errorf("ValidationException", "1 validation error detected: Value '%s' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [SecureString, StringList, String]", in.Type)
 	}
 	return nil
 }
@@ -272,20 +271,7 @@ func (s *SSM) get(_ context.Context, in *awsssm.GetParameterInput) (*awsssm.GetP
 	return &awsssm.GetParameterOutput{Parameter: &p}, nil
 }
 
-// maxSeveral is how many parameters a request may name.
-const maxSeveral = 10
-
-func checkSeveral(names []string) error {
-	if len(names) == 0 || len(names) > maxSeveral {
-		return wire.Errorf("ValidationException", "1 validation error detected: Value at 'names' failed to satisfy constraint: Member must have length between 1 and %d", maxSeveral)
-	}
-	return nil
-}
-
 func (s *SSM) getSeveral(_ context.Context, in *awsssm.GetParametersInput) (*awsssm.GetParametersOutput, error) {
-	if err := checkSeveral(in.Names); err != nil {
-		return nil, err
-	}
 	out := &awsssm.GetParametersOutput{Parameters: []types.Parameter{}, InvalidParameters: []string{}}
 	for _, n := range in.Names {
 		p, err := s.find(n)
@@ -317,9 +303,6 @@ func (s *SSM) remove(_ context.Context, in *awsssm.DeleteParameterInput) (*awsss
 }
 
 func (s *SSM) removeSeveral(_ context.Context, in *awsssm.DeleteParametersInput) (*awsssm.DeleteParametersOutput, error) {
-	if err := checkSeveral(in.Names); err != nil {
-		return nil, err
-	}
 	out := &awsssm.DeleteParametersOutput{DeletedParameters: []string{}, InvalidParameters: []string{}}
 	for _, n := range in.Names {
 		err := s.delete(n)

@@ -2,8 +2,8 @@ package stepfunctions
 
 import (
 	"context"
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,8 +32,6 @@ type route struct {
 	Weight  int32  `json:"weight"` // percent
 }
 
-var aliasName = regexp.MustCompile(`^[a-zA-Z0-9_.-]*[a-zA-Z_.-][a-zA-Z0-9_.-]*$`)
-
 // aliasesOf lists a machine's aliases by name.
 func (s *StepFunctions) aliasesOf(machine string) ([]aliasRecord, error) {
 	var list []aliasRecord
@@ -60,22 +58,23 @@ func (s *StepFunctions) alias(arn *string) (aliasRecord, error) {
 // routes checks a routing configuration: one or two versions of one machine,
 // weights of 100 together.
 func (s *StepFunctions) routes(list []types.RoutingConfigurationListItem) (machine string, routes []route, err error) {
-	if len(list) < 1 || len(list) > 2 {
-		return "", nil, validation("routingConfiguration", "…", "Member must have length between 1 and 2")
+	total, arns, weights := int32(0), []string{}, []string{}
+	for _, item := range list {
+		arns, weights = append(arns, aws.ToString(item.StateMachineVersionArn)), append(weights, strconv.Itoa(int(item.Weight)))
 	}
-	total := int32(0)
+	refuse := func(what string, received []string) error {
+		return wire.Errorf("ValidationException", "%s Received: [%s]", what, strings.Join(received, ", "))
+	}
 	for _, item := range list {
 		arn := aws.ToString(item.StateMachineVersionArn)
 		of, qualifier := splitQualified(arn)
 		switch {
 		case !isNumber(qualifier):
-			return "", nil, validation("routingConfiguration", arn, "Routing configuration must name versions of a state machine")
+			return "", nil, refuse("Routing configuration must contain state machine version ARNs.", arns)
 		case machine != "" && machine != of:
-			return "", nil, validation("routingConfiguration", arn, "Routing configuration must contain versions of the same state machine")
+			return "", nil, refuse("Routing configuration must contain versions of the same state machine.", arns)
 		case len(routes) == 1 && routes[0].Version == arn:
-			return "", nil, validation("routingConfiguration", arn, "Routing configuration must not contain duplicates")
-		case item.Weight < 0 || item.Weight > 100:
-			return "", nil, validation("routingConfiguration", arn, "Weight must be between 0 and 100")
+			return "", nil, refuse("Routing configuration must contain distinct state machine version ARNs.", arns)
 		}
 		machine = of
 		if _, ok, err := s.versions.Get(arn); err != nil {
@@ -87,19 +86,13 @@ func (s *StepFunctions) routes(list []types.RoutingConfigurationListItem) (machi
 		routes = append(routes, route{arn, item.Weight})
 	}
 	if total != 100 {
-		return "", nil, validation("routingConfiguration", "…", "Sum of routing configuration weights must equal 100")
+		return "", nil, refuse("Sum of routing configuration weights must equal 100.", weights)
 	}
 	return machine, routes, nil
 }
 
 func (s *StepFunctions) createAlias(_ context.Context, in *sfn.CreateStateMachineAliasInput) (*sfn.CreateStateMachineAliasOutput, error) {
 	name := aws.ToString(in.Name)
-	if len(name) > 80 || !aliasName.MatchString(name) {
-		return nil, validation("name", name, `Member must satisfy regular expression pattern: ^(?=.*[a-zA-Z_\-\.])[a-zA-Z0-9_\-\.]+$`)
-	}
-	if len(aws.ToString(in.Description)) > 256 {
-		return nil, validation("description", "…", "Member must have length less than or equal to 256")
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	machine, routes, err := s.routes(in.RoutingConfiguration)
@@ -145,12 +138,9 @@ func (s *StepFunctions) updateAlias(_ context.Context, in *sfn.UpdateStateMachin
 		return nil, err
 	}
 	if in.Description == nil && in.RoutingConfiguration == nil {
-		return nil, validation("routingConfiguration", "null", "Either the description or the routing configuration must be given")
+		return nil, wire.Errorf("ValidationException", "Either the description or the routing configuration must be given")
 	}
 	if in.Description != nil {
-		if len(*in.Description) > 256 {
-			return nil, validation("description", "…", "Member must have length less than or equal to 256")
-		}
 		a.Description = *in.Description
 	}
 	if in.RoutingConfiguration != nil {

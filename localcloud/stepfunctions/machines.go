@@ -374,9 +374,6 @@ func (s *StepFunctions) listStateMachines(_ context.Context, in *sfn.ListStateMa
 }
 
 func (s *StepFunctions) validateDefinition(_ context.Context, in *sfn.ValidateStateMachineDefinitionInput) (*sfn.ValidateStateMachineDefinitionOutput, error) {
-	if in.MaxResults < 0 || in.MaxResults > 100 {
-		return nil, validation("maxResults", fmt.Sprint(in.MaxResults), "Member must have value between 0 and 100")
-	}
 	m, problems, err := s.problemsOf(aws.ToString(in.Definition))
 	if err != nil {
 		return nil, err

@@ -52,9 +52,6 @@ func (s *StepFunctions) notRedrivable(e execution) string {
 
 func (s *StepFunctions) redriveExecution(_ context.Context, in *sfn.RedriveExecutionInput) (*sfn.RedriveExecutionOutput, error) {
 	arn, token := aws.ToString(in.ExecutionArn), aws.ToString(in.ClientToken)
-	if in.ClientToken != nil && (token == "" || len(token) > 64) {
-		return nil, validation("clientToken", token, "Member must have length between 1 and 64")
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e, err := s.execution(arn)

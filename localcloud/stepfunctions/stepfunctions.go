@@ -16,6 +16,7 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 // Options are what Step Functions needs of its surroundings.
@@ -96,7 +97,7 @@ func New(o Options) (*StepFunctions, error) {
 		Sources: asl.Sources{TaskID: s.newToken, UUID: o.NewID, Rand: o.Rand},
 	})
 	s.news = newAnnouncer(s)
-	s.svc = &wire.Service{Name: "states", Protocol: wire.JSON10, Target: "AWSStepFunctions", Lower: true, Authorize: o.Authorize, Log: o.Log}
+	s.svc = &wire.Service{Name: "states", Protocol: wire.JSON10, Target: "AWSStepFunctions", Lower: true, Authorize: o.Authorize, Log: o.Log, Model: model.Of("states")}
 	s.addMachineOps()
 	s.addExecutionOps()
 	s.addTaskOps()
@@ -240,9 +241,6 @@ func page[T any](list []T, maxResults int32, most int, token *string) ([]T, *str
 		if err != nil || from < 0 {
 			return nil, nil, wire.Errorf("InvalidToken", "Invalid Token: 'Invalid token'")
 		}
-	}
-	if maxResults < 0 || int(maxResults) > 1000 {
-		return nil, nil, validation("maxResults", fmt.Sprint(maxResults), "Member must have value between 0 and 1000")
 	}
 	n := int(maxResults)
 	if n == 0 {

@@ -61,12 +61,6 @@ func (s *StepFunctions) sendTaskSuccess(_ context.Context, in *sfn.SendTaskSucce
 }
 
 func (s *StepFunctions) sendTaskFailure(_ context.Context, in *sfn.SendTaskFailureInput) (*sfn.SendTaskFailureOutput, error) {
-	if len(aws.ToString(in.Error)) > 256 {
-		return nil, validation("error", "…", "Member must have length less than or equal to 256")
-	}
-	if len(aws.ToString(in.Cause)) > 32768 {
-		return nil, validation("cause", "…", "Member must have length less than or equal to 32768")
-	}
 	return &sfn.SendTaskFailureOutput{}, s.answer(in.TaskToken, func(arn, token string) error {
 		return s.engine.TaskFailed(arn, token, asl.Failure{Error: aws.ToString(in.Error), Cause: aws.ToString(in.Cause)})
 	})

@@ -191,9 +191,6 @@ func revisionName(m machineRecord) string {
 }
 
 func (s *StepFunctions) publishVersion(_ context.Context, in *sfn.PublishStateMachineVersionInput) (*sfn.PublishStateMachineVersionOutput, error) {
-	if len(aws.ToString(in.Description)) > 256 {
-		return nil, validation("description", "…", "Member must have length less than or equal to 256")
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m, err := s.get(aws.ToString(in.StateMachineArn))

@@ -10,13 +10,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/aws/smithy-go/document"
 	"github.com/aws/smithy-go/middleware"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 var decodeOptions = json.JoinOptions(
@@ -148,7 +148,7 @@ func encodeStruct(b *bytes.Buffer, v reflect.Value, lower bool) error {
 		first = false
 		name := f.Name
 		if lower {
-			name = LowerFirst(name)
+			name = model.LowerFirst(name)
 		}
 		if err := encodeString(b, name); err != nil {
 			return err
@@ -217,10 +217,4 @@ func encodeString(b *bytes.Buffer, s string) error {
 	}
 	b.Write(q)
 	return nil
-}
-
-// LowerFirst makes the first letter lower case: RoleArn → roleArn.
-func LowerFirst(s string) string {
-	r, n := utf8.DecodeRuneInString(s)
-	return string(unicode.ToLower(r)) + s[n:]
 }

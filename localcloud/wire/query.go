@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/xml"
 	"fmt"
@@ -29,19 +30,7 @@ func (s *Service) serveQuery(w http.ResponseWriter, r *http.Request) {
 		form[k] = v
 	}
 	name := form.Get("Action")
-	op, ok := s.Ops[name]
-	if !ok {
-		e := s.unsupported(name)
-		e.Code = "InvalidAction"
-		s.writeQueryError(w, r, e)
-		return
-	}
-	in := reflect.New(op.in)
-	if err := decodeForm(form, "", in.Elem()); err != nil {
-		s.writeQueryError(w, r, err)
-		return
-	}
-	out, err := s.Do(r.Context(), op, in.Interface())
+	out, err := s.Run(r.Context(), name, func(in any) error { return decodeForm(form, "", reflect.ValueOf(in).Elem()) })
 	if err != nil {
 		s.writeQueryError(w, r, err)
 		return
@@ -60,6 +49,7 @@ func (s *Service) serveQuery(w http.ResponseWriter, r *http.Request) {
 // queryCodes are the names that the query protocol has for errors of the front.
 var queryCodes = map[string]string{
 	"AccessDeniedException":               "AccessDenied",
+	"UnknownOperationException":           "InvalidAction",
 	"MissingAuthenticationTokenException": "MissingAuthenticationToken",
 	"UnrecognizedClientException":         "InvalidClientTokenId",
 	"InvalidSignatureException":           "SignatureDoesNotMatch",
@@ -69,14 +59,25 @@ var queryCodes = map[string]string{
 func (s *Service) writeQueryError(w http.ResponseWriter, r *http.Request, err error) {
 	e := AsError(err)
 	if code, ok := queryCodes[e.Code]; ok {
-		e = &Error{Code: code, Message: e.Message, Status: http.StatusForbidden}
+		e = &Error{Code: code, Message: e.Message, Status: e.Status}
+		if code != "InvalidAction" {
+			e.Status = http.StatusForbidden
+		}
+	}
+	code, status, fault := e.Code, e.Status, "Sender"
+	if s.Model != nil {
+		name, form := s.Model.ErrorOf(code)
+		code, status = cmp.Or(form.Code, name), cmp.Or(status, form.Status)
+	}
+	if status = cmp.Or(status, http.StatusBadRequest); status >= http.StatusInternalServerError {
+		fault = "Receiver"
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<ErrorResponse xmlns="%s"><Error><Type>Sender</Type><Code>%s</Code><Message>`, s.Namespace, e.Code)
+	fmt.Fprintf(&b, `<ErrorResponse xmlns="%s"><Error><Type>%s</Type><Code>%s</Code><Message>`, s.Namespace, fault, code)
 	_ = xml.EscapeText(&b, []byte(e.Message))
 	fmt.Fprintf(&b, `</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, RequestID(r.Context()))
 	w.Header().Set("Content-Type", "text/xml")
-	w.WriteHeader(e.HTTPStatus())
+	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
 }
 

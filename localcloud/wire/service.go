@@ -9,7 +9,9 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +20,8 @@ import (
 	"reflect"
 	"sort"
 	"strings"
+
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 // Protocol is one of AWS's wire protocols.
@@ -66,19 +70,21 @@ func On[In any](op Operation, f func(*In) []string) Operation {
 
 // Service is one AWS service: its names on the wire and its operations.
 type Service struct {
-	Name      string // SigV4 scope name and IAM prefix, e.g. "states"
-	Protocol  Protocol
-	Target    string // X-Amz-Target prefix, e.g. "AWSStepFunctions"
-	Version   string // query API version, e.g. "2010-05-15"
-	Namespace string // query XML namespace
-	Lower     bool   // member names are lowerCamel on the wire (Step Functions, Logs)
-	Ops       map[string]Operation
-	REST      http.Handler // RESTJSON only
+	Name       string // SigV4 scope name and IAM prefix, e.g. "states"
+	Protocol   Protocol
+	Target     string // X-Amz-Target prefix, e.g. "AWSStepFunctions"
+	Version    string // query API version, e.g. "2010-05-15"
+	Namespace  string // query XML namespace
+	QueryCodes bool   // errors carry the codes of the query protocol, which the service spoke before (SQS)
+	Lower      bool   // member names are lowerCamel on the wire (Step Functions, Logs)
+	Ops        map[string]Operation
+	REST       http.Handler // RESTJSON only
 	// RESTOperation names the operation that a request of REST asks for; "" for none.
 	RESTOperation func(*http.Request) string
 	// RESTError answers an error where REST has a format of its own (S3); nil is JSON.
 	RESTError func(http.ResponseWriter, *Error)
-	Authorize Authorize // nil allows everything (tests)
+	Model     *model.Service // what AWS says of inputs and errors; nil checks nothing (S3, tests)
+	Authorize Authorize      // nil allows everything (tests)
 	Log       *slog.Logger
 }
 
@@ -113,8 +119,24 @@ func (s *Service) unsupported(name string) *Error {
 		Message: fmt.Sprintf("the local cloud does not support %s:%s (supported: %s)", s.Name, name, strings.Join(s.Operations(), ", "))}
 }
 
-// Do runs an operation on a decoded SDK input struct, after authorization.
+// check holds an operation's input against AWS's constraints.
+func (s *Service) check(operation string, in any) error {
+	if s.Model == nil {
+		return nil
+	}
+	err := s.Model.Check(operation, in)
+	if r := (*model.Refusal)(nil); errors.As(err, &r) {
+		return &Error{Code: r.Code, Message: r.Message}
+	}
+	return err
+}
+
+// Do runs an operation on a decoded SDK input struct, after its constraints are
+// checked and it is authorized.
 func (s *Service) Do(ctx context.Context, op Operation, in any) (any, error) {
+	if err := s.check(op.Name, in); err != nil {
+		return nil, err
+	}
 	if s.Authorize != nil {
 		resources := []string{"*"}
 		if op.resources != nil {
@@ -131,19 +153,24 @@ func (s *Service) Do(ctx context.Context, op Operation, in any) (any, error) {
 	return op.call(ctx, in)
 }
 
-// Call runs an operation on JSON input (the members' names as in the API, in
-// any case of the first letter) and returns its output as JSON. This is how
-// services reach each other: the caller is in ctx.
-func (s *Service) Call(ctx context.Context, name string, input []byte) ([]byte, error) {
+// Run runs an operation on the SDK input that fill fills.
+func (s *Service) Run(ctx context.Context, name string, fill func(in any) error) (any, error) {
 	op, ok := s.Ops[name]
 	if !ok {
 		return nil, s.unsupported(name)
 	}
 	in := reflect.New(op.in).Interface()
-	if err := DecodeJSON(input, in); err != nil {
+	if err := fill(in); err != nil {
 		return nil, err
 	}
-	out, err := s.Do(ctx, op, in)
+	return s.Do(ctx, op, in)
+}
+
+// Call runs an operation on JSON input (the members' names as in the API, in
+// any case of the first letter) and returns its output as JSON. This is how
+// services reach each other: the caller is in ctx.
+func (s *Service) Call(ctx context.Context, name string, input []byte) ([]byte, error) {
+	out, err := s.Run(ctx, name, func(in any) error { return DecodeJSON(input, in) })
 	if err != nil {
 		return nil, err
 	}
@@ -166,24 +193,31 @@ func (s *Service) serveJSON(w http.ResponseWriter, r *http.Request) {
 	_, name, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	body, err := ReadBody(w, r)
 	if err != nil {
-		WriteJSONError(w, err)
+		s.WriteError(w, r, err)
 		return
 	}
 	out, err := s.Call(r.Context(), name, body)
 	if err != nil {
-		WriteJSONError(w, err)
+		s.WriteError(w, r, err)
 		return
 	}
-	contentType := "application/x-amz-json-1.1"
-	if s.Protocol == JSON10 {
-		contentType = "application/x-amz-json-1.0"
-	}
-	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Type", s.contentType())
 	w.Header().Set("X-Amzn-Requestid", RequestID(r.Context()))
 	_, _ = w.Write(out)
 }
 
-// WriteError answers an error in the service's protocol.
+func (s *Service) contentType() string {
+	switch s.Protocol {
+	case JSON10:
+		return "application/x-amz-json-1.0"
+	case RESTJSON:
+		return "application/json"
+	}
+	return "application/x-amz-json-1.1"
+}
+
+// WriteError answers an error in the service's protocol, in the form that the
+// service gives it.
 func (s *Service) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case s.Protocol == Query:
@@ -191,8 +225,39 @@ func (s *Service) WriteError(w http.ResponseWriter, r *http.Request, err error) 
 	case s.RESTError != nil:
 		s.RESTError(w, AsError(err))
 	default:
-		WriteJSONError(w, err)
+		s.writeJSONError(w, r, AsError(err))
 	}
+}
+
+func (s *Service) writeJSONError(w http.ResponseWriter, r *http.Request, e *Error) {
+	name, form := e.Code, model.Error{}
+	if s.Model != nil {
+		name, form = s.Model.ErrorOf(e.Code)
+	}
+	status, fault := e.Status, "Sender"
+	if status == 0 {
+		status = cmp.Or(form.Status, http.StatusBadRequest)
+	}
+	if status >= http.StatusInternalServerError {
+		fault = "Receiver"
+	}
+	body := map[string]string{cmp.Or(form.Message, "message"): e.Message}
+	if form.Typed {
+		body["Type"] = map[string]string{"Sender": "User", "Receiver": "Service"}[fault]
+	}
+	if s.Protocol != RESTJSON {
+		body["__type"] = name
+	}
+	h := w.Header()
+	h.Set("Content-Type", s.contentType())
+	h.Set("X-Amzn-Requestid", RequestID(r.Context()))
+	h.Set("X-Amzn-Errortype", name)
+	if s.QueryCodes {
+		h.Set("X-Amzn-Query-Error", cmp.Or(form.Code, name)+";"+fault)
+	}
+	w.WriteHeader(status)
+	raw, _ := EncodeJSON(body, false) // texts by text are encoded always
+	_, _ = w.Write(raw)
 }
 
 // OperationOf names the operation that a request asks for; "" when it does not
@@ -227,17 +292,6 @@ func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, &Error{Code: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge, Message: err.Error()}
 	}
 	return body, nil
-}
-
-// WriteJSONError answers an error as awsJson and restJson do.
-func WriteJSONError(w http.ResponseWriter, err error) {
-	e := AsError(err)
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	w.Header().Set("X-Amzn-Errortype", e.Code)
-	w.Header().Set("X-Amzn-Query-Error", e.Code+";Sender")
-	w.WriteHeader(e.HTTPStatus())
-	body, _ := EncodeJSON(map[string]string{"__type": e.Code, "message": e.Message, "Message": e.Message}, false)
-	_, _ = w.Write(body)
 }
 
 type requestIDKey struct{}
