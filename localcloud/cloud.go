@@ -148,7 +148,13 @@ func (c *Cloud) openDir() (err error) {
 			return fmt.Errorf("find state folder %s: %w", c.o.Dir, err)
 		}
 	}
-	c.store, err = store.Open(filepath.Join(c.dir, "state.db"), store.Options{NoSync: c.o.Ephemeral})
+	file := filepath.Join(c.dir, "state.db")
+	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(c.dir, "s3")); err == nil {
+			return fmt.Errorf("open local cloud: %s is missing, though the folder has other state (put back a copy of it, or move the folder away to begin anew)", file)
+		}
+	}
+	c.store, err = store.Open(file, store.Options{NoSync: c.o.Ephemeral})
 	if errors.Is(err, store.ErrInUse) {
 		return fmt.Errorf("state folder %s is in use by another local cloud: stop that one, or choose another folder: %w", c.dir, err)
 	}

@@ -2,8 +2,8 @@ package s3
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"log/slog"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/store"
 )
 
 // keeper keeps buckets and objects: it is the storage behind the gateway, which
@@ -22,6 +23,7 @@ type keeper struct {
 	backend.BackendUnsupported
 	index   *index
 	blobs   *blobs
+	log     *slog.Logger
 	clock   clock.Clock
 	account string
 	region  string
@@ -148,7 +150,7 @@ func (k *keeper) ListBuckets(_ context.Context, in s3response.ListBucketsInput) 
 				return nil
 			}
 			var b bucket
-			if err := json.Unmarshal(raw, &b); err != nil {
+			if err := store.UnsealJSON(name, raw, &b); err != nil {
 				return err
 			}
 			out.Buckets.Bucket = append(out.Buckets.Bucket, s3response.ListAllMyBucketsEntry{Name: b.Name, CreationDate: b.Created})

@@ -91,16 +91,16 @@ type part struct {
 // index serves reads from snapshots and runs writes one after the other; writes
 // that wait at the same time share one disk flush.
 type index struct {
-	db    *bbolt.DB
+	file  *store.File
 	group *store.Group
 }
 
 func openIndex(path string, noSync bool) (*index, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoSync: noSync, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
+	file, err := store.OpenFile(path, store.Options{NoSync: noSync})
 	if err != nil {
-		return nil, fmt.Errorf("open object index %s: %w", path, err)
+		return nil, err
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
+	err = file.Update(func(tx *bbolt.Tx) error {
 		for _, t := range [][]byte{tableBuckets, tableObjects, tableUploads, tableSmall} {
 			if _, err := tx.CreateBucketIfNotExists(t); err != nil {
 				return err
@@ -109,21 +109,21 @@ func openIndex(path string, noSync bool) (*index, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("create object index %s: %w", path, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("create object index %s: %w", path, err), file.Close())
 	}
-	return &index{db: db, group: store.NewGroup(db)}, nil
+	return &index{file: file, group: store.NewGroup(file.DB)}, nil
 }
 
 func (x *index) close() error {
 	x.group.Close()
-	return x.db.Close()
+	return x.file.Close()
 }
 
 // update runs f in a write transaction. f must check before it writes: an error
 // of f means it wrote nothing, and does not undo the others of the same flush.
 func (x *index) update(f func(tx *bbolt.Tx) error) error { return x.group.Update(f) }
 
-func (x *index) view(f func(tx *bbolt.Tx) error) error { return x.db.View(f) }
+func (x *index) view(f func(tx *bbolt.Tx) error) error { return x.file.View(f) }
 
 func getBucket(tx *bbolt.Tx, name string) (*bucket, error) {
 	raw := tx.Bucket(tableBuckets).Get([]byte(name))
@@ -131,7 +131,7 @@ func getBucket(tx *bbolt.Tx, name string) (*bucket, error) {
 		return nil, errNoSuchBucket(name)
 	}
 	var b bucket
-	if err := json.Unmarshal(raw, &b); err != nil {
+	if err := store.UnsealJSON([]byte(name), raw, &b); err != nil {
 		return nil, fmt.Errorf("read bucket %s: %w", name, err)
 	}
 	return &b, nil
@@ -142,7 +142,7 @@ func putJSON(t *bbolt.Bucket, key []byte, v any) error {
 	if err != nil {
 		return fmt.Errorf("encode record: %w", err)
 	}
-	return t.Put(key, raw)
+	return t.Put(key, store.Seal(key, raw))
 }
 
 // versionKey orders a key's versions newest first, and keys as S3 does: by bytes.
@@ -166,7 +166,7 @@ func versions(objects *bbolt.Bucket, key string, f func(k []byte, v *version) bo
 	c := objects.Cursor()
 	for k, raw := c.Seek(prefix); len(k) == len(prefix)+8 && string(k[:len(prefix)]) == string(prefix); k, raw = c.Next() {
 		var v version
-		if err := json.Unmarshal(raw, &v); err != nil {
+		if err := store.UnsealJSON(k, raw, &v); err != nil {
 			return fmt.Errorf("read object %q: %w", key, err)
 		}
 		if !f(k, &v) {

@@ -3,7 +3,6 @@ package s3
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"net/url"
 	"strings"
 
@@ -12,6 +11,8 @@ import (
 	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/s3response"
 	"go.etcd.io/bbolt"
+
+	"github.com/millrace-ml/millrace/localcloud/store"
 )
 
 // entry is one line of a listing: an object, or a common prefix.
@@ -94,7 +95,7 @@ func (k *keeper) list(bucketName string, q query, f func(e entry) bool) error {
 				return nil
 			}
 			var v version
-			if err := json.Unmarshal(raw, &v); err != nil {
+			if err := store.UnsealJSON(rec, raw, &v); err != nil {
 				return err
 			}
 			first := key != last

@@ -2,7 +2,6 @@ package s3
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	crc64hash "hash/crc64"
 	"io"
@@ -20,6 +19,8 @@ import (
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 	"go.etcd.io/bbolt"
+
+	"github.com/millrace-ml/millrace/localcloud/store"
 )
 
 func uploadKey(key, id string) []byte { return []byte(key + "\x00" + id) }
@@ -35,7 +36,7 @@ func uploadIn(tx *bbolt.Tx, bucketName, key, id string) (*upload, *bbolt.Bucket,
 		return nil, t, s3err.GetNoSuchUploadErr(id)
 	}
 	var u upload
-	if err := json.Unmarshal(raw, &u); err != nil {
+	if err := store.UnsealJSON(uploadKey(key, id), raw, &u); err != nil {
 		return nil, t, fmt.Errorf("read upload %s: %w", id, err)
 	}
 	return &u, t, nil
@@ -306,7 +307,7 @@ func overtake(tx *bbolt.Tx, bucketName, key string) error {
 	c := t.Cursor()
 	for rec, raw := c.Seek([]byte(prefix)); rec != nil && strings.HasPrefix(string(rec), prefix); rec, raw = c.Next() {
 		u := &upload{}
-		if err := json.Unmarshal(raw, u); err != nil {
+		if err := store.UnsealJSON(rec, raw, u); err != nil {
 			return fmt.Errorf("read upload of %q: %w", key, err)
 		}
 		if !u.Overtaken {
@@ -551,7 +552,7 @@ func (k *keeper) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartU
 		c := t.Cursor()
 		for rec, raw := c.Seek(from); rec != nil && strings.HasPrefix(string(rec), q.prefix); rec, raw = c.Next() {
 			var u upload
-			if err := json.Unmarshal(raw, &u); err != nil {
+			if err := store.UnsealJSON(rec, raw, &u); err != nil {
 				return err
 			}
 			if u.Key == q.after && u.ID <= q.afterVersion {

@@ -219,6 +219,9 @@ func (k *keeper) find(bucketName, key, versionID string, f func(tx *bbolt.Tx, v 
 			break
 		}
 	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errDamaged) {
+		k.log.Error("object cannot be read", "bucket", bucketName, "key", key, "error", err)
+	}
 	return v, err
 }
 

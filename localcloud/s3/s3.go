@@ -42,6 +42,12 @@ type Options struct {
 	NewID           func() string // unique names; nil makes random ones
 }
 
+// What is in the folder.
+const (
+	indexFile    = "index.db"
+	objectFolder = "objects"
+)
+
 // S3 is the service.
 type S3 struct {
 	options Options
@@ -63,7 +69,10 @@ func New(o Options) (_ *S3, err error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create S3 folder: %w", err)
 	}
-	index, err := openIndex(filepath.Join(o.Dir, "index.db"), o.NoSync)
+	if err := indexed(o.Dir); err != nil {
+		return nil, err
+	}
+	index, err := openIndex(filepath.Join(o.Dir, indexFile), o.NoSync)
 	if err != nil {
 		return nil, err
 	}
@@ -72,11 +81,11 @@ func New(o Options) (_ *S3, err error) {
 			err = errors.Join(err, index.close())
 		}
 	}()
-	blobs, err := openBlobs(filepath.Join(o.Dir, "objects"), o.NoSync, o.NewID)
+	blobs, err := openBlobs(filepath.Join(o.Dir, objectFolder), o.NoSync, o.NewID, o.Log)
 	if err != nil {
 		return nil, err
 	}
-	s.keeper = &keeper{index: index, blobs: blobs, clock: o.Clock, account: o.Account, region: o.Region, newID: o.NewID}
+	s.keeper = &keeper{index: index, blobs: blobs, log: o.Log, clock: o.Clock, account: o.Account, region: o.Region, newID: o.NewID}
 	if err := s.keeper.sweep(); err != nil {
 		return nil, err
 	}

@@ -6,11 +6,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/millrace-ml/millrace/localcloud/store"
 )
 
 // smallSegment is the size in bytes up to which a segment is kept in the index:
@@ -22,8 +26,11 @@ const smallSegment = 16 << 10
 type segment struct {
 	ID    string
 	Size  int64
-	Small bool `json:",omitempty"`
+	CRC   uint32 `json:",omitempty"` // Castagnoli, of a file
+	Small bool   `json:",omitempty"`
 }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // staged is a body that was received and is not yet part of any object.
 type staged struct {
@@ -38,10 +45,11 @@ type blobs struct {
 	dir    string
 	noSync bool
 	newID  func() string
+	log    *slog.Logger
 }
 
-func openBlobs(dir string, noSync bool, newID func() string) (*blobs, error) {
-	b := &blobs{dir: dir, noSync: noSync, newID: newID}
+func openBlobs(dir string, noSync bool, newID func() string, log *slog.Logger) (*blobs, error) {
+	b := &blobs{dir: dir, noSync: noSync, newID: newID, log: log}
 	// What an earlier process left half received belongs to nobody.
 	if err := os.RemoveAll(b.incoming()); err != nil {
 		return nil, fmt.Errorf("clear incoming objects: %w", err)
@@ -58,8 +66,8 @@ func (b *blobs) path(id string) string { return filepath.Join(b.dir, id[:2], id)
 
 // receive reads a body to its end. Nothing refers to it until it is committed.
 func (b *blobs) receive(r io.Reader) (_ *staged, err error) {
-	sum := md5.New()
-	r = io.TeeReader(r, sum)
+	sum, crc := md5.New(), crc32.New(castagnoli)
+	r = io.TeeReader(r, io.MultiWriter(sum, crc))
 	st := &staged{segment: segment{ID: b.newID()}}
 	head := make([]byte, smallSegment+1)
 	n, err := io.ReadFull(r, head)
@@ -91,7 +99,7 @@ func (b *blobs) receive(r io.Reader) (_ *staged, err error) {
 	if err != nil {
 		return nil, err
 	}
-	st.segment.Size, st.md5 = more, hex.EncodeToString(sum.Sum(nil))
+	st.segment.Size, st.segment.CRC, st.md5 = more, crc.Sum32(), hex.EncodeToString(sum.Sum(nil))
 	return st, nil
 }
 
@@ -130,7 +138,8 @@ func (b *blobs) commit(tx *bbolt.Tx, st *staged) error {
 	if !st.segment.Small {
 		return nil
 	}
-	return tx.Bucket(tableSmall).Put([]byte(st.segment.ID), st.data)
+	id := []byte(st.segment.ID)
+	return tx.Bucket(tableSmall).Put(id, store.Seal(id, st.data))
 }
 
 // discard removes what was staged but not committed.
@@ -194,9 +203,10 @@ type content struct {
 
 func (c *content) add(tx *bbolt.Tx, b *blobs, s segment, offset, n int64) error {
 	if s.Small {
-		data := tx.Bucket(tableSmall).Get([]byte(s.ID))
-		if int64(len(data)) != s.Size {
-			return fmt.Errorf("open object segment %s: %d bytes of %d", s.ID, len(data), s.Size)
+		id := []byte(s.ID)
+		data, err := store.Unseal(id, tx.Bucket(tableSmall).Get(id))
+		if err != nil {
+			return fmt.Errorf("open object segment: %w", err)
 		}
 		// bbolt's memory is only good within the transaction.
 		c.readers = append(c.readers, bytes.NewReader(bytes.Clone(data[offset:offset+n])))
@@ -207,8 +217,47 @@ func (c *content) add(tx *bbolt.Tx, b *blobs, s segment, offset, n int64) error 
 		return fmt.Errorf("open object segment: %w", err)
 	}
 	c.files = append(c.files, f)
-	c.readers = append(c.readers, io.NewSectionReader(f, offset, n))
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("open object segment: %w", err)
+	}
+	if info.Size() != s.Size {
+		return damaged(f.Name(), "it has %d bytes of %d", info.Size(), s.Size)
+	}
+	var r io.Reader = io.NewSectionReader(f, offset, n)
+	if n == s.Size {
+		r = &checked{Reader: r, path: f.Name(), left: n, want: s.CRC, log: b.log}
+	}
+	c.readers = append(c.readers, r)
 	return nil
+}
+
+// errDamaged says that an object's file is not as it was written.
+var errDamaged = errors.New("an object is damaged")
+
+func damaged(path, format string, args ...any) error {
+	return fmt.Errorf("%w: file %s: %s (put the object again, or put back a copy of the file)", errDamaged, path, fmt.Sprintf(format, args...))
+}
+
+// checked reads a whole segment, and fails before its last bytes if it is not what
+// was written: whoever reads it does not get the object whole.
+type checked struct {
+	io.Reader
+	path      string
+	left      int64
+	want, sum uint32
+	log       *slog.Logger
+}
+
+func (c *checked) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.sum = crc32.Update(c.sum, castagnoli, p[:n])
+	if c.left -= int64(n); c.left == 0 && c.sum != c.want {
+		err := damaged(c.path, "its checksum differs")
+		c.log.Error("object not sent to its end", "error", err)
+		return 0, err
+	}
+	return n, err
 }
 
 func (c *content) Close() error {

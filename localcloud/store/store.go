@@ -4,23 +4,15 @@ package store
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
-	"time"
 
 	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
 )
-
-// ErrInUse says that another process holds the state folder.
-var ErrInUse = errors.New("state is in use by another process")
 
 // Store is one state file.
 type Store struct {
-	db    *bbolt.DB
+	file  *File
 	group *Group
 	once  sync.Once
 }
@@ -30,25 +22,28 @@ type Options struct {
 	NoSync bool // do not wait for the disk: for state that is thrown away at the end
 }
 
-// Open opens or creates the state file; ErrInUse when another process has it.
+// Open opens or creates the state file; see OpenFile for its errors.
 func Open(path string, o Options) (*Store, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("create state folder: %w", err)
-	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, NoSync: o.NoSync, NoFreelistSync: true})
-	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("open state %s: %w", path, ErrInUse)
-	}
+	f, err := OpenFile(path, o)
 	if err != nil {
-		return nil, fmt.Errorf("open state %s: %w", path, err)
+		return nil, err
 	}
-	return &Store{db: db, group: NewGroup(db)}, nil
+	return &Store{file: f, group: NewGroup(f.DB)}, nil
 }
 
 // Close releases the file.
 func (s *Store) Close() error {
 	s.once.Do(s.group.Close)
-	return s.db.Close()
+	return s.file.Close()
+}
+
+// UnsealJSON decodes a sealed JSON value.
+func UnsealJSON(key, sealed []byte, v any) error {
+	raw, err := Unseal(key, sealed)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, v)
 }
 
 // Table is a sorted map of JSON values in a Store.
@@ -60,7 +55,7 @@ type Table[T any] struct {
 
 // NewTable opens a table, creating it when it is new. Names are "service/what".
 func NewTable[T any](s *Store, name string) (*Table[T], error) {
-	t := &Table[T]{db: s.db, group: s.group, name: []byte(name)}
+	t := &Table[T]{db: s.file.DB, group: s.group, name: []byte(name)}
 	err := t.group.Update(func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists(t.name)
 		return err
@@ -79,7 +74,7 @@ func (t *Table[T]) Get(key string) (v T, ok bool, err error) {
 			return nil
 		}
 		ok = true
-		return json.Unmarshal(raw, &v)
+		return UnsealJSON([]byte(key), raw, &v)
 	})
 	if err != nil {
 		return v, false, fmt.Errorf("read %s %q: %w", t.name, key, err)
@@ -100,7 +95,7 @@ func (t *Table[T]) PutAll(values map[string]T) error {
 		if err != nil {
 			return fmt.Errorf("write %s %q: %w", t.name, k, err)
 		}
-		encoded[k] = raw
+		encoded[k] = Seal([]byte(k), raw)
 	}
 	err := t.group.Update(func(tx *bbolt.Tx) error {
 		for k, raw := range encoded {
@@ -126,7 +121,7 @@ func (t *Table[T]) Update(key string, f func(v T, ok bool) (T, error)) (T, error
 		var cur T
 		raw := tx.Bucket(t.name).Get([]byte(key))
 		if raw != nil {
-			if err := json.Unmarshal(raw, &cur); err != nil {
+			if err := UnsealJSON([]byte(key), raw, &cur); err != nil {
 				return err
 			}
 		}
@@ -137,7 +132,7 @@ func (t *Table[T]) Update(key string, f func(v T, ok bool) (T, error)) (T, error
 		if err != nil {
 			return err
 		}
-		return tx.Bucket(t.name).Put([]byte(key), out)
+		return tx.Bucket(t.name).Put([]byte(key), Seal([]byte(key), out))
 	})
 	if refused != nil {
 		return next, refused
@@ -163,7 +158,7 @@ func (t *Table[T]) Scan(prefix string, f func(key string, v T) bool) error {
 		c := tx.Bucket(t.name).Cursor()
 		for k, raw := c.Seek([]byte(prefix)); k != nil && len(k) >= len(prefix) && string(k[:len(prefix)]) == prefix; k, raw = c.Next() {
 			var v T
-			if err := json.Unmarshal(raw, &v); err != nil {
+			if err := UnsealJSON(k, raw, &v); err != nil {
 				return err
 			}
 			if !f(string(k), v) {
