@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"go.etcd.io/bbolt"
 )
@@ -15,6 +16,7 @@ var ErrClosed = errors.New("state is closed")
 type Group struct {
 	db     *bbolt.DB
 	queue  chan *write
+	once   sync.Once
 	closed chan struct{}
 	done   chan struct{}
 }
@@ -36,9 +38,9 @@ func NewGroup(db *bbolt.DB) *Group {
 	return g
 }
 
-// Close lets the write under way end and refuses others.
+// Close lets the write under way end and refuses others; once more is nothing.
 func (g *Group) Close() {
-	close(g.closed)
+	g.once.Do(func() { close(g.closed) })
 	<-g.done
 }
 

@@ -5,7 +5,6 @@ package store
 import (
 	"encoding/json"
 	"fmt"
-	"sync"
 
 	"go.etcd.io/bbolt"
 )
@@ -14,7 +13,6 @@ import (
 type Store struct {
 	file  *File
 	group *Group
-	once  sync.Once
 }
 
 // Options tune a Store.
@@ -33,7 +31,7 @@ func Open(path string, o Options) (*Store, error) {
 
 // Close releases the file.
 func (s *Store) Close() error {
-	s.once.Do(s.group.Close)
+	s.group.Close()
 	return s.file.Close()
 }
 
