@@ -18,6 +18,7 @@ var unended = []string{
 	"Access Denied",
 	"At least one of the pre-conditions you specified did not hold",
 	"Object Lock configuration does not exist for this bucket",
+	"Request has expired",
 	"The CORS configuration does not exist",
 	"The TagSet does not exist",
 	"The XML you provided was not well-formed or did not validate against our published schema",
@@ -27,8 +28,19 @@ var unended = []string{
 	"The specified bucket does not exist",
 }
 
+// reworded are other messages that AWS puts in other words.
+var reworded = map[string]string{
+	"The specified multipart upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.": "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.",
+	"The Content-Md5 you specified is not valid.": "The Content-MD5 you specified was invalid.",
+	`don\&#39;t`: "don&#39;t",
+}
+
 // absent are members that AWS leaves out where the gateway writes them empty.
 var absent = []string{"ChecksumAlgorithm", "ChecksumType", "Delimiter", "DisplayName", "EncodingType"}
+
+// partsCount is the header that carries the count of an object's parts past the
+// gateway, whose answer has no place for it.
+const partsCount = "X-Local-Parts-Count"
 
 // maxAnswer is more than the longest listing takes, in bytes.
 const maxAnswer = 16 << 20
@@ -50,6 +62,12 @@ func correct(r *http.Response) error {
 	if key != "" && r.StatusCode < http.StatusMultipleChoices && isObject(r.Request.Method, query) {
 		// Every bucket is encrypted so, unless it was put to another: which is refused.
 		r.Header.Set("X-Amz-Server-Side-Encryption", "AES256")
+	}
+	if count := r.Header.Get(partsCount); count != "" {
+		r.Header.Del(partsCount)
+		return rewrite(r, func(body []byte) []byte {
+			return bytes.Replace(body, []byte("<ObjectParts>"), []byte("<ObjectParts><PartsCount>"+count+"</PartsCount>"), 1)
+		})
 	}
 	if r.Request.Method == http.MethodGet && (key == "" || query.Has("uploadId")) {
 		return rewrite(r, func(body []byte) []byte {
@@ -91,7 +109,9 @@ func correctError(body []byte, key string) []byte {
 	for _, m := range unended {
 		body = bytes.Replace(body, []byte("<Message>"+m+".</Message>"), []byte("<Message>"+m+"</Message>"), 1)
 	}
-	body = bytes.Replace(body, []byte(`don\&#39;t`), []byte("don&#39;t"), 1)
+	for theirs, ours := range reworded {
+		body = bytes.Replace(body, []byte(theirs), []byte(ours), 1)
+	}
 	if key != "" && (bytes.Contains(body, []byte("<Code>NoSuchKey</Code>")) || bytes.Contains(body, []byte("<Code>ConditionalRequestConflict</Code>"))) && !bytes.Contains(body, []byte("<Key>")) {
 		var name bytes.Buffer
 		if err := xml.EscapeText(&name, []byte(key)); err == nil {

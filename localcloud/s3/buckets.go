@@ -257,6 +257,11 @@ func (k *keeper) DeleteBucketCors(ctx context.Context, name string) error {
 
 func (k *keeper) PutBucketTagging(_ context.Context, name string, tags map[string]string) error {
 	tags = cloneMap(tags)
+	for key := range tags {
+		if strings.HasPrefix(key, "aws:") {
+			return invalidTag("System tags cannot be added/updated by requester", key)
+		}
+	}
 	return k.change(name, func(b *bucket) { b.Tags = tags })
 }
 

@@ -1,0 +1,108 @@
+package conformance_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var (
+	update  = flag.Bool("update", false, "write docs/conformance.md anew")
+	account = flag.Bool("account", false, "try the behaviours on the account of the usual AWS settings, instead of a local cloud")
+	region  = flag.String("region", "us-east-1", "with -account: the region")
+	roleARN = flag.String("role", "", "with -account: a role that Lambda, Step Functions and SageMaker may assume; without it cases that need one are left out")
+	spend   = flag.Bool("spend", false, "with -account: try what costs money, or takes many minutes, too")
+)
+
+// need is what a case takes on an account beyond permission to call.
+type need string
+
+const (
+	nothing  need = ""
+	needRole need = "a role"
+	needCost need = "money or minutes"
+)
+
+// behaviour is one thing that AWS does.
+type behaviour struct {
+	id     string // service, operation, what: "s3.put.if-none-match.412"
+	says   string // the behaviour, in a line
+	source string // the page of AWS that says so, or how it was recorded
+	run    func(c *call)
+	need   need
+}
+
+// areas are the behaviours by service, in the order of the document.
+var areas = []struct {
+	name string
+	all  []behaviour
+}{
+	{"S3", slices.Concat(s3Buckets, s3Conditions, s3Objects, s3Ranges, s3Checksums, s3Versions, s3Deletes, s3Lists, s3Multipart, s3Copies, s3Tags, s3Presigned, s3Events)},
+}
+
+// TestConformance tries every behaviour.
+func TestConformance(t *testing.T) {
+	w := open(t)
+	for _, a := range areas {
+		for _, b := range a.all {
+			t.Run(b.id, func(t *testing.T) {
+				switch {
+				case *account && b.need == needRole && *roleARN == "":
+					t.Skip("needs a role: give it with -role")
+				case *account && b.need == needCost && !(*spend && *roleARN != ""):
+					t.Skip("costs money or minutes: give -spend and -role")
+				}
+				t.Parallel()
+				b.run(w.call(t))
+			})
+		}
+	}
+}
+
+// TestBehavioursAreTold holds ids and sources to their form, and the document to
+// the behaviours.
+func TestBehavioursAreTold(t *testing.T) {
+	form := regexp.MustCompile(`^[a-z0-9]+(\.[a-z0-9-]+){2,}$`)
+	seen := map[string]bool{}
+	var doc strings.Builder
+	n := 0
+	for _, a := range areas {
+		n += len(a.all)
+	}
+	fmt.Fprintf(&doc, `# How AWS behaves, and the local cloud with it
+
+%d behaviours, each tried through the real SDK by `+"`go test ./localcloud/conformance`"+`, against the local cloud, or with `+"`-account`"+`
+against an account (package documentation there). Made from the cases by `+"`go test ./localcloud/conformance -run Told -update`"+`; a test
+holds it equal. A source is the page of AWS's documentation that says so.
+`, n)
+	for _, a := range areas {
+		fmt.Fprintf(&doc, "\n## %s\n\n| id | behaviour | source |\n|---|---|---|\n", a.name)
+		for _, b := range a.all {
+			if !form.MatchString(b.id) || seen[b.id] {
+				t.Errorf("the id %q is given twice, or is not of the form service.operation.what", b.id)
+			}
+			seen[b.id] = true
+			if b.source == "" || b.says == "" || strings.Contains(b.says, "|") {
+				t.Errorf("%s has no sentence and source that go into a table", b.id)
+			}
+			source := b.source
+			if strings.HasPrefix(source, "https://") {
+				source = "[" + source[strings.LastIndex(source, "/")+1:] + "](" + source + ")"
+			}
+			fmt.Fprintf(&doc, "| `%s` | %s | %s |\n", b.id, b.says, source)
+		}
+	}
+	const file = "../../docs/conformance.md"
+	if *update {
+		if err := os.WriteFile(file, []byte(doc.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if have, err := os.ReadFile(file); err != nil || string(have) != doc.String() {
+		t.Errorf("%s is not what the cases say (%v): run `go test ./localcloud/conformance -run Told -update` and commit it", file, err)
+	}
+}
