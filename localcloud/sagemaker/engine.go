@@ -158,7 +158,7 @@ func (s *SageMaker) launch(l life) {
 	}
 	s.running[key] = cancel
 	s.wg.Add(1)
-	_, release := clock.Hold(halt, s.opt.Clock, l.kind+" job "+l.name)
+	halt, release := clock.Hold(halt, s.opt.Clock, l.kind+" job "+l.name)
 	s.mu.Unlock()
 	go func() {
 		defer s.wg.Done()
@@ -212,7 +212,7 @@ func (s *SageMaker) occupy(halt context.Context, cancel context.CancelCauseFunc,
 	defer finish()
 	caller := wire.Caller{Account: s.opt.Account, RoleARN: l.role,
 		ARN: "arn:aws:sts::" + s.opt.Account + ":assumed-role/" + l.role[strings.LastIndex(l.role, "/")+1:] + "/SageMaker"}
-	out, ended := s.faulty(halt, l)
+	out, ended := s.faulty(halt, cancel, l)
 	if !ended {
 		out = l.work(wire.WithCaller(ctx, caller), wire.WithCaller(halt, caller), w)
 	}
@@ -220,7 +220,7 @@ func (s *SageMaker) occupy(halt context.Context, cancel context.CancelCauseFunc,
 }
 
 // faulty lets a job meet the fault that is laid for it, and tells whether that ends it.
-func (s *SageMaker) faulty(halt context.Context, l life) (out outcome, ended bool) {
+func (s *SageMaker) faulty(halt context.Context, cancel context.CancelCauseFunc, l life) (out outcome, ended bool) {
 	f := s.opt.Faults.Meet(faults.OnJob, faults.Match{Kind: l.kind, Job: l.name}, false)
 	switch {
 	case f == nil:
@@ -228,8 +228,15 @@ func (s *SageMaker) faulty(halt context.Context, l life) (out outcome, ended boo
 	case f.Do == faults.Fail:
 		return outcome{status: failed, reason: clip(cmp.Or(f.Message, platformError), maxReason)}, true
 	}
-	err := clock.Sleep(halt, clock.Machine(s.opt.Clock), f.Wait())
-	return outcome{status: stopped}, err != nil
+	wait, late := f.Wait(), l.limit > 0 && f.Wait() >= l.limit
+	if late {
+		wait = l.limit
+	}
+	err := clock.Sleep(halt, s.opt.Clock, wait)
+	if late && err == nil {
+		cancel(errMaxRuntime) // the limit itself may follow another clock
+	}
+	return outcome{status: stopped}, late || err != nil
 }
 
 // untilClosed derives a context that outlives a job's stop but not the cloud.

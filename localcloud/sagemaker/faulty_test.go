@@ -1,13 +1,16 @@
 package sagemaker_test
 
 import (
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sm "github.com/aws/aws-sdk-go-v2/service/sagemaker"
 
+	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/faults"
 )
 
@@ -65,5 +68,28 @@ func TestSlowJobsCanBeStopped(t *testing.T) {
 		if e := c.ended("Processing", name); e.Detail["ProcessingJobStatus"] != want {
 			t.Errorf("%s ended as %v, want %s", name, e.Detail["ProcessingJobStatus"], want)
 		}
+	}
+}
+
+// TestSlowJobsKeepTheirLimit: in the cloud's time, whatever clock the limits of
+// programs follow.
+func TestSlowJobsKeepTheirLimit(t *testing.T) {
+	for name, k := range map[string]clock.Clock{"machine's": newSteps(), "virtual": clock.NewVirtual(clock.Real{})} {
+		t.Run(name, func(t *testing.T) {
+			c := open(t, func(s *setup) {
+				s.Clock = k
+				s.Faults = lay(t, faults.Fault{On: faults.OnJob, Do: faults.Slow, Seconds: 7200})
+			})
+			if _, err := c.CreateProcessingJob(t.Context(), processing("late", "show")); err != nil {
+				t.Fatal(err)
+			}
+			if steps, ok := k.(*steps); ok {
+				steps.fire(time.Hour)
+			}
+			e := c.ended("Processing", "late")
+			if reason := fmt.Sprint(e.Detail["FailureReason"]); e.Detail["ProcessingJobStatus"] != "Stopped" || !strings.Contains(reason, "MaxRuntimeExceeded") {
+				t.Errorf("it is %v: %s", e.Detail["ProcessingJobStatus"], reason)
+			}
+		})
 	}
 }
