@@ -31,6 +31,7 @@ func (s *Steps) plan(ctx context.Context, run ledger.Run, step ledger.Step) (ste
 	if run.Recipe != nil { // not what was deployed meanwhile: the recipe names what made the model
 		p.job.Image = run.Recipe.Image
 	}
+	p.file.Image = p.job.Image
 	var err error
 	switch step.Step {
 	case statemachine.StepPrepare:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace-ml/millrace/shared/definition"
 	"github.com/millrace-ml/millrace/worker/metrics"
+	"github.com/millrace-ml/millrace/worker/report"
 )
 
 // decide holds an evaluation against the definition's rules. A number counts
@@ -192,7 +193,7 @@ func sliceRule(e *Evaluation, def definition.Evaluate) (Rule, bool) {
 	if !r.Passed {
 		r.Finding = fmt.Sprintf("%d of %d slices fall behind: %s", len(fallen), compared, strings.Join(fallen, ", "))
 	}
-	r.Finding += fmt.Sprintf(" (the smallest is %s=%s with %d rows", smallest.Column, smallest.Value, smallest.Rows)
+	r.Finding += fmt.Sprintf(" (the smallest is %s=%s with %s rows", smallest.Column, smallest.Value, report.Thousands(smallest.Rows))
 	if left := len(e.Slices) - compared; left > 0 {
 		r.Finding += fmt.Sprintf("; %d with too few are not compared", left)
 	}

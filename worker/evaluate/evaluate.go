@@ -42,6 +42,7 @@ type judging struct {
 	out      *Evaluation
 	scores   []float32       // of the model
 	rivals   []float32       // of the champion
+	lines    []float32       // of the linear baseline
 	none     *metrics.Judged // the better of always yes and always no; nil without a value table
 }
 
@@ -92,7 +93,7 @@ func load(ctx context.Context, base job.Base) (*judging, error) {
 		return nil, err
 	}
 	j := &judging{file: f, def: &f.Definition.Evaluate, out: &Evaluation{
-		Pipeline: f.Pipeline, Run: f.Run, Recipe: f.Recipe, Metric: f.Definition.Evaluate.Metric, Confidence: Num(f.Definition.Evaluate.Confidence),
+		Pipeline: f.Pipeline, Run: f.Run, Recipe: f.Recipe, Image: f.Image, Label: f.Definition.Data.Label.Name, Metric: f.Definition.Evaluate.Metric, Confidence: Num(f.Definition.Evaluate.Confidence),
 	}}
 	if c := f.Definition.Evaluate.Confidence; !(c > 0 && c < 1) {
 		return nil, fmt.Errorf("check definition: confidence %v is not between 0 and 1", c)
@@ -205,9 +206,9 @@ func (j *judging) judge(ctx context.Context) error {
 		if err := j.model.Baseline.Fits(j.test.X); err != nil {
 			return fmt.Errorf("score baseline: %w", err)
 		}
-		scores := make([]float32, j.test.X.Rows*j.model.Width())
-		j.model.Baseline.Predict(j.test.X, scores)
-		if err := add(scores, j.fairThreshold()); err != nil {
+		j.lines = make([]float32, j.test.X.Rows*j.model.Width())
+		j.model.Baseline.Predict(j.test.X, j.lines)
+		if err := add(j.lines, j.fairThreshold()); err != nil {
 			return err
 		}
 	}
@@ -241,8 +242,18 @@ func (j *judging) judge(ctx context.Context) error {
 	}
 	j.out.Curves = curves(j.sample, j.scores, j.model.Spec.Classes)
 	j.valueCurve()
+	for rival, scores := range map[*Rival][]float32{j.out.Baseline: j.lines, j.out.Champion: j.rivals} {
+		if rival != nil && scores != nil && j.binary() {
+			rival.ROC, rival.PR = rocAndPR(j.sample, scores, metrics.Falling(scores))
+		}
+	}
 	def := &j.file.Definition
-	j.out.Method = Method{Trees: j.model.Model.NumTrees(), Hyperparameters: def.Train.Hyperparameters, Seed: def.Train.Seed, Split: def.Split}
+	j.out.Method = Method{Trees: j.model.Model.NumTrees(), Hyperparameters: def.Train.Hyperparameters, Seed: def.Train.Seed, Split: def.Split, Features: def.Features}
+	if j.prepared != nil {
+		data := *j.prepared
+		data.Columns = nil // they are in its own report
+		j.out.Data = &data
+	}
 	return j.describe(ctx)
 }
 

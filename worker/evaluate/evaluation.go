@@ -57,6 +57,8 @@ type Evaluation struct {
 	Pipeline   string              `json:"pipeline"`
 	Run        int                 `json:"run"`
 	Recipe     string              `json:"recipe,omitempty"`
+	Image      string              `json:"image,omitempty"`   // of the program that made this, by digest
+	Label      string              `json:"label"`             // what is foretold
 	Objective  string              `json:"objective"`         // binary | regression | multiclass
 	Classes    []string            `json:"classes,omitempty"` // multiclass: the labels 0, 1, 2 and so on
 	Metric     string              `json:"metric"`            // that decides
@@ -76,6 +78,8 @@ type Evaluation struct {
 	Importance []Importance        `json:"importance"`
 	Curves     Curves              `json:"curves"`
 	Columns    []quality.Summary   `json:"columns,omitempty"` // that the model reads, over the test rows
+	Moved      *Move               `json:"moved,omitempty"`   // how the label of the test rows differs from that learned from
+	Data       *quality.Report     `json:"data,omitempty"`    // of the preparation, without its columns
 	Method     Method              `json:"method"`
 	Notes      []string            `json:"notes,omitempty"`
 	Decision   Decision            `json:"decision"`
@@ -87,6 +91,8 @@ type Method struct {
 	Hyperparameters map[string]string `json:"hyperparameters,omitempty"`
 	Seed            int64             `json:"seed"`
 	Split           definition.Split  `json:"split"`
+
+	Features []definition.Feature `json:"features"`
 }
 
 // Bootstrap says how the intervals were made.
@@ -109,6 +115,8 @@ type Rival struct {
 	Recorded map[string]Num      `json:"recorded,omitempty"` // at its own evaluation, on other rows
 	Metrics  map[string]Estimate `json:"metrics,omitempty"`  // on these rows; absent when it cannot score them
 	BetterBy map[string]Estimate `json:"better_by,omitempty"`
+	ROC      []Point             `json:"roc,omitempty"`
+	PR       []Point             `json:"pr,omitempty"`
 	Note     string              `json:"note,omitempty"` // why it cannot be compared
 }
 
@@ -136,6 +144,13 @@ type Slice struct {
 	P         *Num      `json:"p,omitempty"`         // that it only seems to be behind, by chance; corrected likewise
 	Falls     bool      `json:"falls,omitempty"`     // significantly behind the champion
 	Note      string    `json:"note,omitempty"`
+}
+
+// Move is the mean labels of the training and the test rows.
+type Move struct {
+	Train Num `json:"train"`
+	Test  Num `json:"test"`
+	P     Num `json:"p"` // of such a difference by chance
 }
 
 // Trap is a reason why the model may look better than it is.

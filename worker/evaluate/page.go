@@ -2,10 +2,8 @@ package evaluate
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -34,7 +32,8 @@ func writePage(base job.Base, e *Evaluation) error {
 	return nil
 }
 
-// Page is the evaluation for the person who approves.
+// Page is the evaluation for the person who approves: the verdict first, then
+// what it rests on, then where the rows and the model come from.
 func Page(e *Evaluation) *report.Page {
 	p := &report.Page{
 		Title:  fmt.Sprintf("Is the model of %s/%d good enough?", e.Pipeline, e.Run),
@@ -43,28 +42,41 @@ func Page(e *Evaluation) *report.Page {
 	}
 	if !e.Decision.Promote {
 		p.Tone, p.Headline = report.Bad, "No: it stays out of service"
+	} else if n := untrusted(e); n > 0 {
+		p.Tone, p.Headline = report.Warn, "Yes, but look at the traps first"
 	}
 	p.Tiles = tiles(e)
-	p.Sections = append(p.Sections, decisionSection(e), metricsSection(e), chartsSection(e))
-	if len(e.Curves.Classes) > 0 {
-		p.Sections = append(p.Sections, classesSection(e))
+	p.Sections = append(p.Sections, decisionSection(e), trapsSection(e), metricsSection(e))
+	for _, optional := range []func(*Evaluation) (report.Section, bool){chartsSection, valueSection, classesSection, slicesSection, importanceSection, driftSection, dataSection} {
+		if s, ok := optional(e); ok {
+			p.Sections = append(p.Sections, s)
+		}
 	}
-	if len(e.Slices) > 0 {
-		p.Sections = append(p.Sections, slicesSection(e))
-	}
-	p.Sections = append(p.Sections, importanceSection(e))
 	if len(e.Columns) > 0 {
 		p.Sections = append(p.Sections, quality.Sections("The rows it was judged on", "The columns that the model reads, over the test rows.", e.Columns)...)
 	}
-	p.Sections = append(p.Sections, factsSection(e))
+	p.Sections = append(p.Sections, recipeSection(e))
+	if s, ok := filesSection(e); ok {
+		p.Sections = append(p.Sections, s)
+	}
 	if len(e.Notes) > 0 {
 		var notes report.Notes
 		for _, n := range e.Notes {
-			notes = append(notes, report.Note{Text: n})
+			notes = append(notes, report.Note{Text: sentence(n)})
 		}
 		p.Sections = append(p.Sections, report.Section{Title: "Notes", Blocks: []report.Block{notes}})
 	}
 	return p
+}
+
+func untrusted(e *Evaluation) int {
+	n := 0
+	for _, t := range e.Traps {
+		if !t.Trusted {
+			n++
+		}
+	}
+	return n
 }
 
 // sentence begins with a capital letter and ends with a full stop.
@@ -85,7 +97,7 @@ func sentence(s string) string {
 
 func tiles(e *Evaluation) []report.Tile {
 	m, got := title(e.Metric), e.Metrics[e.Metric]
-	out := []report.Tile{{Label: m, Value: short(float64(got.Value)), Note: between(got)}}
+	out := []report.Tile{{Label: m, Value: figure(float64(got.Value)), Note: between(got)}}
 	switch c := e.Champion; {
 	case c == nil:
 		out = append(out, report.Tile{Label: "In service", Value: "none", Note: "this would be the first version"})
@@ -94,7 +106,7 @@ func tiles(e *Evaluation) []report.Tile {
 	default:
 		d := c.BetterBy[e.Metric]
 		out = append(out, report.Tile{
-			Label: fmt.Sprintf("Better than version %d by", c.Version), Value: signed(float64(d.Value)), Note: between(d), Tone: tone(d),
+			Label: fmt.Sprintf("Better than version %d, in service, by", c.Version), Value: signed(float64(d.Value)), Note: between(d), Tone: tone(d),
 		})
 	}
 	if e.Baseline != nil {
@@ -103,8 +115,8 @@ func tiles(e *Evaluation) []report.Tile {
 	}
 	if v := e.Value; v != nil {
 		out = append(out, report.Tile{
-			Label: "Value per 1,000 rows", Value: short(1000 * float64(v.Model)),
-			Note: "without a model: " + short(1000*float64(v.NoModel)),
+			Label: "Value per 1,000 rows", Value: figure(1000 * float64(v.Model)),
+			Note: fmt.Sprintf("%s: %s", v.Policy, figure(1000*float64(v.NoModel))), Tone: tone(v.Gain),
 		})
 	}
 	out = append(out, report.Tile{Label: "Judged on", Value: report.Thousands(e.Rows) + " rows", Note: period(e.From, e.To)})
@@ -131,14 +143,68 @@ func decisionSection(e *Evaluation) report.Section {
 		}
 		notes = append(notes, n)
 	}
+	if len(notes) == 0 {
+		notes = report.Notes{{Text: sentence(e.Decision.Why)}}
+	}
 	return report.Section{
 		Title: "Why", Lead: "Every rule has to hold. A number counts only as far as its interval reaches on the side of caution.",
 		Blocks: []report.Block{notes},
 	}
 }
 
+// trapKinds are what is looked for, in words.
+var trapKinds = []struct{ kind, none, needs string }{
+	{trapAlone, "No feature alone predicts the label almost perfectly.", ""},
+	{trapTooGood, "The model is not too good to be true.", ""},
+	{trapLater, "No feature reads a time that lies after the row's own.", "time"},
+	{trapKey, "No feature reads a column that looks like a key.", ""},
+	{trapShared, "Training and test rows have no rows and no keys in common.", "data"},
+	{trapMoved, "The label of the test rows is that of the training rows, as far as chance can tell.", "label"},
+}
+
+func trapsSection(e *Evaluation) report.Section {
+	var notes report.Notes
+	for _, k := range trapKinds {
+		found := false
+		for _, t := range e.Traps {
+			if t.Kind != k.kind {
+				continue
+			}
+			found = true
+			n := report.Note{Text: sentence(t.Finding), Badge: "found", Tone: report.Bad, More: []string{sentence(t.Hint)}}
+			if t.Trusted {
+				n.Badge, n.Tone, n.More = "trusted", report.Calm, []string{"The definition trusts " + t.Name + "."}
+			}
+			notes = append(notes, n)
+		}
+		switch {
+		case found:
+		case !looked(e, k.needs):
+			notes = append(notes, report.Note{Text: sentence(k.none), Badge: "not told", More: []string{"There was nothing to tell it by."}})
+		default:
+			notes = append(notes, report.Note{Text: k.none, Badge: "none", Tone: report.Good})
+		}
+	}
+	return report.Section{
+		Title: "Leaks and traps", Lead: "What makes a model look better than it will be in use.", Blocks: []report.Block{notes},
+	}
+}
+
+// looked tells whether there was what a kind of trap is told by.
+func looked(e *Evaluation, needs string) bool {
+	switch needs {
+	case "time":
+		return e.From != ""
+	case "data":
+		return e.Data != nil && e.Data.Shared != nil
+	case "label":
+		return e.Moved != nil
+	}
+	return true
+}
+
 func metricsSection(e *Evaluation) report.Section {
-	t := report.Table{Head: []string{"Metric", "This model"}, Numeric: []bool{false, true}}
+	t := report.Table{Head: []string{"Metric", "This model"}, Numeric: []bool{false, true}, Stack: true}
 	column := func(head string) {
 		t.Head, t.Numeric = append(t.Head, head), append(t.Numeric, true)
 	}
@@ -156,12 +222,12 @@ func metricsSection(e *Evaluation) report.Section {
 		if !ok {
 			continue
 		}
-		name := report.Cell{Text: m.Title, Note: m.Name + ", more is better"}
+		name := report.Cell{Text: m.Title, Note: m.Name + " ↑"}
 		if !m.More {
-			name.Note = m.Name + ", less is better"
+			name.Note = m.Name + " ↓"
 		}
 		if m.Name == e.Metric {
-			name.Note += "; decides"
+			name.Note += " decides"
 		}
 		row := []report.Cell{name, estimateCell(got)}
 		rivals := []*Rival{}
@@ -177,7 +243,7 @@ func metricsSection(e *Evaluation) report.Section {
 		}
 		t.Rows = append(t.Rows, row)
 	}
-	lead := fmt.Sprintf("In small print: the %s interval by %s bootstrap replicates of whole %ss (%s of them).",
+	lead := fmt.Sprintf("↑ more is better, ↓ less is. Small: the %s interval, by %s bootstrap draws of whole %ss (there are %s). Differences are of both models on the same draws.",
 		percent(float64(e.Confidence)), report.Thousands(e.Bootstrap.Replicates), e.Bootstrap.Block, report.Thousands(e.Bootstrap.Blocks))
 	if th := e.Threshold; th != nil {
 		lead += fmt.Sprintf(" A score of %s or more counts as yes: %s.", short(float64(th.Value)), th.Chosen)
@@ -186,212 +252,14 @@ func metricsSection(e *Evaluation) report.Section {
 }
 
 func estimateCell(e Estimate) report.Cell {
-	return report.Cell{Text: short(float64(e.Value)), Note: between(e)}
+	return report.Cell{Text: figure(float64(e.Value)), Note: between(e)}
 }
 
 func between(e Estimate) string {
 	if math.IsNaN(float64(e.Low)) {
 		return ""
 	}
-	return short(float64(e.Low)) + " to " + short(float64(e.High))
-}
-
-func chartsSection(e *Evaluation) report.Section {
-	var charts report.Charts
-	unit := report.Axis{Low: 0, High: 1}
-	c := e.Curves
-	if len(c.ROC) > 0 {
-		x, y := xy(c.ROC)
-		charts = append(charts, report.Chart{
-			Title: "ROC", XLabel: "false positive rate", YLabel: "true positive rate", X: unit, Y: unit, Diagonal: true,
-			Lines: []report.Line{{Name: "this model", X: x, Y: y}}, Caption: "The dashed line is a coin.",
-		})
-		x, y = xy(c.PR)
-		rate := float64(e.LabelMean)
-		charts = append(charts, report.Chart{
-			Title: "Precision and recall", XLabel: "recall", YLabel: "precision", X: unit, Y: unit,
-			Lines: []report.Line{{Name: "this model", X: x, Y: y}, {Name: "yes to all", X: []float64{0, 1}, Y: []float64{rate, rate}}},
-		})
-	}
-	if len(c.Calibration) > 0 {
-		var x, y []float64
-		for _, b := range c.Calibration {
-			x, y = append(x, float64(b.Score)), append(y, float64(b.Label))
-		}
-		chart := report.Chart{
-			Title: "Calibration", XLabel: "mean score", YLabel: "mean label", Diagonal: true,
-			Lines: []report.Line{{Name: "this model", X: x, Y: y, Points: true}}, Caption: "Each point is a tenth of the rows, by score. On the dashed line scores are true.",
-		}
-		low, high := min(slices.Min(x), slices.Min(y)), max(slices.Max(x), slices.Max(y))
-		if e.Objective == "binary" {
-			low, high = 0, min(1, math.Ceil(high*10+0.5)/10)
-		}
-		if low < high {
-			chart.X, chart.Y = report.Axis{Low: low, High: high}, report.Axis{Low: low, High: high}
-		}
-		charts = append(charts, chart)
-	}
-	if len(c.Scores) > 0 {
-		chart := report.Chart{Title: "Scores by label", XLabel: "score", YLabel: "share of the label's rows"}
-		if e.Objective != "binary" {
-			chart.Title, chart.XLabel, chart.YLabel = "Residuals", "label less prediction", "share of rows"
-		}
-		for _, s := range c.Scores {
-			b := report.Bars{Name: s.Name, Low: float64(s.Low), High: float64(s.High)}
-			for _, v := range s.Shares {
-				b.Heights = append(b.Heights, float64(v))
-			}
-			chart.Bars = append(chart.Bars, b)
-		}
-		charts = append(charts, chart)
-	}
-	return report.Section{Title: "How it scores", Blocks: []report.Block{charts}}
-}
-
-// shownClasses bounds the table of what was said of each class.
-const shownClasses = 12
-
-func classesSection(e *Evaluation) report.Section {
-	each := report.Table{Head: []string{"Class", "Rows", "Precision", "Recall", "F1", "AUC"}, Numeric: []bool{false, true, true, true, true, true}}
-	for _, c := range e.Curves.Classes {
-		row := []report.Cell{{Text: c.Name}, {Text: report.Thousands(c.Rows)}}
-		for _, v := range []Num{c.Precision, c.Recall, c.F1, c.AUC} {
-			row = append(row, report.Cell{Text: short(float64(v))})
-		}
-		each.Rows = append(each.Rows, row)
-	}
-	s := report.Section{Title: "Class by class", Lead: "Each class against all others. A row is said to be of the class with the highest score.", Blocks: []report.Block{each}}
-	if len(e.Classes) > shownClasses {
-		return s
-	}
-	said := report.Table{Head: []string{"Class \\ said to be"}, Numeric: []bool{false}}
-	for i, name := range e.Classes {
-		said.Head, said.Numeric = append(said.Head, name), append(said.Numeric, true)
-		row, rows := []report.Cell{{Text: name}}, max(1, e.Curves.Classes[i].Rows)
-		for k, n := range e.Curves.Confusion[i] {
-			c := report.Cell{Text: report.Thousands(n), Bar: float64(n) / float64(rows)}
-			if k != i {
-				c.Bar = -c.Bar
-			}
-			row = append(row, c)
-		}
-		said.Rows = append(said.Rows, row)
-	}
-	s.Blocks = append(s.Blocks, said)
-	return s
-}
-
-func xy(points []Point) (x, y []float64) {
-	for _, p := range points {
-		x, y = append(x, float64(p.X)), append(y, float64(p.Y))
-	}
-	return x, y
-}
-
-// shownSlices bounds the rows of the chart of slices.
-const shownSlices = 20
-
-func slicesSection(e *Evaluation) report.Section {
-	champion := slices.ContainsFunc(e.Slices, func(s Slice) bool { return s.BetterBy != nil })
-	t := report.Table{Head: []string{"Slice", "Rows", "Mean label", e.Metric}, Numeric: []bool{false, true, true, true}}
-	chart := report.Chart{Title: e.Metric + " by slice", XLabel: e.Metric}
-	against := report.Chart{Title: "Better than the version in service by", XLabel: e.Metric, Zero: true}
-	if champion {
-		t.Head, t.Numeric = append(t.Head, "In service", "Better by"), append(t.Numeric, true, true)
-	}
-	for _, s := range e.Slices {
-		name := s.Column + " = " + s.Value
-		if s.Value == "" {
-			name = s.Column + " missing"
-		}
-		row := []report.Cell{{Text: name, Note: s.Note}, {Text: report.Thousands(s.Rows)}, {Text: short(float64(s.LabelMean))}, {Text: "–"}}
-		if s.Metric != nil {
-			row[3] = estimateCell(*s.Metric)
-			if len(chart.Spans) < shownSlices {
-				chart.Spans = append(chart.Spans, report.Span{Name: name, Value: float64(s.Metric.Value), Low: float64(s.Metric.Low), High: float64(s.Metric.High)})
-			}
-		}
-		if champion {
-			if s.BetterBy == nil {
-				row = append(row, report.Cell{Text: "–"}, report.Cell{Text: "–"})
-			} else {
-				row = append(row, report.Cell{Text: short(float64(*s.Champion))}, report.Cell{Text: signed(float64(s.BetterBy.Value)), Note: between(*s.BetterBy), Tone: tone(*s.BetterBy)})
-				if len(against.Spans) < shownSlices {
-					against.Spans = append(against.Spans, report.Span{Name: name, Value: float64(s.BetterBy.Value), Low: float64(s.BetterBy.Low), High: float64(s.BetterBy.High), Colour: 1})
-				}
-			}
-		}
-		t.Rows = append(t.Rows, row)
-	}
-	var charts report.Charts
-	for _, c := range []report.Chart{chart, against} {
-		if len(c.Spans) > 0 {
-			charts = append(charts, c)
-		}
-	}
-	lead := "How it does on parts of the rows."
-	if champion {
-		lead += " The comparison's intervals are widened for the number of slices."
-	}
-	return report.Section{Title: "Slices", Lead: lead, Blocks: []report.Block{charts, t}}
-}
-
-func importanceSection(e *Evaluation) report.Section {
-	t := report.Table{Head: []string{"Feature", e.Metric + " lost when shuffled", "Gain in the trees"}, Numeric: []bool{false, true, true}}
-	most := 0.0
-	for _, i := range e.Importance {
-		most = max(most, math.Abs(float64(i.Loss)))
-	}
-	for _, i := range e.Importance {
-		c := report.Cell{Text: i.Feature}
-		if most > 0 {
-			c.Bar = float64(i.Loss) / most
-		}
-		t.Rows = append(t.Rows, []report.Cell{c, {Text: signed(float64(i.Loss))}, {Text: short(float64(i.Gain))}})
-	}
-	return report.Section{
-		Title: "What it looks at", Lead: "How much worse the deciding metric gets when one feature's values are dealt out at random. Features that say the same share their weight.",
-		Blocks: []report.Block{t},
-	}
-}
-
-func factsSection(e *Evaluation) report.Section {
-	facts := report.Facts{
-		{Name: "Pipeline and run", Value: fmt.Sprintf("%s/%d", e.Pipeline, e.Run)},
-		{Name: "Kind of model", Value: e.Objective},
-		{Name: "Test rows", Value: report.Thousands(e.Rows)},
-	}
-	if len(e.Classes) == 0 {
-		facts = append(facts, report.Fact{Name: "Mean label", Value: short(float64(e.LabelMean))})
-	} else {
-		facts = append(facts, report.Fact{Name: "Classes", Value: strings.Join(e.Classes, ", ")})
-	}
-	if e.From != "" {
-		facts = append(facts, report.Fact{Name: "Test rows from", Value: e.From}, report.Fact{Name: "to", Value: e.To})
-	}
-	facts = append(facts, report.Fact{Name: "Bootstrap", Value: fmt.Sprintf("%s replicates, seed %d, %s %s blocks", report.Thousands(e.Bootstrap.Replicates), e.Bootstrap.Seed, report.Thousands(e.Bootstrap.Blocks), e.Bootstrap.Block)})
-	facts = append(facts,
-		report.Fact{Name: "Trees", Value: report.Thousands(e.Method.Trees)},
-		report.Fact{Name: "Hyperparameters", Value: pairs(e.Method.Hyperparameters)},
-		report.Fact{Name: "Training seed", Value: strconv.FormatInt(e.Method.Seed, 10)},
-		report.Fact{Name: "Split", Value: fmt.Sprintf("by %s, %s for validation, %s for the test", e.Method.Split.By, report.Percent(e.Method.Split.Validation), report.Percent(e.Method.Split.Test))},
-	)
-	if e.Recipe != "" {
-		facts = append(facts, report.Fact{Name: "Recipe (SHA-256)", Value: e.Recipe})
-	}
-	return report.Section{Title: "Recipe and method", Blocks: []report.Block{facts}}
-}
-
-// pairs writes name=value, sorted by name.
-func pairs(m map[string]string) string {
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		out = append(out, name+"="+m[name])
-	}
-	if len(out) == 0 {
-		return "all left at their defaults"
-	}
-	return strings.Join(out, ", ")
+	return figure(float64(e.Low)) + " to " + figure(float64(e.High))
 }
 
 func title(name string) string {
@@ -401,11 +269,40 @@ func title(name string) string {
 	return name
 }
 
+// figure writes a number for a column of numbers: the same digits for all of a size.
+func figure(x float64) string {
+	digits := 4
+	switch a := math.Abs(x); {
+	case math.IsNaN(x):
+		return "–"
+	case a >= 1e6 || a > 0 && a < 5e-5:
+		return minus(strconv.FormatFloat(x, 'g', 3, 64))
+	case a >= 1000:
+		digits = 0
+	case a >= 100:
+		digits = 1
+	case a >= 10:
+		digits = 2
+	}
+	s := strconv.FormatFloat(x, 'f', digits, 64)
+	if digits == 0 {
+		n, _ := strconv.Atoi(s)
+		s = strings.Replace(report.Thousands(max(n, -n)), "-", "", 1)
+		if n < 0 {
+			s = "-" + s
+		}
+	}
+	return minus(s)
+}
+
+// minus is as wide as a digit.
+func minus(s string) string { return strings.Replace(s, "-", "−", 1) }
+
 func signed(x float64) string {
 	if x > 0 {
-		return "+" + short(x)
+		return "+" + figure(x)
 	}
-	return short(x)
+	return figure(x)
 }
 
 func period(from, to string) string {

@@ -240,7 +240,11 @@ func (j *judging) preparedTraps() []Trap {
 			})
 		}
 	}
-	if m, ok := j.move(); ok && m.P < movedP {
+	m, ok := j.move()
+	if ok && !math.IsNaN(m.P) {
+		j.out.Moved = &Move{Num(m.From), Num(m.To), Num(m.P)}
+	}
+	if ok && m.P < movedP {
 		by := "single rows"
 		if m.Days {
 			by = "days"

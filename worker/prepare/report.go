@@ -65,7 +65,7 @@ func Page(r *quality.Report) *report.Page {
 	}
 	p.Tiles = []report.Tile{
 		{Label: "Rows", Value: report.Thousands(r.Rows)},
-		{Label: "Files", Value: strconv.Itoa(len(r.Files)), Note: size(bytes)},
+		{Label: "Files", Value: strconv.Itoa(len(r.Files)), Note: quality.Size(bytes)},
 		{Label: "Stop the run", Value: strconv.Itoa(stops)},
 		{Label: "Warnings", Value: strconv.Itoa(warnings)},
 	}
@@ -73,7 +73,7 @@ func Page(r *quality.Report) *report.Page {
 		p.Tiles[2].Tone = report.Bad
 	}
 	if len(r.Findings) > 0 {
-		p.Sections = append(p.Sections, report.Section{Title: "Findings", Blocks: []report.Block{findings(r)}})
+		p.Sections = append(p.Sections, report.Section{Title: "Findings", Blocks: []report.Block{quality.Notes(r)}})
 	}
 	if len(r.Parts) > 0 {
 		p.Sections = append(p.Sections, report.Section{Title: "Parts", Blocks: []report.Block{parts(r)}})
@@ -81,34 +81,8 @@ func Page(r *quality.Report) *report.Page {
 	if len(r.Columns) > 0 {
 		p.Sections = append(p.Sections, quality.Sections("Columns", "", r.Columns)...)
 	}
-	p.Sections = append(p.Sections, report.Section{Title: "Files", Blocks: []report.Block{files(r)}})
+	p.Sections = append(p.Sections, report.Section{Title: "Files", Blocks: []report.Block{quality.Files(r)}})
 	return p
-}
-
-func findings(r *quality.Report) report.Notes {
-	var notes report.Notes
-	for _, severity := range []string{quality.Stop, quality.Warn} {
-		for _, f := range r.Findings {
-			if f.Severity != severity {
-				continue
-			}
-			n := report.Note{Text: f.Message, Badge: "warning", Tone: report.Warn}
-			if severity == quality.Stop {
-				n.Badge, n.Tone = "stops", report.Bad
-			}
-			if f.Column != "" {
-				n.Text = f.Column + ": " + f.Message
-			}
-			if f.Count > 0 && f.Share > 0 {
-				n.Text += fmt.Sprintf(" (%s of %s rows)", report.Percent(f.Share), report.Thousands(r.Rows))
-			}
-			for _, e := range f.Examples {
-				n.More = append(n.More, e.Error())
-			}
-			notes = append(notes, n)
-		}
-	}
-	return notes
 }
 
 func parts(r *quality.Report) report.Table {
@@ -121,30 +95,4 @@ func parts(r *quality.Report) report.Table {
 		t.Rows = append(t.Rows, []report.Cell{{Text: p.Name}, {Text: report.Thousands(p.Rows)}, {Text: label}, {Text: p.From}, {Text: p.To}})
 	}
 	return t
-}
-
-func files(r *quality.Report) report.Table {
-	t := report.Table{Head: []string{"File", "Rows", "Size", "SHA-256"}, Numeric: []bool{false, true, true}}
-	for _, f := range r.Files {
-		rows := ""
-		if f.Rows > 0 {
-			rows = report.Thousands(f.Rows)
-		}
-		note := ""
-		if f.VersionID != "" {
-			note = "version " + f.VersionID
-		}
-		t.Rows = append(t.Rows, []report.Cell{{Text: f.Key, Note: note}, {Text: rows}, {Text: size(f.Bytes)}, {Text: f.SHA256[:min(16, len(f.SHA256))]}})
-	}
-	return t
-}
-
-func size(bytes int64) string {
-	switch {
-	case bytes >= 1<<20:
-		return strconv.FormatFloat(float64(bytes)/(1<<20), 'f', 1, 64) + " MiB"
-	case bytes >= 1<<10:
-		return strconv.FormatFloat(float64(bytes)/(1<<10), 'f', 1, 64) + " KiB"
-	}
-	return strconv.FormatInt(bytes, 10) + " B"
 }

@@ -2,6 +2,7 @@ package quality
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/millrace-ml/millrace/shared/drift"
@@ -14,8 +15,8 @@ const chartedColumns = 24
 // Sections show columns on a report's page: a table, and their distributions.
 func Sections(title, lead string, columns []Summary) []report.Section {
 	t := report.Table{
-		Head:    []string{"Column", "Missing", "Distinct", "Least", "Median", "Mean", "Most", "Most frequent"},
-		Numeric: []bool{false, true, true, true, true, true, true},
+		Head:    []string{"Column", "Missing", "Different", "Least", "Median", "Most", "Most frequent"},
+		Numeric: []bool{false, true, true, true, true, true}, Stack: true,
 	}
 	var charts report.Charts
 	for _, c := range columns {
@@ -23,7 +24,7 @@ func Sections(title, lead string, columns []Summary) []report.Section {
 		if c.Role != "" && c.Role != c.Type {
 			name.Note += ", " + c.Role
 		}
-		row := []report.Cell{name, {Text: report.Percent(float64(c.Missing) / float64(max(1, c.Present+c.Missing)))}, {}, {}, {}, {}, {}, {}}
+		row := []report.Cell{name, {Text: report.Percent(float64(c.Missing) / float64(max(1, c.Present+c.Missing)))}, {}, {}, {}, {}, {}}
 		if c.Distinct != nil {
 			row[2].Text = report.Thousands(int(*c.Distinct))
 			if *c.Distinct > drift.MaxDistinct {
@@ -31,22 +32,18 @@ func Sections(title, lead string, columns []Summary) []report.Section {
 			}
 		}
 		if c.Min != nil {
-			show := report.Number
-			if c.Type == "time" {
-				show = func(x float64) string {
-					return strings.TrimSuffix(strings.Replace(Instant(x), "T", " ", 1), "Z")
-				}
+			for i, v := range []float64{*c.Min, c.Quartiles[1], *c.Max} {
+				row[3+i] = valueCell(c.Type, v)
 			}
-			row[3].Text, row[4].Text, row[6].Text = show(*c.Min), show(c.Quartiles[1]), show(*c.Max)
 			if c.Type != "time" {
-				row[5].Text = report.Number(*c.Mean)
+				row[4].Note = "mean " + report.Number(*c.Mean)
 			}
 		}
 		var most []string
 		for _, b := range c.Top[:min(3, len(c.Top))] {
 			most = append(most, fmt.Sprintf("%s %s", b.Value, report.Percent(float64(b.Count)/float64(max(1, c.Present)))))
 		}
-		row[7].Text = strings.Join(most, ", ")
+		row[6].Text = strings.Join(most, ", ")
 		t.Rows = append(t.Rows, row)
 		if h := c.Histogram; h != nil && c.Type != "time" && len(charts) < chartedColumns {
 			charts = append(charts, report.Chart{
@@ -60,4 +57,68 @@ func Sections(title, lead string, columns []Summary) []report.Section {
 		out = append(out, report.Section{Title: "Distributions", Lead: "Without the outermost hundredth of the values.", Blocks: []report.Block{charts}})
 	}
 	return out
+}
+
+// valueCell shows a value; of a time, the day and below it the hour.
+func valueCell(kind string, v float64) report.Cell {
+	if kind != "time" {
+		return report.Cell{Text: report.Number(v)}
+	}
+	day, hour, _ := strings.Cut(strings.TrimSuffix(Instant(v), "Z"), "T")
+	return report.Cell{Text: day, Note: hour}
+}
+
+// Notes are the findings for a report's page, those that stop a run first.
+func Notes(r *Report) report.Notes {
+	var notes report.Notes
+	for _, severity := range []string{Stop, Warn} {
+		for _, f := range r.Findings {
+			if f.Severity != severity {
+				continue
+			}
+			n := report.Note{Text: f.Message, Badge: "warning", Tone: report.Warn}
+			if severity == Stop {
+				n.Badge, n.Tone = "stops", report.Bad
+			}
+			if f.Column != "" {
+				n.Text = f.Column + ": " + f.Message
+			}
+			if f.Count > 0 && f.Share > 0 {
+				n.Text += fmt.Sprintf(" (%s of %s rows)", report.Percent(f.Share), report.Thousands(r.Rows))
+			}
+			for _, e := range f.Examples {
+				n.More = append(n.More, e.Error())
+			}
+			notes = append(notes, n)
+		}
+	}
+	return notes
+}
+
+// Files is the uploads for a report's page.
+func Files(r *Report) report.Table {
+	t := report.Table{Head: []string{"File", "Rows", "Size", "SHA-256"}, Numeric: []bool{false, true, true}, Stack: true}
+	for _, f := range r.Files {
+		rows := ""
+		if f.Rows > 0 {
+			rows = report.Thousands(f.Rows)
+		}
+		note := ""
+		if f.VersionID != "" {
+			note = "version " + f.VersionID
+		}
+		t.Rows = append(t.Rows, []report.Cell{{Text: f.Key, Note: note}, {Text: rows}, {Text: Size(f.Bytes)}, {Text: f.SHA256[:min(16, len(f.SHA256))]}})
+	}
+	return t
+}
+
+// Size writes a number of bytes.
+func Size(bytes int64) string {
+	switch {
+	case bytes >= 1<<20:
+		return strconv.FormatFloat(float64(bytes)/(1<<20), 'f', 1, 64) + " MiB"
+	case bytes >= 1<<10:
+		return strconv.FormatFloat(float64(bytes)/(1<<10), 'f', 1, 64) + " KiB"
+	}
+	return strconv.FormatInt(bytes, 10) + " B"
 }

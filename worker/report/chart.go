@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/json"
 	"fmt"
 	"html"
 	"html/template"
@@ -9,34 +10,49 @@ import (
 	"strings"
 )
 
-// Chart is drawn as SVG.
+// Chart is drawn as SVG, with its numbers beside it as JSON.
 type Chart struct {
 	Title   string
-	Caption string
+	Caption string // what it means, in a sentence
 	XLabel  string
 	YLabel  string
 	X, Y    Axis
 	Lines   []Line
 	Bars    []Bars
 	Spans   []Span // drawn instead of lines and bars: one row each, Y is not used
+	Marks   []Mark
 	// Diagonal draws the line from corner to corner; Zero a line at X = 0.
 	Diagonal bool
 	Zero     bool
 }
 
 // Axis is a range of values; an empty one is taken from the data.
-type Axis struct{ Low, High float64 }
+type Axis struct {
+	Low, High float64
+	Ticks     []TickMark // nil: round numbers
+}
+
+func (a Axis) empty() bool { return a.Low == 0 && a.High == 0 }
+
+// TickMark is a text at a place of an axis.
+type TickMark struct {
+	At   float64
+	Text string
+}
 
 // Line joins points.
 type Line struct {
 	Name   string
+	Colour int // 0, 1 or 2
 	X, Y   []float64
 	Points bool // draws the points, too
+	Dashed bool
 }
 
 // Bars is a histogram over equal bins.
 type Bars struct {
 	Name      string
+	Colour    int // 0, 1 or 2
 	Low, High float64
 	Heights   []float64
 }
@@ -48,16 +64,23 @@ type Span struct {
 	Colour           int // 0, 1 or 2
 }
 
+// Mark points at a place, or with an Y that is NaN at a place of the X axis.
+type Mark struct {
+	X, Y float64
+	Text string
+}
+
 // Sizes in the units of the drawing.
 const (
 	chartWidth  = 400
-	chartHeight = 270
+	chartHeight = 262
 	left        = 44
-	right       = 12
-	top         = 28
-	bottom      = 40
-	spanHeight  = 22
-	spanLeft    = 110
+	right       = 14
+	top         = 22
+	bottom      = 42
+	spanTop     = 6
+	spanHeight  = 24
+	spanLeft    = 124
 )
 
 type pen struct{ strings.Builder }
@@ -99,20 +122,44 @@ func (c Chart) svg() (template.HTML, error) {
 		x2, y2 := plot(high, high)
 		p.f(`<path class="guide" d="M%s %sL%s %s"/>`, coordinate(x1), coordinate(y1), coordinate(x2), coordinate(y2))
 	}
-	for i, b := range c.Bars {
-		b.draw(p, plot, i)
+	for _, b := range c.Bars {
+		b.draw(p, plot)
 	}
-	for i, l := range c.Lines {
-		l.draw(p, plot, i+len(c.Bars))
+	for i := range c.Lines { // the first line is what the chart is about: on top
+		c.Lines[len(c.Lines)-1-i].draw(p, plot)
 	}
-	c.legend(p)
+	for _, m := range c.Marks {
+		m.draw(p, c, plot)
+	}
 	p.f(`</svg>`)
 	return template.HTML(p.String()), nil
 }
 
 func (c Chart) open(p *pen, height int) {
 	p.f(`<svg viewBox="0 0 %d %d" role="img" aria-label="%s">`, chartWidth, height, html.EscapeString(c.Title))
-	p.text(0, 13, "title", "start", c.Title)
+}
+
+// draw puts a mark's text where there is more room.
+func (m Mark) draw(p *pen, c Chart, plot func(x, y float64) (float64, float64)) {
+	x, y := plot(m.X, m.Y)
+	if math.IsNaN(x) || x < left-1 || x > chartWidth-right+1 {
+		return
+	}
+	anchor, by := "start", 8.0
+	if x > chartWidth*0.6 {
+		anchor, by = "end", -8.0
+	}
+	if math.IsNaN(m.Y) {
+		p.f(`<path class="guide" d="M%s %dV%d"/>`, coordinate(x), top, chartHeight-bottom)
+		p.text(x+by, top+9, "mark", anchor, m.Text)
+		return
+	}
+	p.f(`<circle class="ring" cx="%s" cy="%s" r="4.5"/>`, coordinate(x), coordinate(y))
+	at := y + 16
+	if at > chartHeight-bottom-4 {
+		at = y - 10
+	}
+	p.text(x+by, at, "mark", anchor, m.Text)
 }
 
 // fit widens empty axes to the data and to whole steps.
@@ -125,30 +172,30 @@ func (c Chart) fit() (x, y Axis) {
 	for _, b := range c.Bars {
 		xs, ys = append(xs, b.Low, b.High), append(append(ys, 0), b.Heights...)
 	}
-	if x == (Axis{}) {
+	if x.empty() {
 		x = around(xs)
 	}
-	if y == (Axis{}) {
+	if y.empty() {
 		y = around(ys)
 	}
 	return x, y
 }
 
 func around(values []float64) Axis {
-	a := Axis{math.Inf(1), math.Inf(-1)}
+	a := Axis{Low: math.Inf(1), High: math.Inf(-1)}
 	for _, v := range values {
 		if !math.IsNaN(v) && !math.IsInf(v, 0) {
 			a.Low, a.High = min(a.Low, v), max(a.High, v)
 		}
 	}
 	if a.Low > a.High {
-		return Axis{0, 1}
+		return Axis{High: 1}
 	}
 	if a.Low == a.High {
-		return Axis{a.Low - 0.5, a.High + 0.5}
+		return Axis{Low: a.Low - 0.5, High: a.High + 0.5}
 	}
 	s := step(a)
-	return Axis{math.Floor(a.Low/s+1e-9) * s, math.Ceil(a.High/s-1e-9) * s}
+	return Axis{Low: math.Floor(a.Low/s+1e-9) * s, High: math.Ceil(a.High/s-1e-9) * s}
 }
 
 // step is a round distance that divides the axis into four to nine parts.
@@ -163,11 +210,14 @@ func step(a Axis) float64 {
 	return 10 * unit
 }
 
-func ticks(a Axis) []float64 {
+func ticks(a Axis) []TickMark {
+	if a.Ticks != nil {
+		return a.Ticks
+	}
 	s := step(a)
-	var out []float64
+	var out []TickMark
 	for i := math.Ceil(a.Low/s - 1e-9); i*s <= a.High+s*1e-9; i++ {
-		out = append(out, i*s)
+		out = append(out, TickMark{i * s, Tick(i*s, s)})
 	}
 	return out
 }
@@ -187,21 +237,25 @@ func (c Chart) axes(p *pen) {
 	width, height := float64(chartWidth-left-right), float64(chartHeight-top-bottom)
 	base := float64(chartHeight - bottom)
 	for _, t := range ticks(c.Y) {
-		y := base - (t-c.Y.Low)/(c.Y.High-c.Y.Low)*height
+		y := base - (t.At-c.Y.Low)/(c.Y.High-c.Y.Low)*height
 		p.f(`<path class="grid" d="M%d %sH%d"/>`, left, coordinate(y), chartWidth-right)
-		p.text(left-5, y+4, "", "end", Tick(t, step(c.Y)))
+		p.text(left-6, y+4, "", "end", t.Text)
 	}
 	for _, t := range ticks(c.X) {
-		x := left + (t-c.X.Low)/(c.X.High-c.X.Low)*width
-		p.text(x, base+14, "", "middle", Tick(t, step(c.X)))
+		x := left + (t.At-c.X.Low)/(c.X.High-c.X.Low)*width
+		p.text(x, base+16, "", "middle", t.Text)
 	}
 	p.f(`<path class="axis" d="M%d %sH%d"/>`, left, coordinate(base), chartWidth-right)
-	p.text(left+width/2, chartHeight-9, "", "middle", c.XLabel)
-	p.text(chartWidth-right, 13, "", "end", c.YLabel)
+	p.text(left+width/2, chartHeight-7, "", "middle", c.XLabel)
+	p.text(0, 11, "", "start", c.YLabel)
 }
 
-func (l Line) draw(p *pen, plot func(x, y float64) (float64, float64), colour int) {
-	p.f(`<path class="line c%d" d="`, colour%3)
+func (l Line) draw(p *pen, plot func(x, y float64) (float64, float64)) {
+	dashed := ""
+	if l.Dashed {
+		dashed = " dashed"
+	}
+	p.f(`<path class="line c%d%s" d="`, l.Colour%3, dashed)
 	for i := range l.X {
 		x, y := plot(l.X[i], l.Y[i])
 		command := "L"
@@ -214,15 +268,15 @@ func (l Line) draw(p *pen, plot func(x, y float64) (float64, float64), colour in
 	if l.Points {
 		for i := range l.X {
 			x, y := plot(l.X[i], l.Y[i])
-			p.f(`<circle class="f%d" cx="%s" cy="%s" r="3.2"/>`, colour%3, coordinate(x), coordinate(y))
+			p.f(`<circle class="f%d" cx="%s" cy="%s" r="3.2"/>`, l.Colour%3, coordinate(x), coordinate(y))
 		}
 	}
 }
 
-func (b Bars) draw(p *pen, plot func(x, y float64) (float64, float64), colour int) {
+func (b Bars) draw(p *pen, plot func(x, y float64) (float64, float64)) {
 	width := (b.High - b.Low) / float64(len(b.Heights))
 	_, base := plot(b.Low, 0)
-	p.f(`<path class="f%d area" d="M`, colour%3)
+	p.f(`<path class="f%d area" d="M`, b.Colour%3)
 	x, _ := plot(b.Low, 0)
 	p.f(`%s %s`, coordinate(x), coordinate(base))
 	for i, h := range b.Heights {
@@ -234,30 +288,66 @@ func (b Bars) draw(p *pen, plot func(x, y float64) (float64, float64), colour in
 	p.f(`L%s %sZ"/>`, coordinate(x), coordinate(base))
 }
 
+// key is an entry of a legend.
+type key struct {
+	Name   string
+	Colour int
+	Dashed bool
+}
+
 // legend names lines and bars when there is more than one.
-func (c Chart) legend(p *pen) {
-	var names []string
+func (c Chart) legend() []key {
+	var out []key
 	for _, b := range c.Bars {
-		names = append(names, b.Name)
+		out = append(out, key{b.Name, b.Colour % 3, false})
 	}
 	for _, l := range c.Lines {
-		names = append(names, l.Name)
+		out = append(out, key{l.Name, l.Colour % 3, l.Dashed})
 	}
-	if len(names) < 2 {
-		return
+	if len(out) < 2 {
+		return nil
 	}
-	for i, name := range names {
-		y := float64(top + 12 + 15*i)
-		p.f(`<rect class="f%d" x="%d" y="%s" width="9" height="9" rx="2"/>`, i%3, chartWidth-right-13, coordinate(y-8.5))
-		p.text(chartWidth-right-18, y, "", "end", name)
+	return out
+}
+
+// data is the drawing's numbers as JSON; what is no number is null.
+func (c Chart) data() (template.HTML, error) {
+	type series map[string]any
+	var all []series
+	for _, l := range c.Lines {
+		all = append(all, series{"name": l.Name, "x": numbers(l.X), "y": numbers(l.Y)})
 	}
+	for _, b := range c.Bars {
+		all = append(all, series{"name": b.Name, "from": numbers([]float64{b.Low})[0], "to": numbers([]float64{b.High})[0], "heights": numbers(b.Heights)})
+	}
+	for _, s := range c.Spans {
+		v := numbers([]float64{s.Value, s.Low, s.High})
+		all = append(all, series{"name": s.Name, "value": v[0], "low": v[1], "high": v[2]})
+	}
+	raw, err := json.Marshal(map[string]any{"chart": c.Title, "x": c.XLabel, "y": c.YLabel, "series": all}) // escapes <, > and &
+	if err != nil {
+		return "", fmt.Errorf("encode data of chart %q: %w", c.Title, err)
+	}
+	return template.HTML(`<script type="application/json">` + string(raw) + `</script>`), nil
+}
+
+// numbers are values with six digits; nil for those that are none.
+func numbers(values []float64) []any {
+	out := make([]any, len(values))
+	for i, v := range values {
+		if !math.IsNaN(v) && !math.IsInf(v, 0) {
+			short, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 6, 64), 64)
+			out[i] = short
+		}
+	}
+	return out
 }
 
 // spans draws values with their intervals, one row each.
 func (c Chart) spans() template.HTML {
-	height := top + spanHeight*len(c.Spans) + bottom
+	height := spanTop + spanHeight*len(c.Spans) + bottom
 	x := c.X
-	if x == (Axis{}) {
+	if x.empty() {
 		var values []float64
 		for _, s := range c.Spans {
 			values = append(values, s.Value, s.Low, s.High)
@@ -274,15 +364,15 @@ func (c Chart) spans() template.HTML {
 	c.open(p, height)
 	base := float64(height - bottom)
 	for _, t := range ticks(x) {
-		p.f(`<path class="grid" d="M%s %dV%s"/>`, coordinate(place(t)), top, coordinate(base))
-		p.text(place(t), base+14, "", "middle", Tick(t, step(x)))
+		p.f(`<path class="grid" d="M%s %dV%s"/>`, coordinate(place(t.At)), spanTop, coordinate(base))
+		p.text(place(t.At), base+16, "", "middle", t.Text)
 	}
 	if c.Zero {
-		p.f(`<path class="zero" d="M%s %dV%s"/>`, coordinate(place(0)), top, coordinate(base))
+		p.f(`<path class="zero" d="M%s %dV%s"/>`, coordinate(place(0)), spanTop, coordinate(base))
 	}
 	for i, s := range c.Spans {
-		y := float64(top+spanHeight*i) + spanHeight/2
-		p.text(spanLeft-8, y+4, "", "end", shorten(s.Name, 17))
+		y := float64(spanTop+spanHeight*i) + spanHeight/2
+		p.text(0, y+4, "name", "start", shorten(s.Name, 19))
 		if !math.IsNaN(s.Low) && !math.IsNaN(s.High) {
 			p.f(`<path class="line c%d" d="M%s %sH%s"/>`, s.Colour%3, coordinate(place(s.Low)), coordinate(y), coordinate(place(s.High)))
 		}
@@ -290,7 +380,7 @@ func (c Chart) spans() template.HTML {
 			p.f(`<circle class="f%d" cx="%s" cy="%s" r="4"/>`, s.Colour%3, coordinate(place(s.Value)), coordinate(y))
 		}
 	}
-	p.text(spanLeft+float64(chartWidth-spanLeft-right)/2, float64(height-9), "", "middle", c.XLabel)
+	p.text(spanLeft+float64(chartWidth-spanLeft-right)/2, float64(height-7), "", "middle", c.XLabel)
 	p.f(`</svg>`)
 	return template.HTML(p.String())
 }

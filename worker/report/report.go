@@ -49,10 +49,12 @@ type Section struct {
 // Block is a Table, Charts, Facts or Notes.
 type Block interface{ kind() string }
 
-// Table is rows of text. Columns marked in Numeric are aligned as numbers.
+// Table is rows of text. Columns marked in Numeric are aligned as numbers. On a
+// phone one that Stacks shows each row as a card; others scroll sideways in themselves.
 type Table struct {
 	Head    []string
 	Numeric []bool
+	Stack   bool
 	Rows    [][]Cell
 }
 
@@ -93,10 +95,18 @@ var pageSource string
 var pageStyle string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"kind":  func(b Block) string { return b.kind() },
-	"style": func() template.CSS { return template.CSS(pageStyle) },
-	"svg":   func(c Chart) (template.HTML, error) { return c.svg() },
-	"bar":   func(x float64) template.CSS { return template.CSS(fmt.Sprintf("width:%.1f%%", 100*min(1, max(x, -x)))) },
+	"kind":   func(b Block) string { return b.kind() },
+	"style":  func() template.CSS { return template.CSS(pageStyle) },
+	"svg":    func(c Chart) (template.HTML, error) { return c.svg() },
+	"legend": func(c Chart) []key { return c.legend() },
+	"data":   func(c Chart) (template.HTML, error) { return c.data() },
+	"head": func(t Table, i int) string {
+		if i < len(t.Head) {
+			return t.Head[i]
+		}
+		return ""
+	},
+	"bar": func(x float64) template.CSS { return template.CSS(fmt.Sprintf("width:%.1f%%", 100*min(1, max(x, -x)))) },
 	"numeric": func(t Table, i int) bool {
 		return i < len(t.Numeric) && t.Numeric[i]
 	},

@@ -2,7 +2,9 @@ package report_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
+	"fmt"
 	"io"
 	"math"
 	"regexp"
@@ -23,7 +25,7 @@ func page(text string) *report.Page {
 			report.Facts{{Name: text, Value: text}},
 			report.Notes{{Text: text, Badge: text, More: []string{text}}},
 			report.Charts{
-				{Title: text, XLabel: text, YLabel: text, Caption: text, Diagonal: true, Lines: []report.Line{{Name: text, X: []float64{0, 1}, Y: []float64{0, 2}, Points: true}, {Name: text, X: []float64{0}, Y: []float64{1}}}},
+				{Title: text, XLabel: text, YLabel: text, Caption: text, Diagonal: true, Marks: []report.Mark{{X: 0.9, Y: 0, Text: text}, {X: 0.1, Y: math.NaN(), Text: text}, {X: math.NaN(), Y: 1, Text: text}, {X: 7, Y: 1, Text: text}}, Lines: []report.Line{{Name: text, X: []float64{0, 1}, Y: []float64{0, 2}, Points: true}, {Name: text, X: []float64{0}, Y: []float64{1}}}},
 				{Title: text, Bars: []report.Bars{{Name: text, Low: -1, High: 1, Heights: []float64{0.5, 0.25}}, {Name: text, Low: 0, High: 1, Heights: []float64{1}}}},
 				{Title: text, Zero: true, Spans: []report.Span{{Name: text, Value: 1, Low: -1, High: math.NaN()}, {Name: text, Value: math.NaN(), Low: 0, High: 1}}},
 			},
@@ -50,8 +52,8 @@ func TestEverythingIsEscaped(t *testing.T) {
 	if n := strings.Count(got, "</title>"); n != 1 {
 		t.Errorf("%d ends of the title", n)
 	}
-	if n := strings.Count(got, "<script"); n != 1 {
-		t.Errorf("%d script elements, want the data's alone", n)
+	if n, data := strings.Count(got, "<script"), strings.Count(got, `<script type="application/json"`); n != 4 || data != n {
+		t.Errorf("%d script elements, %d of them data; want the data of the page and of its three charts", n, data)
 	}
 }
 
@@ -132,15 +134,60 @@ func TestPercent(t *testing.T) {
 	}
 }
 
-// A lone chart is as large as one among others, and what scrolls on a screen is
-// whole on paper.
+// Beside every drawing are its numbers, as they are.
+func TestNumbersBesideDrawings(t *testing.T) {
+	got := write(t, page(hostile))
+	var charts []struct {
+		Chart  string
+		Series []map[string]any
+	}
+	for _, m := range regexp.MustCompile(`(?s)</svg>\s*<script type="application/json">(.*?)</script>`).FindAllStringSubmatch(got, -1) {
+		charts = append(charts, struct {
+			Chart  string
+			Series []map[string]any
+		}{})
+		if err := json.Unmarshal([]byte(m[1]), &charts[len(charts)-1]); err != nil {
+			t.Fatalf("%v in %s", err, m[1])
+		}
+	}
+	if len(charts) != 3 {
+		t.Fatalf("%d charts with data, want 3", len(charts))
+	}
+	for _, c := range charts {
+		if c.Chart != hostile || len(c.Series) != 2 || c.Series[0]["name"] != hostile {
+			t.Errorf("data is %+v", c)
+		}
+	}
+	if y := charts[0].Series[0]["y"]; fmt.Sprint(y) != "[0 2]" {
+		t.Errorf("y is %v", y)
+	}
+	if s := charts[2].Series[0]; s["low"] != -1.0 || s["high"] != nil {
+		t.Errorf("span is %v; what is no number is null", s)
+	}
+}
+
+// Lines and bars that are several are named beside the drawing, in their colours.
+func TestLegend(t *testing.T) {
+	line := func(name string, colour int) report.Line {
+		return report.Line{Name: name, Colour: colour, X: []float64{0, 1}, Y: []float64{0, 1}, Dashed: colour == 2}
+	}
+	one := write(t, &report.Page{Sections: []report.Section{{Blocks: []report.Block{report.Charts{{Lines: []report.Line{line("alone", 0)}}}}}}})
+	if strings.Contains(one, `<p class="legend">`) {
+		t.Error("a line alone has a legend")
+	}
+	two := write(t, &report.Page{Sections: []report.Section{{Blocks: []report.Block{report.Charts{{Lines: []report.Line{line("a", 1), line("b", 2)}}}}}}})
+	for _, want := range []string{`<i class="b1"></i>a</span>`, `<i class="b2 dashed"></i>b</span>`, `class="line c1"`, `class="line c2 dashed"`} {
+		if !strings.Contains(two, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+}
+
+// What scrolls on a screen is whole on paper, and headings stay with what they head.
 func TestStyle(t *testing.T) {
 	got := write(t, page("x"))
-	if !strings.Contains(got, ".charts { display: grid; grid-template-columns: repeat(auto-fill,") {
-		t.Error("a lone chart fills the row")
-	}
 	_, print, _ := strings.Cut(got, "@media print")
-	for _, want := range []string{".scroll { overflow: visible; }", ".charts { grid-template-columns: 1fr 1fr; }"} {
+	for _, want := range []string{".scroll { overflow: visible; }", ".charts { grid-template-columns: 1fr 1fr;", ".head, h3, thead { break-after: avoid; }"} {
 		if !strings.Contains(print, want) {
 			t.Errorf("the style for print lacks %q", want)
 		}

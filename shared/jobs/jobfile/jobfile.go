@@ -28,6 +28,7 @@ type File struct {
 	Dataset    *Dataset              `json:"dataset,omitempty"`  // prepare and prepare-scores
 	Champion   *Champion             `json:"champion,omitempty"` // evaluate; nil when no version is in service
 	Recipe     string                `json:"recipe,omitempty"`   // SHA-256 of the recipe, in hex
+	Image      string                `json:"image,omitempty"`    // that the job runs, by digest
 }
 
 // Dataset is the uploaded files of a run, each pinned to its version.
