@@ -40,10 +40,9 @@ type judging struct {
 	value    *metrics.Value
 	prepared *quality.Report // what preparation found; nil when the job was not given it
 	out      *Evaluation
-	scores   []float32       // of the model
-	rivals   []float32       // of the champion
-	lines    []float32       // of the linear baseline
-	none     *metrics.Judged // the better of always yes and always no; nil without a value table
+	scores   []float32 // of the model
+	rivals   []float32 // of the champion
+	lines    []float32 // of the linear baseline
 }
 
 func (j *judging) hasBaseline() bool { return j.model.Baseline != nil }
