@@ -54,6 +54,10 @@ func ParseAdvance(text string) (time.Duration, error) {
 }
 
 func (c *Cloud) serveClock(w http.ResponseWriter, r *http.Request) {
+	if !loopbackHost(r.RemoteAddr) {
+		http.Error(w, "The clock is told and moved from this machine only, not from "+r.RemoteAddr, http.StatusForbidden)
+		return
+	}
 	switch r.Method {
 	case http.MethodGet:
 	case http.MethodPost:

@@ -22,10 +22,16 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/faults"
 )
 
-// control asks the control path for something.
+// control asks the control path of faults for something.
 func (r *running) control(t *testing.T, method, path, body string) (int, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, r.url+faults.Path+path, strings.NewReader(body))
+	return r.ask(t, method, faults.Path+path, body)
+}
+
+// ask sends JSON to a path, and gives the answer's status and body.
+func (r *running) ask(t *testing.T, method, path, body string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, r.url+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
