@@ -2,12 +2,16 @@ package localcloud
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/store"
 )
+
+// ErrAhead says that a state folder had a clock which ran ahead of the machine's.
+var ErrAhead = errors.New("on the machine's clock time would go back; a virtual one goes on, and one scaled by 1")
 
 // openClock begins the cloud's time, which does not go back on a state folder.
 // The clock does not jump before the cloud has started.
@@ -36,8 +40,7 @@ func (c *Cloud) openClock() error {
 		}
 		c.onClose("clock", kept.Close)
 	case was > 0:
-		return fmt.Errorf("in state folder %s it is %s already, by the virtual or scaled clock that it had: on the machine's clock time would go back. Go on there with a virtual clock, or with one scaled by 1, or choose another folder",
-			c.dir, clock.Real{}.Now().Add(was).Format(time.RFC3339))
+		return fmt.Errorf("in state folder %s it is %s already: %w", c.dir, clock.Real{}.Now().Add(was).Format(time.RFC3339), ErrAhead)
 	}
 	_, c.settled = clock.Hold(context.Background(), c.o.Clock, "the cloud starts")
 	return nil

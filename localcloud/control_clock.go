@@ -13,7 +13,7 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/clock"
 )
 
-// clockPath tells the cloud's time, and moves a virtual clock. It needs no
+// ClockPath tells the cloud's time, and moves a virtual clock. It needs no
 // signature.
 //
 //	GET                       how the clock stands: clockState
@@ -21,7 +21,7 @@ import (
 //	POST {"advance": "7d"}
 //	POST {"to": "2027-01-31T00:00:00Z"}
 //	POST {"stop": true}       does not jump by itself any more; false: jumps again
-const clockPath = "/_millrace/clock"
+const ClockPath = "/_millrace/clock"
 
 // clockState is the answer: of clocks that are not virtual only the first two.
 type clockState struct {

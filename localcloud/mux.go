@@ -48,7 +48,7 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.faults.ServeHTTP(w, r)
 		return
 	}
-	if r.URL.Path == clockPath {
+	if r.URL.Path == ClockPath {
 		c.serveClock(w, r)
 		return
 	}

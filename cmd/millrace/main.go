@@ -39,6 +39,7 @@ func commands() []command {
 		{"approve", "PIPELINE/VERSION", "approve a version", runApprove},
 		{"reject", "PIPELINE/VERSION", "reject a version", runReject},
 		{"logs", "RUN | FUNCTION", "print the log of a run's jobs, or of a function", runLogs},
+		{"clock", "[advance DURATION]", "show the time of the local cloud, and move it", runClock},
 		{"report", "RUN", "fetch the report of a run", runReport},
 		{"doctor", "", "say what is missing here, and how to get it", runDoctor},
 		{"version", "", "print the version", runVersion},

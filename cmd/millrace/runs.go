@@ -111,7 +111,7 @@ func (s *session) runLine(ctx context.Context, pipeline string, run int, e types
 	if e.StopDate != nil {
 		stop = *e.StopDate
 	}
-	l.Seconds = stop.Sub(l.Started).Seconds()
+	l.Seconds = max(0, stop.Sub(l.Started).Seconds()) // a cloud's clock can be ahead of ours
 	m, found, err := s.ledger.Run(ctx, pipeline, run)
 	if err != nil {
 		return l, err

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -55,13 +56,14 @@ type cloud struct {
 
 func runUp(ctx context.Context, c *cli, args []string) error {
 	fs := c.flags("up", "", "Starts the local cloud, deploys Millrace into it, prints the endpoint's URL, and serves until stopped.")
-	o := cloudOptions{}
+	o, clockName := cloudOptions{}, ""
 	fs.BoolVar(&o.ephemeral, "ephemeral", false, "keep no state")
 	fs.StringVar(&o.dir, "dir", filepath.Join(stateFolder, "cloud"), "state folder")
 	fs.IntVar(&o.port, "port", 0, fmt.Sprintf("port on 127.0.0.1 (default %d, or the next free one)", defaultPort))
 	fs.StringVar(&o.assembly, "assembly", "", "cloud assembly to deploy, such as cdk.out (default: the one that was built)")
 	fs.BoolVar(&o.empty, "empty", false, "deploy nothing")
 	fs.BoolVar(&o.verbose, "verbose", false, "log everything")
+	fs.StringVar(&clockName, "clock", "real", "`CLOCK` of the cloud: real; scaled:N, N times as fast; or virtual, which jumps over waits")
 	fs.BoolVar(&o.faults, "faults", false, "let things be made to go wrong, at ENDPOINT"+faults.Path)
 	rest, err := parse(fs, args)
 	if err != nil {
@@ -70,14 +72,26 @@ func runUp(ctx context.Context, c *cli, args []string) error {
 	if len(rest) > 0 {
 		return &usageError{fmt.Sprintf("unexpected argument %q", rest[0])}
 	}
+	if o.clock, err = clock.Parse(clockName); err != nil {
+		return &usageError{err.Error()}
+	}
 	up, err := startCloud(ctx, o)
+	if errors.Is(err, localcloud.ErrAhead) {
+		return fmt.Errorf("%w (hint: --clock virtual, --clock scaled:1, or another --dir)", err)
+	}
 	if err != nil {
 		return err
 	}
-	err = c.print(map[string]any{"endpoint": up.endpoint, "pid": os.Getpid()}, func(w writer) { fmt.Fprintln(w, up.endpoint) })
+	err = c.print(map[string]any{"endpoint": up.endpoint, "pid": os.Getpid(), "clock": clockName}, func(w writer) { fmt.Fprintln(w, up.endpoint) })
 	c.say("\nTo use it from another terminal: millrace in this folder finds it by itself; aws and boto3 need\n%s\nStop it with Ctrl-C or `millrace down`.", exports(up.endpoint))
+	if _, real := o.clock.(clock.Real); !real {
+		c.say("Its clock is %s, and it is %s there.%s", clockName, o.clock.Now().Format(time.RFC3339), aboutClock[clockName])
+	}
 	return errors.Join(err, up.wait())
 }
+
+// aboutClock is what to know of a clock by its name.
+var aboutClock = map[string]string{"virtual": " Waits pass at once; schedules and time limits come\nin their time, or when you say so: millrace clock advance 7d."}
 
 // exports are the shell lines that point the AWS CLI and SDKs at an endpoint.
 func exports(endpoint string) string {

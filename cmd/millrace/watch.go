@@ -304,7 +304,7 @@ func (w *watcher) ask(pipeline string) {
 // tick keeps the line of the step under way moving on a terminal.
 func (w *watcher) tick() {
 	if what := waitsFor(w.state); w.live && what != "" {
-		fmt.Fprintf(w.out, "\r\x1b[2K  %-12s %-14s %-*s %6s", w.name, w.state, w.text, oneLine(what+" …", w.text), short(time.Since(w.since)))
+		fmt.Fprintf(w.out, "\r\x1b[2K  %-12s %-14s %-*s %6s", w.name, w.state, w.text, oneLine(what+" …", w.text), short(max(0, time.Since(w.since))))
 	}
 }
 
