@@ -49,7 +49,11 @@ func TestRejectedUploads(t *testing.T) {
 		"wrong length":    {edit("T1-00007,", "T1-00007,extra,"), "trips/raw/jan.csv, line 9: the row has 6 values, the header has 5"},
 		"duplicate key":   {edit("T1-00007,", "T1-00003,"), `column "trip": the key must be unique, and 1 rows repeat that of another row`},
 		"same rows twice": {func(p *platform) { p.files["trips/raw/jan2.csv"] = p.files["trips/raw/jan.csv"] }, "3000 rows repeat that of another row"},
-		"missing key":     {edit("T1-00007,", ","), `column "trip": 1 rows have no key; first: trips/raw/jan.csv, line 9`},
+		"unique is broken": {func(p *platform) {
+			p.def.Quality = append(p.def.Quality, definition.Check{Column: "delay", Unique: true})
+			edit("T1-00007,", "T1-00008X,2025-01-03T00:00:00Z,north,1,7.125\nT1-00009X,2025-01-03T00:00:00Z,north,1,7.125\nT1-00007,")(p)
+		}, `column "delay": `},
+		"missing key": {edit("T1-00007,", ","), `column "trip": 1 rows have no key; first: trips/raw/jan.csv, line 9`},
 		"text in number": {func(p *platform) {
 			edit("T1-00007,", "T1-00007X,")(p)
 			p.files["trips/raw/jan.csv"] = []byte(strings.Replace(string(p.files["trips/raw/jan.csv"]), ".", ".x", 1))

@@ -1,6 +1,8 @@
 package drift_test
 
 import (
+	"bytes"
+	"encoding/gob"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -9,6 +11,7 @@ import (
 	"sort"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/millrace-ml/millrace/shared/drift"
 )
@@ -209,4 +212,62 @@ func FuzzStatistics(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestMerge: profiles of parts, sent from one machine to another, make that of
+// the whole, as far as it does not depend on where the parts are cut.
+func TestMerge(t *testing.T) {
+	for name, n := range map[string]int{"few": 500, "many": 40_000} {
+		t.Run(name, func(t *testing.T) {
+			whole, all := drift.NewNumericProfile(), drift.NewNumericProfile()
+			wholeText, allText := drift.NewTextProfile(), drift.NewTextProfile()
+			var memory []byte // of the texts, used again for each
+			for from := 0; from < n; from += n / 4 {
+				part, partText := drift.NewNumericProfile(), drift.NewTextProfile()
+				for i := from; i < from+n/4; i++ {
+					x := float64(i*7919%10007) / 8
+					if i%50 == 0 {
+						x = math.NaN()
+					}
+					memory = fmt.Appendf(memory[:0], "v%d", i*31%(n/2))
+					text := unsafe.String(&memory[0], len(memory))
+					whole.Add(x)
+					part.Add(x)
+					wholeText.Add(text)
+					partText.Add(text)
+				}
+				merge(t, all, part)
+				merge(t, allText, partText)
+			}
+			a, b := whole.Statistics("x"), all.Statistics("x")
+			na, nb := a.Numerical, b.Numerical
+			if na.Common != nb.Common || na.Min != nb.Min || na.Max != nb.Max || math.Abs(float64(na.Mean-nb.Mean)) > 1e-9 || math.Abs(float64(na.StdDev-nb.StdDev)) > 1e-9 || math.Abs(float64(na.Sum-nb.Sum)) > 1e-3 {
+				t.Errorf("merged is %+v, want %+v", nb, na)
+			}
+			if d := drift.NumericDistance(whole.Sketch.Ranks(), all.Sketch.Ranks()); d > 0.003 || all.Sketch.Count() != whole.Sketch.Count() || all.Sketch.Ranks().Total() != whole.Sketch.Ranks().Total() {
+				t.Errorf("merged sketches are %v apart", d)
+			}
+			one, err := drift.Marshal(wholeText.Statistics("x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if two, err := drift.Marshal(allText.Statistics("x")); err != nil || !bytes.Equal(one, two) {
+				t.Errorf("merged is %.200s, want %.200s: %v", two, one, err)
+			}
+		})
+	}
+}
+
+// merge sends a profile over a wire and merges it into another.
+func merge[T interface{ Merge(T) }](t *testing.T, into, part T) {
+	t.Helper()
+	var wire bytes.Buffer
+	if err := gob.NewEncoder(&wire).Encode(part); err != nil {
+		t.Fatal(err)
+	}
+	var got T
+	if err := gob.NewDecoder(&wire).Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	into.Merge(got)
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"sort"
+	"strings"
 )
 
 // MaxDistinct is how many different texts are counted one by one; beyond it a
@@ -59,12 +60,12 @@ func (p *NumericProfile) StdDev() float64 {
 // TextProfile describes a column of texts in bounded memory.
 type TextProfile struct {
 	Present, Missing int64
-	counts           map[string]int64 // nil once there are too many
+	counts           map[string]*int64 // nil once there are too many; assigning to a map would keep the new key
 	estimate         distinct
 }
 
 // NewTextProfile is an empty profile.
-func NewTextProfile() *TextProfile { return &TextProfile{counts: map[string]int64{}} }
+func NewTextProfile() *TextProfile { return &TextProfile{counts: map[string]*int64{}} }
 
 // Add takes a value; the empty text is a missing one.
 func (p *TextProfile) Add(text string) {
@@ -74,14 +75,15 @@ func (p *TextProfile) Add(text string) {
 	}
 	p.Present++
 	if p.counts != nil {
-		p.counts[text]++
+		if n := p.counts[text]; n != nil {
+			*n++
+			return
+		}
+		p.counts[strings.Clone(text)] = new(int64(1)) // text may be the memory of a reader
 		if len(p.counts) <= MaxDistinct {
 			return
 		}
-		for seen := range p.counts { // registers keep a maximum: the order does not show
-			p.estimate.add(seen)
-		}
-		p.counts = nil
+		p.overflow()
 		return
 	}
 	p.estimate.add(text)
@@ -104,7 +106,7 @@ func (p *TextProfile) Counts() []TextBucket {
 	}
 	out := make([]TextBucket, 0, len(p.counts))
 	for text, n := range p.counts {
-		out = append(out, TextBucket{Value: text, Count: n})
+		out = append(out, TextBucket{Value: text, Count: *n})
 	}
 	sort.Slice(out, func(i, j int) bool {
 		if out[i].Count != out[j].Count {

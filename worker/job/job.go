@@ -143,8 +143,11 @@ func (b Base) WriteMessage(m Message) error {
 	if err != nil {
 		return err
 	}
-	return b.writeOutput("message", raw)
+	return b.PutMessage(raw)
 }
+
+// PutMessage writes a message that another machine of the job made.
+func (b Base) PutMessage(raw []byte) error { return b.writeOutput("message", raw) }
 
 // WriteFailure writes the training job's failure file.
 func (b Base) WriteFailure(reason error) error {

@@ -1,8 +1,10 @@
 // Package prepare turns uploads into what training, evaluation and scoring read.
 //
-// The same files give the same bytes whatever their order, the number of CPUs
-// or the day: rows are put into one order (by time, then key), chance comes from
-// a hash of the recorded seed and the row's key, and nothing reads the clock.
+// The same files give the same bytes whatever their order, the number of CPUs and
+// machines or the day: rows are put into one order (by time, then key), chance
+// comes from a hash of the recorded seed and the row's key, and nothing reads the
+// clock. The memory it takes does not depend on how many rows there are: files are
+// read three times at most, and what must be sorted goes to disk.
 package prepare
 
 import (
@@ -18,7 +20,6 @@ import (
 	"github.com/millrace-ml/millrace/shared/features"
 	"github.com/millrace-ml/millrace/worker/job"
 	"github.com/millrace-ml/millrace/worker/quality"
-	"github.com/millrace-ml/millrace/worker/table"
 )
 
 // rows is a training upload on its way.
@@ -27,9 +28,9 @@ type rows struct {
 	def       *definition.Definition
 	objective string // binary | regression
 	program   *features.Program
-	label     []float64 // of every row; NaN: missing
-	order     []int32   // the rows that count, in their one order
-	parts     [3][]int32
+	oldest    float64 // rows of this time and before are outside the window
+	count     int     // rows that count
+	parts     [3]part
 }
 
 // Names of the parts, in the order of rows.parts.
@@ -38,39 +39,40 @@ var partNames = [3]string{"train", "validation", "test"}
 // Run is the prepare step. A fault of the data is not an error of Run: it ends
 // with a report and a message that says DataRejected.
 func Run(ctx context.Context, base job.Base, log *slog.Logger) error {
-	f, err := base.ProcessingFile()
-	if err != nil {
-		return err
-	}
-	u, err := begin(base, f)
-	if err != nil {
-		return err
-	}
-	r := &rows{upload: u, def: &f.Definition, objective: f.Definition.Objective()}
-	facts, err := r.run(ctx, base)
-	if err != nil {
-		return err
-	}
-	return u.finish(base, facts, log)
+	return lead(ctx, base, log, func(ctx context.Context, u *upload) (map[string]any, error) {
+		r := &rows{upload: u, def: &u.file.Definition, objective: u.file.Definition.Objective()}
+		return r.run(ctx)
+	})
 }
 
 // run fills the report; it stops early once a finding stops the run.
-func (r *rows) run(ctx context.Context, base job.Base) (map[string]any, error) {
-	if ok, err := r.read(ctx, base, r.wanted(), r.def.Types()); err != nil || !ok {
+func (r *rows) run(ctx context.Context) (map[string]any, error) {
+	if ok, err := r.look(ctx, r.wanted(), r.def.Types()); err != nil || !ok {
 		return nil, err
 	}
-	if err := r.check(ctx); err != nil || quality.Stops(r.report.Findings) {
+	r.roles[r.def.Data.Key], r.roles[r.def.Data.Time] = "key", "time"
+	label, faults := labelOf(r.def, r.types)
+	if r.def.Data.Label.Expr == "" {
+		r.roles[r.def.Data.Label.Name] = "label"
+	}
+	if ok, err := r.check(ctx, true, r.def.Data.Key); err != nil || !ok {
 		return nil, err
 	}
-	if err := r.arrange(ctx); err != nil || quality.Stops(r.report.Findings) {
-		return nil, err
+	r.compile(r.types)
+	r.report.Findings = append(r.report.Findings, faults...)
+	if label != nil {
+		r.labels()
 	}
-	if err := r.split(); err != nil || quality.Stops(r.report.Findings) {
-		return nil, err
+	for _, step := range []func(context.Context) error{r.arrange, r.survey, r.write} {
+		if quality.Stops(r.report.Findings) {
+			return nil, nil
+		}
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
 	}
-	r.observe()
-	if err := r.write(ctx, base); err != nil || quality.Stops(r.report.Findings) {
-		return nil, err
+	if quality.Stops(r.report.Findings) {
+		return nil, nil
 	}
 	return r.facts(), nil
 }
@@ -100,29 +102,6 @@ func expression(f definition.Feature) string {
 	return f.Expr
 }
 
-// check holds the rows against everything that is asked of them one by one.
-func (r *rows) check(ctx context.Context) error {
-	d := r.def.Data
-	r.roles[d.Key], r.roles[d.Time] = "key", "time"
-	found, err := quality.Check(r.tab, r.typed, r.def.Quality, r.used)
-	if err != nil {
-		return err
-	}
-	r.report.Findings = append(r.report.Findings, found...)
-	r.checkKey(d.Key)
-	if d.Time != "" {
-		r.checkTime(d.Time)
-	}
-	types := map[string]features.Type{}
-	for name, col := range r.typed {
-		types[name] = col.Type
-	}
-	r.compile(types)
-	r.labels(types)
-	r.report.Columns, err = quality.Describe(ctx, r.tab, r.typed, r.used, r.roles)
-	return err
-}
-
 // compile makes the features' program; what is wrong with it now, and was not
 // when the definition was checked, are the types that the data has.
 func (r *rows) compile(types map[string]features.Type) {
@@ -141,48 +120,37 @@ func (r *rows) compile(types map[string]features.Type) {
 	}
 }
 
-// labels computes every row's label.
-func (r *rows) labels(types map[string]features.Type) {
-	d := r.def.Data.Label
+// labelOf compiles the label; findings say why it cannot be.
+func labelOf(def *definition.Definition, types map[string]features.Type) (*features.Expression, []quality.Finding) {
+	d := def.Data.Label
+	fault := func(message string) quality.Finding {
+		return quality.Finding{Severity: quality.Stop, Check: "label", Column: d.Name, Message: message}
+	}
 	if d.Expr == "" {
-		r.roles[d.Name] = "label"
 		if t := types[d.Name]; len(d.Classes) == 0 && (t == features.Text || t == features.Time) {
-			r.stop("label", d.Name, fmt.Sprintf("the label is %s, not a number or boolean (hint: give the label an expression, such as expr: %s == \"yes\")", t, d.Name))
-			return
+			return nil, []quality.Finding{fault(fmt.Sprintf("the label is %s, not a number or boolean (hint: give the label an expression, such as expr: %s == \"yes\")", t, d.Name))}
 		}
 	}
 	e, problems := features.CompileExpression(d.Formula(), types)
+	var out []quality.Finding
 	for _, p := range problems {
-		r.stop("label", d.Name, p.Error())
+		out = append(out, fault(p.Error()))
 	}
-	if e == nil {
-		return
-	}
-	columns := make([]*table.Typed, len(e.Columns()))
-	for i, name := range e.Columns() {
-		columns[i] = r.typed[name]
-	}
-	r.label = make([]float64, r.tab.Rows())
-	row, odd := make([]features.Value, len(columns)), quality.Finding{Severity: quality.Stop, Check: "label", Column: d.Name}
-	missing := 0
-	for i := range r.label {
-		for c, col := range columns {
-			row[c] = col.Value(i)
+	return e, out
+}
+
+// labels tells what is wrong with the labels.
+func (r *rows) labels() {
+	d := r.def.Data.Label
+	odd, missing := quality.Finding{Severity: quality.Stop, Check: "label", Column: d.Name}, 0
+	for i, c := range r.checked {
+		missing += c.Unlabeled
+		if c.Odd.Count == 0 {
+			continue
 		}
-		y := e.Number(row)
-		r.label[i] = y
-		switch {
-		case y != y:
-			missing++
-		case r.objective == "binary" && y != 0 && y != 1, r.objective == "multiclass" && y < 0:
-			key, _ := r.tab.Where(i)
-			odd.Blame(key, 1)
-			if odd.Count++; odd.Count == 1 {
-				odd.Examples = []table.Problem{r.tab.Problem(i, d.Name, labelOf(y, row), "")}
-			}
-		case math.Abs(y) > math.MaxFloat32/1e8:
-			r.label[i] = math.NaN()
-			missing++
+		odd.Blame(r.keys[i], c.Odd.Count)
+		if odd.Count += c.Odd.Count; len(odd.Examples) == 0 {
+			odd.Examples = c.Odd.Examples
 		}
 	}
 	if odd.Count > 0 {
@@ -190,7 +158,7 @@ func (r *rows) labels(types map[string]features.Type) {
 		if r.objective == "multiclass" {
 			odd.Message = fmt.Sprintf("%d rows have a label that is none of the classes %s", odd.Count, strings.Join(d.Classes, ", "))
 		}
-		odd.Share = float64(odd.Count) / float64(len(r.label))
+		odd.Share = float64(odd.Count) / float64(r.report.Rows)
 		r.report.Findings = append(r.report.Findings, odd)
 	}
 	if missing > 0 {
@@ -198,86 +166,33 @@ func (r *rows) labels(types map[string]features.Type) {
 	}
 }
 
-// labelOf says what is wrong with a label: its number, or the value that is no class.
-func labelOf(y float64, row []features.Value) string {
-	if y < 0 && len(row) == 1 && row[0].Text != "" {
-		return fmt.Sprintf("the label is %q", row[0].Text)
-	}
-	return fmt.Sprintf("the label is %v", y)
-}
-
-// write makes all outputs of a split upload.
-func (r *rows) write(ctx context.Context, base job.Base) error {
-	fit := r.program.NewFit()
-	in := r.inputs()
-	row := make([]features.Value, len(in))
-	for _, i := range r.parts[0] {
-		for c, col := range in {
-			row[c] = col.Value(int(i))
-		}
-		fit.Observe(row)
-	}
-	program, err := fit.Program()
-	if err != nil {
-		r.stop("feature", "", err.Error())
-		return nil
-	}
-	for p, name := range partNames {
-		if err := r.writePart(ctx, base, name, r.parts[p], program); err != nil {
-			return fmt.Errorf("write %s rows: %w", name, err)
-		}
-	}
-	if err := r.writeTestRows(base); err != nil {
-		return fmt.Errorf("write test rows: %w", err)
-	}
-	spec, err := program.Spec(r.file.Pipeline, r.objective, r.def.Data.Label.Classes...).Marshal()
-	if err != nil {
-		return fmt.Errorf("write serving.json: %w", err)
-	}
-	if err := writeFile(base, spec, "model", "serving.json"); err != nil {
-		return err
-	}
-	return r.writeBaseline(base)
-}
-
-// inputs are the columns that the features read.
-func (r *rows) inputs() []*table.Typed {
-	names := r.program.Columns()
-	out := make([]*table.Typed, len(names))
-	for i, name := range names {
-		out[i] = r.typed[name]
-	}
-	return out
-}
-
 func (r *rows) facts() map[string]any {
-	facts := map[string]any{"rows": len(r.order)}
-	mean := 0.0
+	facts := map[string]any{"rows": r.count}
+	mean, from, to := 0.0, math.Inf(1), math.Inf(-1)
 	for p, name := range partNames {
-		facts[name+"_rows"] = len(r.parts[p])
-		mean += r.report.Parts[p].Label * float64(len(r.parts[p]))
+		facts[name+"_rows"] = r.parts[p].rows
+		mean += r.report.Parts[p].Label * float64(r.parts[p].rows)
+		from, to = min(from, r.parts[p].from), max(to, r.parts[p].to)
 	}
 	name := "label_rate"
 	if r.objective == "regression" {
 		name = "label_mean"
 	}
 	if r.objective != "multiclass" { // the mean of classes' numbers says nothing
-		facts[name] = math.Round(mean/float64(len(r.order))*1e6) / 1e6
+		facts[name] = math.Round(mean/float64(r.count)*1e6) / 1e6
 	}
-	if t := r.def.Data.Time; t != "" {
-		times := r.typed[t].Numbers
-		facts["from"] = quality.Instant(times[r.order[0]])
-		facts["to"] = quality.Instant(times[r.order[len(r.order)-1]])
+	if r.def.Data.Time != "" {
+		facts["from"], facts["to"] = quality.Instant(from), quality.Instant(to)
 	}
 	return facts
 }
 
-// finish writes the report and the message.
-func (u *upload) finish(base job.Base, facts map[string]any, log *slog.Logger) error {
+// conclude writes the report, and makes the message.
+func (u *upload) conclude(facts map[string]any, log *slog.Logger) (job.Message, error) {
 	u.report.Findings = slices.Clip(u.report.Findings)
 	u.report.Conclude()
-	if err := writeReport(base, u.report); err != nil {
-		return err
+	if err := writeReport(u.base, u.report); err != nil {
+		return job.Message{}, err
 	}
 	for _, f := range u.report.Findings {
 		log.Info("found in data", "severity", f.Severity, "check", f.Check, "finding", f.Text())
@@ -290,7 +205,7 @@ func (u *upload) finish(base job.Base, facts map[string]any, log *slog.Logger) e
 			m.Facts = map[string]any{"refused": refused}
 		}
 	}
-	return base.WriteMessage(m)
+	return m, nil
 }
 
 func writeFile(base job.Base, raw []byte, elem ...string) error {

@@ -1,7 +1,6 @@
 package prepare
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"log/slog"
@@ -14,33 +13,22 @@ import (
 	"github.com/millrace-ml/millrace/worker/bundle"
 	"github.com/millrace-ml/millrace/worker/job"
 	"github.com/millrace-ml/millrace/worker/quality"
-	"github.com/millrace-ml/millrace/worker/table"
 )
 
 // RunScores is the prepare-scores step: it checks uploads that are to be scored,
 // and writes for each the columns that the model in service reads, in its order
 // and without a header: what a batch transform sends.
 func RunScores(ctx context.Context, base job.Base, log *slog.Logger) error {
-	f, err := base.ProcessingFile()
-	if err != nil {
-		return err
-	}
-	b, err := bundle.OpenTar(filepath.Join(base.Input("model"), "model.tar.gz"))
-	if err != nil {
-		return err
-	}
-	u, err := begin(base, f)
-	if err != nil {
-		return err
-	}
-	facts, err := u.runScores(ctx, base, b.Spec)
-	if err != nil {
-		return err
-	}
-	return u.finish(base, facts, log)
+	return lead(ctx, base, log, func(ctx context.Context, u *upload) (map[string]any, error) {
+		b, err := bundle.OpenTar(filepath.Join(base.Input("model"), "model.tar.gz"))
+		if err != nil {
+			return nil, err
+		}
+		return u.runScores(ctx, b.Spec)
+	})
 }
 
-func (u *upload) runScores(ctx context.Context, base job.Base, spec features.Spec) (map[string]any, error) {
+func (u *upload) runScores(ctx context.Context, spec features.Spec) (map[string]any, error) {
 	declared := map[string]features.Type{}
 	for name, t := range spec.Types {
 		kind, err := features.ParseType(t)
@@ -49,29 +37,26 @@ func (u *upload) runScores(ctx context.Context, base job.Base, spec features.Spe
 		}
 		declared[name] = kind
 	}
-	if ok, err := u.read(ctx, base, spec.Columns, declared); err != nil || !ok {
+	if ok, err := u.look(ctx, spec.Columns, declared); err != nil || !ok {
 		return nil, err
 	}
 	u.roles[spec.Key] = "key"
-	found, err := quality.Check(u.tab, u.typed, applicable(u.file.Definition.Quality, spec), u.used)
-	if err != nil {
+	if ok, err := u.check(ctx, false, spec.Key); err != nil || !ok {
 		return nil, err
 	}
-	u.report.Findings = append(u.report.Findings, found...)
-	u.checkKey(spec.Key)
 	u.checkLines()
-	if u.tab.Rows() == 0 {
+	if u.report.Rows == 0 {
 		u.stop("rows", "", "there is no row to score")
 	}
-	if u.report.Columns, err = quality.Describe(ctx, u.tab, u.typed, u.used, u.roles); err != nil || quality.Stops(u.report.Findings) {
-		return nil, err
+	if quality.Stops(u.report.Findings) {
+		return nil, nil
 	}
-	files, err := u.writeScores(base, spec.Columns)
+	files, err := u.writeScores(ctx, spec.Columns)
 	if err != nil {
 		return nil, fmt.Errorf("write rows to score: %w", err)
 	}
-	u.report.Parts = []quality.Part{{Name: "batch", Rows: u.tab.Rows()}}
-	facts := map[string]any{"rows": u.tab.Rows(), "files": files}
+	u.report.Parts = []quality.Part{{Name: "batch", Rows: u.report.Rows}}
+	facts := map[string]any{"rows": u.report.Rows, "files": files}
 	if n := len(spec.Classes); n > 0 {
 		facts["classes"] = n // a row gets a score for each
 	}
@@ -80,12 +65,12 @@ func (u *upload) runScores(ctx context.Context, base job.Base, spec features.Spe
 
 // applicable are the checks on columns that the model reads, with the model's
 // types: the definition may have changed since.
-func applicable(checks []definition.Check, spec features.Spec) []definition.Check {
+func applicable(checks []definition.Check, types map[string]features.Type) []definition.Check {
 	var out []definition.Check
 	for _, c := range checks {
-		if t, ok := spec.Types[c.Column]; ok {
+		if t, ok := types[c.Column]; ok {
 			if c.Type != "" {
-				c.Type = t
+				c.Type = t.String()
 			}
 			out = append(out, c)
 		}
@@ -93,20 +78,20 @@ func applicable(checks []definition.Check, spec features.Spec) []definition.Chec
 	return out
 }
 
-// checkLines finds line feeds in values: a batch transform cuts its input at
+// checkLines tells of line feeds in values: a batch transform cuts its input at
 // every line, quoted or not.
 func (u *upload) checkLines() {
-	for _, name := range u.used {
+	for i, name := range u.used {
 		f := quality.Finding{Severity: quality.Stop, Check: "type", Column: name}
-		u.tab.Column(name).Each(0, u.tab.Rows(), func(row int, cell string) {
-			if strings.ContainsAny(cell, "\n\r") {
-				key, _ := u.tab.Where(row)
-				f.Blame(key, 1)
-				if f.Count++; f.Count == 1 {
-					f.Examples = []table.Problem{u.tab.Problem(row, name, "the value goes over more than one line", "")}
-				}
+		for k, c := range u.checked {
+			b := c.Lines[i]
+			if b.Count > 0 {
+				f.Blame(u.keys[k], b.Count)
 			}
-		})
+			if f.Count += b.Count; len(f.Examples) == 0 {
+				f.Examples = b.Examples
+			}
+		}
 		if f.Count > 0 {
 			f.Message = fmt.Sprintf("%d values go over more than one line, which cannot be scored in batch", f.Count)
 			u.report.Findings = append(u.report.Findings, f)
@@ -114,32 +99,30 @@ func (u *upload) checkLines() {
 	}
 }
 
-// writeScores writes batch/<name>.csv for each file and says how many.
-func (u *upload) writeScores(base job.Base, columns []string) (int, error) {
-	taken, row, written := map[string]bool{}, 0, 0
-	for i, info := range u.tab.Files() {
-		if info.Rows == 0 {
+// writeScores has batch/<name>.csv written for each file, by the machine that
+// has it, and says how many.
+func (u *upload) writeScores(ctx context.Context, columns []string) (int, error) {
+	taken, to := map[string]bool{}, map[int]string{}
+	for i, key := range u.keys {
+		if u.checked[i].Rows == 0 {
 			continue // a batch transform takes no empty object
 		}
-		part := make([]int32, info.Rows)
-		for k := range part {
-			part[k] = int32(row + k)
-		}
-		row += info.Rows
-		name := batchName(info.Key)
+		name := batchName(key)
 		if taken[name] {
 			name = fmt.Sprintf("%s-%d", name, i+1)
 		}
 		taken[name] = true
-		err := create(base, func(w *bufio.Writer) error {
-			return u.writeCells(w, nil, columns, part)
-		}, "batch", name+".csv")
-		if err != nil {
-			return 0, err
-		}
-		written++
+		to[i] = name
 	}
-	return written, nil
+	return len(to), u.spread(ctx, func(ctx context.Context, h host, files []int) error {
+		in := writing{Names: columns, Types: u.types, To: map[int]string{}}
+		for _, file := range files {
+			if name, is := to[file]; is {
+				in.To[file] = name
+			}
+		}
+		return h.write(ctx, in)
+	})
 }
 
 // batchName is an uploaded file's name without folder and endings.

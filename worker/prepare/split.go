@@ -3,124 +3,221 @@ package prepare
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"math"
-	"slices"
 
+	"github.com/millrace-ml/millrace/worker/inorder"
 	"github.com/millrace-ml/millrace/worker/quality"
 )
 
-// arrange puts the rows that count into their one order: by time, then key.
-func (r *rows) arrange(ctx context.Context) error {
-	d := r.def.Data
-	var times []float64
-	newest := math.Inf(-1)
-	if d.Time != "" {
-		times = r.typed[d.Time].Numbers
-		for _, t := range times {
-			newest = max(newest, t)
-		}
+// chunkBytes is how many bytes of sorted rows are worked on at a time.
+const chunkBytes = 1 << 20
+
+// chunk is consecutive rows that count, in their order.
+type chunk struct {
+	first   int // row
+	data    []byte
+	ends    []int // of each row's key and value
+	rows    []row
+	in      []int    // part of each row
+	results []result // of what was asked
+	out     [4][]byte
+}
+
+// result is what is computed of a row for a survey.
+type result struct{ row, key uint64 }
+
+// walk gives the rows that count, in their order, to work (several chunks at
+// once) and then to fold (one after the other). skipped counts the rows outside
+// the window.
+func (r *rows) walk(ctx context.Context, work, fold func(*chunk) error) (skipped int, err error) {
+	stream, err := r.sorted(ctx, sortedRows)
+	if err != nil {
+		return 0, err
 	}
-	oldest := math.Inf(-1)
-	if d.Window > 0 && times != nil {
-		oldest = newest - d.Window.Seconds()
-	}
-	outside := 0
-	for row, y := range r.label {
-		switch {
-		case times != nil && !(times[row] > oldest):
-			outside++
-		case !math.IsNaN(y):
-			r.order = append(r.order, int32(row))
-		}
-	}
-	if outside > 0 {
-		r.warn("window", d.Time, fmt.Sprintf("%d rows are older than the window of %v before the newest row and are left out", outside, d.Window))
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	key := r.tab.Column(d.Key)
-	slices.SortFunc(r.order, func(a, b int32) int {
-		if times != nil {
-			if ta, tb := times[a], times[b]; ta != tb {
-				if ta < tb {
-					return -1
-				}
-				return 1
+	defer stream.Close()
+	timed, columns, next := r.def.Data.Time != "", len(r.plan.Names), 0
+	fill := func(c *chunk) error {
+		c.first, c.data, c.ends = next, c.data[:0], c.ends[:0]
+		for len(c.data) < chunkBytes {
+			key, value, err := stream.Next()
+			if errors.Is(err, io.EOF) {
+				break
 			}
+			if err != nil {
+				return err
+			}
+			switch {
+			case timed && !(timeOf(key) > r.oldest):
+				skipped++
+				continue
+			case math.IsNaN(labelIn(value)):
+				continue
+			}
+			c.data = append(c.data, key...)
+			c.ends = append(c.ends, len(c.data))
+			c.data = append(c.data, value...)
+			c.ends = append(c.ends, len(c.data))
+			next++
 		}
-		return compare(key.Cell(int(a)), key.Cell(int(b)))
-	})
-	if len(r.order) == 0 || len(r.order) < d.MinimumRows {
-		r.stop("rows", "", fmt.Sprintf("there are %d rows to learn from, and at least %d are needed", len(r.order), max(1, d.MinimumRows)))
+		if len(c.ends) == 0 {
+			return io.EOF
+		}
 		return nil
 	}
-	first := r.label[r.order[0]]
-	if !slices.ContainsFunc(r.order, func(row int32) bool { return r.label[row] != first }) {
-		r.stop("label", d.Label.Name, fmt.Sprintf("the label is %v in all %d rows: there is nothing to learn", first, len(r.order)))
+	err = inorder.Do(ctx, func() *chunk { return &chunk{} }, fill, func(c *chunk) error {
+		if err := c.decode(timed, columns); err != nil {
+			return err
+		}
+		c.in = c.in[:0]
+		for i := range c.rows {
+			c.in = append(c.in, r.partOf(c.first+i, &c.rows[i]))
+		}
+		return work(c)
+	}, fold)
+	return skipped, err
+}
+
+func labelIn(value []byte) float64 {
+	return math.Float64frombits(binary.LittleEndian.Uint64(value))
+}
+
+func (c *chunk) decode(timed bool, columns int) error {
+	n := len(c.ends) / 2
+	for len(c.rows) < n {
+		c.rows = append(c.rows, row{})
+	}
+	c.rows = c.rows[:n]
+	from := 0
+	for i := range c.rows {
+		key, value := c.data[from:c.ends[2*i]], c.data[c.ends[2*i]:c.ends[2*i+1]]
+		if err := c.rows[i].decode(key, value, timed, columns); err != nil {
+			return err
+		}
+		from = c.ends[2*i+1]
 	}
 	return nil
 }
 
-// split divides the rows into train, validation and test.
-func (r *rows) split() error {
-	s, n := r.def.Split, len(r.order)
+// arrange counts the rows that count, and what the window leaves out.
+func (r *rows) arrange(ctx context.Context) error {
+	d := r.def.Data
+	newest, labelled, timeless := math.Inf(-1), 0, 0
+	for _, c := range r.checked {
+		newest, labelled, timeless = max(newest, c.Newest), labelled+c.Labelled, timeless+c.Timeless.Count
+	}
+	r.oldest, r.count = math.Inf(-1), labelled
+	if d.Window > 0 && d.Time != "" {
+		r.oldest = newest - d.Window.Seconds()
+	}
+	if timeless > 0 || d.Window > 0 {
+		r.count = 0
+		outside, err := r.walk(ctx, func(*chunk) error { return nil }, func(c *chunk) error {
+			r.count += len(c.rows)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if outside > 0 {
+			r.warn("window", d.Time, fmt.Sprintf("%d rows are older than the window of %v before the newest row and are left out", outside, d.Window))
+		}
+	}
+	if r.count == 0 || r.count < d.MinimumRows {
+		r.stop("rows", "", fmt.Sprintf("there are %d rows to learn from, and at least %d are needed", r.count, max(1, d.MinimumRows)))
+		return nil
+	}
+	s := r.def.Split
 	switch s.By {
 	case "time":
-		if r.def.Data.Time == "" {
+		if d.Time == "" {
 			return fmt.Errorf("check definition: split by time needs data.time")
 		}
-		test := int(math.Round(s.Test * float64(n)))
-		validation := int(math.Round(s.Validation * float64(n)))
-		train := max(0, n-test-validation)
-		r.parts = [3][]int32{r.order[:train], r.order[train : train+validation], r.order[train+validation:]}
 	case "random":
-		key := r.tab.Column(r.def.Data.Key)
-		for _, row := range r.order {
-			switch u := Chance(s.Seed, key.Cell(int(row))); {
-			case u < s.Test:
-				r.parts[2] = append(r.parts[2], row)
-			case u < s.Test+s.Validation:
-				r.parts[1] = append(r.parts[1], row)
-			default:
-				r.parts[0] = append(r.parts[0], row)
-			}
-		}
 	default:
 		return fmt.Errorf("check definition: split by %q is neither time nor random", s.By)
 	}
-	for p, name := range partNames {
-		r.part(name, r.parts[p])
-	}
 	return nil
 }
 
-// part notes a part in the report, and whether it can be used.
-func (r *rows) part(name string, rows []int32) {
-	note := quality.Part{Name: name, Rows: len(rows)}
+// partOf is the part that a row belongs to; at is its place in the order.
+func (r *rows) partOf(at int, row *row) int {
+	s := r.def.Split
+	if s.By == "time" {
+		test := int(math.Round(s.Test * float64(r.count)))
+		validation := int(math.Round(s.Validation * float64(r.count)))
+		train := max(0, r.count-test-validation)
+		switch {
+		case at < train:
+			return 0
+		case at < train+validation:
+			return 1
+		}
+		return 2
+	}
+	switch u := Chance(s.Seed, row.key); {
+	case u < s.Test:
+		return 2
+	case u < s.Test+s.Validation:
+		return 1
+	}
+	return 0
+}
+
+// part is what is noted of a part's rows.
+type part struct {
+	rows     int
+	sum      float64 // of labels
+	label    float64 // of the first row
+	varies   bool    // labels do
+	from, to float64 // times
+	classes  []bool  // that some row has, when there are several
+}
+
+func (p *part) add(row *row) {
+	if p.rows == 0 {
+		p.label, p.from, p.to = row.label, math.Inf(1), math.Inf(-1)
+	}
+	p.rows++
+	p.sum += row.label
+	p.varies = p.varies || row.label != p.label
+	p.from, p.to = min(p.from, row.time), max(p.to, row.time)
+	if p.classes != nil {
+		p.classes[int(row.label)] = true
+	}
+}
+
+// note tells of a part in the report, and whether it can be used.
+func (r *rows) note(name string, p *part) {
+	note := quality.Part{Name: name, Rows: p.rows}
 	defer func() { r.report.Parts = append(r.report.Parts, note) }()
-	if len(rows) == 0 {
-		r.stop("rows", "", fmt.Sprintf("of %d rows none is left for the %s part", len(r.order), name))
+	if p.rows == 0 {
+		r.stop("rows", "", fmt.Sprintf("of %d rows none is left for the %s part", r.count, name))
 		return
 	}
-	sum, same := 0.0, true
-	for _, row := range rows {
-		sum += r.label[row]
-		same = same && r.label[row] == r.label[rows[0]]
+	note.Label = p.sum / float64(p.rows)
+	if r.def.Data.Time != "" {
+		note.From, note.To = quality.Instant(p.from), quality.Instant(p.to)
 	}
-	note.Label = sum / float64(len(rows))
-	if t := r.def.Data.Time; t != "" {
-		low, high := math.Inf(1), math.Inf(-1)
-		for _, row := range rows {
-			low, high = min(low, r.typed[t].Numbers[row]), max(high, r.typed[t].Numbers[row])
+	r.unseen(name, p)
+	if !p.varies {
+		r.stop("label", r.def.Data.Label.Name, fmt.Sprintf("the label is %v in all %d rows of the %s part: nothing can be learned or judged by it", p.label, p.rows, name))
+	}
+}
+
+// unseen warns of classes that no training row has: nothing can be learned of them.
+func (r *rows) unseen(name string, p *part) {
+	classes := r.def.Data.Label.Classes
+	if name != partNames[0] {
+		return
+	}
+	for i, class := range classes {
+		if !p.classes[i] {
+			r.warn("label", r.def.Data.Label.Name, fmt.Sprintf("no row of the training part has the class %s: the model cannot learn it", class))
 		}
-		note.From, note.To = quality.Instant(low), quality.Instant(high)
-	}
-	r.unseen(name, rows)
-	if same {
-		r.stop("label", r.def.Data.Label.Name, fmt.Sprintf("the label is %v in all %d rows of the %s part: nothing can be learned or judged by it", r.label[rows[0]], len(rows), name))
 	}
 }
 
@@ -132,29 +229,5 @@ func Chance(seed int64, key string) float64 {
 	binary.LittleEndian.PutUint64(b[:], uint64(seed))
 	h.Write(b[:])
 	h.Write([]byte(key))
-	x := h.Sum64()
-	// FNV's high bits are weak for short keys; this is MurmurHash3's finaliser.
-	x ^= x >> 33
-	x *= 0xff51afd7ed558ccd
-	x ^= x >> 33
-	x *= 0xc4ceb9fe1a85ec53
-	x ^= x >> 33
-	return float64(x>>11) / (1 << 53)
-}
-
-// unseen warns of classes that no training row has: nothing can be learned of them.
-func (r *rows) unseen(part string, rows []int32) {
-	classes := r.def.Data.Label.Classes
-	if part != partNames[0] || len(classes) == 0 {
-		return
-	}
-	seen := make([]bool, len(classes))
-	for _, row := range rows {
-		seen[int(r.label[row])] = true
-	}
-	for i, class := range classes {
-		if !seen[i] {
-			r.warn("label", r.def.Data.Label.Name, fmt.Sprintf("no row of the training part has the class %s: the model cannot learn it", class))
-		}
-	}
+	return float64(mix(h.Sum64())>>11) / (1 << 53)
 }

@@ -4,11 +4,8 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"os"
-	"runtime"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,171 +15,202 @@ import (
 	"github.com/millrace-ml/millrace/worker/matrix"
 )
 
-// chunk is how many rows one task computes.
-const chunk = 16 << 10
+// rawRows is the place among a chunk's texts of rows/test-rows.csv; before it are
+// those of the parts.
+const rawRows = 3
 
-// writePart writes <name>/<name>.csv: the label and the features of some rows.
-func (r *rows) writePart(ctx context.Context, base job.Base, name string, part []int32, program *features.Program) error {
-	in := r.inputs()
-	return create(base, func(w *bufio.Writer) error {
-		return inChunks(ctx, w, len(part), func(b []byte, from, to int) []byte {
-			row, out := make([]features.Value, len(in)), make([]float32, len(program.Names()))
-			for _, i := range part[from:to] {
-				for c, col := range in {
-					row[c] = col.Value(int(i))
-				}
-				program.Row(row, out)
-				b = matrix.AppendRow(b, float32(r.label[i]), out)
+// write makes all outputs of a surveyed upload, in one pass over its rows.
+func (r *rows) write(ctx context.Context) (err error) {
+	files := []*output{}
+	defer func() {
+		for _, f := range files {
+			if e := f.close(err); err == nil {
+				err = e
 			}
-			return b
-		})
-	}, name, name+".csv")
+		}
+	}()
+	for _, name := range partNames {
+		f, err := newOutput(r.base, name, name+".csv")
+		if err != nil {
+			return err
+		}
+		files = append(files, f)
+	}
+	raw, err := newOutput(r.base, "rows", "test-rows.csv")
+	if err != nil {
+		return err
+	}
+	files = append(files, raw)
+	names := r.rawNames()
+	if _, err := raw.w.Write(appendRow(nil, names)); err != nil {
+		return fmt.Errorf("write test rows: %w", err)
+	}
+	baseline := r.newBaseline()
+	in, types, rawAt := columnsAt(r.plan.Names, r.program.Columns()), r.inputTypes(), columnsAt(r.plan.Names, names)
+	width := len(r.program.Names())
+	_, err = r.walk(ctx, func(c *chunk) error {
+		for i := range c.out {
+			c.out[i] = c.out[i][:0]
+		}
+		values, out, cells := make([]features.Value, len(in)), make([]float32, width), make([]string, len(rawAt))
+		for i := range c.rows {
+			row, p := &c.rows[i], c.in[i]
+			if err := row.values(in, types, values); err != nil {
+				return err
+			}
+			r.program.Row(values, out)
+			c.out[p] = matrix.AppendRow(c.out[p], float32(row.label), out)
+			if p == 2 {
+				for i, at := range rawAt {
+					cells[i] = row.cells[at]
+				}
+				c.out[rawRows] = appendRow(c.out[rawRows], cells)
+			}
+		}
+		return nil
+	}, func(c *chunk) error {
+		for i, f := range files {
+			if _, err := f.w.Write(c.out[i]); err != nil {
+				return fmt.Errorf("write rows: %w", err)
+			}
+		}
+		return baseline.add(c, in)
+	})
+	if err != nil {
+		return err
+	}
+	spec, err := r.program.Spec(r.file.Pipeline, r.objective, r.def.Data.Label.Classes...).Marshal()
+	if err != nil {
+		return fmt.Errorf("write serving.json: %w", err)
+	}
+	if err := writeFile(r.base, spec, "model", "serving.json"); err != nil {
+		return err
+	}
+	return baseline.write(r.base, r.parts[0].rows)
 }
 
-// writeTestRows writes rows/test-rows.csv: the raw cells of the test part in the
-// order of test.csv. It has every column that a feature may read, not only those
-// that one does now: the version in service may have read others.
-func (r *rows) writeTestRows(base job.Base) error {
+// rawNames are the columns of rows/test-rows.csv: every one that a feature may
+// read, not only those that one does now: the version in service may have read
+// others.
+func (r *rows) rawNames() []string {
 	d := r.def.Data
 	hidden := []string{d.Label.Name}
 	if d.Label.Expr != "" {
 		hidden = columnsOf(d.Label.Expr)
 	}
 	var names []string
-	for _, name := range unite([]string{d.Key, d.Time}, r.def.Evaluate.Slices, r.program.Columns(), r.tab.Columns()) {
+	for _, name := range unite([]string{d.Key, d.Time}, r.def.Evaluate.Slices, r.program.Columns(), r.plan.Names) {
 		if !slices.Contains(hidden, name) || slices.Contains(r.def.Evaluate.Slices, name) {
 			names = append(names, name)
 		}
 	}
-	return create(base, func(w *bufio.Writer) error {
-		return r.writeCells(w, names, names, r.parts[2])
-	}, "rows", "test-rows.csv")
+	return names
 }
 
-// writeCells writes raw cells as CSV; without a header when header is nil.
-func (u *upload) writeCells(w *bufio.Writer, header, names []string, part []int32) error {
-	var b []byte
-	for i, name := range header {
-		b = appendCell(b, i, name)
-	}
-	if len(header) > 0 {
-		b = append(b, '\n')
-	}
-	columns := make([]func(int) string, len(names))
-	for i, name := range names {
-		columns[i] = u.cell(name)
-	}
-	for _, row := range part {
-		for i, cell := range columns {
-			b = appendCell(b, i, cell(int(row)))
+func appendRow(b []byte, cells []string) []byte {
+	for i, cell := range cells {
+		if i > 0 {
+			b = append(b, ',')
 		}
-		b = append(b, '\n')
-		if len(b) > 1<<16 {
-			if _, err := w.Write(b); err != nil {
-				return err
-			}
-			b = b[:0]
-		}
+		b = appendQuoted(b, cell)
 	}
-	_, err := w.Write(b)
-	return err
+	return append(b, '\n')
 }
 
-// cell gives the column's cells; one that a check tolerates though it is not of
-// its type is missing to the model, and so it is here.
-func (u *upload) cell(name string) func(row int) string {
-	column := u.tab.Column(name)
-	typed := u.typed[name]
-	if typed.Wrong == 0 {
-		return column.Cell
-	}
-	return func(row int) string {
-		if typed.Missing(row) {
-			return ""
-		}
-		return column.Cell(row)
-	}
+// output is a file being written.
+type output struct {
+	f *os.File
+	w *bufio.Writer
 }
 
-func appendCell(b []byte, column int, cell string) []byte {
-	if column > 0 {
-		b = append(b, ',')
-	}
-	if !strings.ContainsAny(cell, ",\"\n\r") {
-		return append(b, cell...)
-	}
-	b = append(b, '"')
-	b = append(b, strings.ReplaceAll(cell, `"`, `""`)...)
-	return append(b, '"')
-}
-
-// inChunks computes chunks of rows on all CPUs and writes them in order; a few
-// chunks are in memory at a time.
-func inChunks(ctx context.Context, w io.Writer, n int, compute func(b []byte, from, to int) []byte) error {
-	threads := max(1, runtime.GOMAXPROCS(0))
-	buffers := make([][]byte, threads)
-	for from := 0; from < n; from += threads * chunk {
-		var g errgroup.Group
-		for t := range threads {
-			begin := min(n, from+t*chunk)
-			end := min(n, begin+chunk)
-			g.Go(func() error {
-				buffers[t] = compute(buffers[t][:0], begin, end)
-				return ctx.Err()
-			})
-		}
-		if err := g.Wait(); err != nil {
-			return err
-		}
-		for _, b := range buffers {
-			if _, err := w.Write(b); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// create writes an output file through a buffer.
-func create(base job.Base, fill func(w *bufio.Writer) error, elem ...string) (err error) {
+func newOutput(base job.Base, elem ...string) (*output, error) {
 	path, err := base.Output(elem...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	f, err := os.Create(path)
 	if err != nil {
-		return fmt.Errorf("create output: %w", err)
+		return nil, fmt.Errorf("create output: %w", err)
 	}
-	defer func() {
-		if e := f.Close(); err == nil && e != nil {
-			err = fmt.Errorf("close output: %w", e)
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<16)
-	if err := fill(w); err != nil {
-		return err
-	}
-	return w.Flush()
+	return &output{f, bufio.NewWriterSize(f, 1<<16)}, nil
 }
 
-// writeBaseline describes the training rows as a monitor will see requests: by
-// the raw columns that the features read.
-func (r *rows) writeBaseline(base job.Base) error {
-	s := drift.Statistics{Dataset: drift.Dataset{ItemCount: int64(len(r.parts[0]))}, Features: []drift.FeatureStatistics{}}
-	for _, col := range r.inputs() {
-		switch col.Type {
+// close ends the file; what failed before makes its content worthless.
+func (o *output) close(failed error) error {
+	if failed == nil {
+		failed = o.w.Flush()
+	}
+	if err := o.f.Close(); failed == nil && err != nil {
+		failed = fmt.Errorf("close output: %w", err)
+	}
+	return failed
+}
+
+// create writes an output file through a buffer.
+func create(base job.Base, fill func(w *bufio.Writer) error, elem ...string) error {
+	o, err := newOutput(base, elem...)
+	if err != nil {
+		return err
+	}
+	return o.close(fill(o.w))
+}
+
+// baseline describes the training rows as a monitor will see requests: by the
+// raw columns that the features read.
+type baseline struct {
+	names   []string
+	types   []features.Type
+	numbers []*drift.NumericProfile // nil where there are texts
+	texts   []*drift.TextProfile
+}
+
+func (r *rows) newBaseline() *baseline {
+	b := &baseline{names: r.program.Columns(), types: r.inputTypes()}
+	b.numbers, b.texts = make([]*drift.NumericProfile, len(b.names)), make([]*drift.TextProfile, len(b.names))
+	for i, t := range b.types {
+		switch t {
 		case features.Text, features.Time, features.Boolean: // the monitor sees text
-			p := drift.NewTextProfile()
-			for _, row := range r.parts[0] {
-				p.Add(col.Cell(int(row)))
-			}
-			s.Features = append(s.Features, p.Statistics(col.Name))
+			b.texts[i] = drift.NewTextProfile()
 		default:
-			p := drift.NewNumericProfile()
-			for _, row := range r.parts[0] {
-				p.Add(col.Numbers[row])
+			b.numbers[i] = drift.NewNumericProfile()
+		}
+	}
+	return b
+}
+
+// add adds the training rows of a chunk, column by column.
+func (b *baseline) add(c *chunk, in []int) error {
+	var g errgroup.Group
+	for i, at := range in {
+		g.Go(func() error {
+			for k := range c.rows {
+				if c.in[k] != 0 {
+					continue
+				}
+				cell := c.rows[k].cells[at]
+				if b.texts[i] != nil {
+					b.texts[i].Add(cell)
+					continue
+				}
+				v, err := features.ParseValue(b.types[i], cell)
+				if err != nil {
+					return fmt.Errorf("read sorted row: %w", err)
+				}
+				b.numbers[i].Add(v.Number)
 			}
-			s.Features = append(s.Features, p.Statistics(col.Name))
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (b *baseline) write(base job.Base, rows int) error {
+	s := drift.Statistics{Dataset: drift.Dataset{ItemCount: int64(rows)}, Features: []drift.FeatureStatistics{}}
+	for i, name := range b.names {
+		if b.texts[i] != nil {
+			s.Features = append(s.Features, b.texts[i].Statistics(name))
+		} else {
+			s.Features = append(s.Features, b.numbers[i].Statistics(name))
 		}
 	}
 	for name, v := range map[string]any{"statistics.json": s, "constraints.json": drift.Suggest(s)} {

@@ -161,28 +161,77 @@ func Describe(ctx context.Context, tab *table.Table, typed map[string]*table.Typ
 }
 
 func summarise(tab *table.Table, col *table.Typed) Summary {
-	s := Summary{Name: col.Name, Type: col.Type.String()}
-	if col.Type == features.Text {
-		p := drift.NewTextProfile()
-		col.Each(0, tab.Rows(), func(_ int, cell string) { p.Add(cell) })
-		distinct, counts := p.Distinct(), p.Counts()
-		s.Present, s.Missing, s.Distinct = p.Present, p.Missing, &distinct
-		if float64(p.Present) > distinct { // a column of names has no values worth showing
+	p := NewProfile(col.Name, col.Type)
+	if p.Text != nil {
+		col.Each(0, tab.Rows(), func(_ int, cell string) { p.Text.Add(cell) })
+	} else {
+		for _, v := range col.Numbers {
+			p.Numeric.Add(v)
+		}
+	}
+	return p.Summary()
+}
+
+// Profile describes a column while its rows go by, in bounded memory.
+type Profile struct {
+	Name    string
+	Type    features.Type
+	Numeric *drift.NumericProfile // of all types but text
+	Text    *drift.TextProfile
+}
+
+// NewProfile makes an empty profile.
+func NewProfile(name string, t features.Type) *Profile {
+	p := &Profile{Name: name, Type: t}
+	if t == features.Text {
+		p.Text = drift.NewTextProfile()
+	} else {
+		p.Numeric = drift.NewNumericProfile()
+	}
+	return p
+}
+
+// Add adds a batch's rows.
+func (p *Profile) Add(c *table.BatchColumn, rows int) {
+	if p.Text != nil {
+		for row := range rows {
+			p.Text.Add(c.Cell(row))
+		}
+		return
+	}
+	for _, v := range c.Numbers {
+		p.Numeric.Add(v)
+	}
+}
+
+// Merge adds what a profile of later rows has seen.
+func (p *Profile) Merge(later *Profile) {
+	if p.Text != nil {
+		p.Text.Merge(later.Text)
+	} else {
+		p.Numeric.Merge(later.Numeric)
+	}
+}
+
+// Summary is what the report says of the column.
+func (p *Profile) Summary() Summary {
+	s := Summary{Name: p.Name, Type: p.Type.String()}
+	if t := p.Text; t != nil {
+		distinct, counts := t.Distinct(), t.Counts()
+		s.Present, s.Missing, s.Distinct = t.Present, t.Missing, &distinct
+		if float64(t.Present) > distinct { // a column of names has no values worth showing
 			s.Top = counts[:min(len(counts), top)]
 		}
 		return s
 	}
-	p := drift.NewNumericProfile()
-	for _, v := range col.Numbers {
-		p.Add(v)
-	}
-	s.Present, s.Missing = p.Present, p.Missing
-	if p.Present == 0 {
+	n := p.Numeric
+	s.Present, s.Missing = n.Present, n.Missing
+	if n.Present == 0 {
 		return s
 	}
-	ranks := p.Sketch.Ranks()
-	mean, sd := p.Mean(), p.StdDev()
-	s.Min, s.Max, s.Mean, s.StdDev = &p.Min, &p.Max, &mean, &sd
+	ranks := n.Sketch.Ranks()
+	mean, sd := n.Mean(), n.StdDev()
+	s.Min, s.Max, s.Mean, s.StdDev = &n.Min, &n.Max, &mean, &sd
 	s.Quartiles = &[3]float64{ranks.Quantile(0.25), ranks.Quantile(0.5), ranks.Quantile(0.75)}
 	s.Histogram = histogram(ranks)
 	return s

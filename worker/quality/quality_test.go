@@ -26,6 +26,32 @@ func read(t *testing.T, text string, types map[string]features.Type) (*table.Tab
 	return tab, typed
 }
 
+// check holds a file's rows against one check.
+func check(t *testing.T, text string, c definition.Check, declared map[string]features.Type) []quality.Finding {
+	t.Helper()
+	_, typed := read(t, text, declared)
+	types := map[string]features.Type{}
+	want := []table.Want{}
+	for _, name := range []string{"x", "code"} {
+		types[name] = typed[name].Type
+		want = append(want, table.Want{Name: name, Type: types[name]})
+	}
+	rules, err := quality.NewRules([]definition.Check{c}, types, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := quality.FileTally{Key: "k.csv"}
+	src := table.Source{Key: "k.csv", Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }}
+	f.Rows, err = table.Scan(context.Background(), src, want, func(b *table.Batch) (quality.Tally, error) { return rules.Look(b), nil }, func(_ *table.Batch, t quality.Tally) error {
+		f.Tally.Add(t)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules.Findings([]quality.FileTally{f})
+}
+
 func TestCheck(t *testing.T) {
 	const rows = "x,code\n1,AB\n2,AC\n30,AB\n,zz\n5,\n"
 	tests := map[string]struct {
@@ -44,8 +70,6 @@ func TestCheck(t *testing.T) {
 		"pattern is whole":  {definition.Check{Column: "code", Pattern: "[A-Z]|z"}, `stop column "code": 4 values are not of the pattern [A-Z]|z; first: k.csv, line 2: the value is "AB"`},
 		"missing holds":     {definition.Check{Column: "x", Missing: &definition.Missing{AtMost: 0.2}}, ""},
 		"missing is broken": {definition.Check{Column: "x", Missing: &definition.Missing{AtMost: 0.1}}, `stop column "x": 20 % of the values missing, at most 10 % allowed; first: k.csv, line 5: missing`},
-		"unique holds":      {definition.Check{Column: "x", Unique: true}, ""},
-		"unique is broken":  {definition.Check{Column: "code", Unique: true}, `stop column "code": 1 value is there more than once; first: k.csv, line 4: "AB" is also in k.csv, line 2`},
 		"type is broken":    {definition.Check{Column: "code", Type: "number"}, `stop column "code": 4 values are not of type number; first: k.csv, line 2: `},
 	}
 	for name, tt := range tests {
@@ -54,11 +78,7 @@ func TestCheck(t *testing.T) {
 			if tt.check.Type != "" {
 				types[tt.check.Column] = features.Number
 			}
-			tab, typed := read(t, rows, types)
-			found, err := quality.Check(tab, typed, []definition.Check{tt.check}, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			found := check(t, rows, tt.check, types)
 			got := ""
 			for _, f := range found {
 				got += f.Severity + " " + f.Text()
@@ -73,9 +93,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestCheckRefusesABadPattern(t *testing.T) {
-	tab, typed := read(t, "x\n1\n", nil)
-	if _, err := quality.Check(tab, typed, []definition.Check{{Column: "x", Pattern: "("}}, nil); err == nil {
+func TestRulesRefuseABadPattern(t *testing.T) {
+	if _, err := quality.NewRules([]definition.Check{{Column: "x", Pattern: "("}}, nil, nil); err == nil {
 		t.Error("no error")
 	}
 }

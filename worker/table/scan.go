@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
-	"sync"
 
 	"github.com/millrace-ml/millrace/shared/features"
+	"github.com/millrace-ml/millrace/worker/inorder"
 )
 
 // feed reads a file in order, and makes batches of what it read: one goroutine
@@ -164,12 +163,10 @@ func open(src Source, want []Want) (feed, error) {
 // task is a batch on its way from the file to fold.
 type task[T any] struct {
 	batch    *Batch
-	done     chan struct{}
 	problems Problems
 	more     int
 	ended    bool
 	value    T
-	err      error
 }
 
 // Scan reads a file's rows once, in memory that does not depend on their number.
@@ -183,88 +180,32 @@ func Scan[T any](ctx context.Context, src Source, want []Want, look func(*Batch)
 		return 0, err
 	}
 	defer in.close()
-	ctx, cancel := context.WithCancel(ctx)
-	threads := max(1, runtime.GOMAXPROCS(0))
-	free, work, queue := make(chan *task[T], threads+2), make(chan *task[T], threads+2), make(chan *task[T], threads+2)
-	for range threads + 2 {
+	create := func() *task[T] {
 		b := &Batch{Key: src.Key, Columns: make([]BatchColumn, len(want))}
 		for i, w := range want {
 			b.Columns[i].Want = w
 		}
-		free <- &task[T]{batch: b}
-	}
-	var wait sync.WaitGroup
-	defer wait.Wait()
-	defer cancel()
-	var broken error
-	wait.Go(func() {
-		broken = produce(ctx, in, free, work, queue)
-		close(work)
-		close(queue)
-	})
-	for range threads {
-		wait.Go(func() {
-			for t := range work {
-				t.run(in, look)
-				close(t.done)
-			}
-		})
+		return &task[T]{batch: b}
 	}
 	var f folding
-	for t := range queue {
-		<-t.done
-		if err := f.take(t.problems, t.more); err == nil {
-			err = t.err
-			if err == nil {
-				err = fold(t.batch, t.value)
-			}
-			if err != nil {
-				return rows, err
-			}
+	err = inorder.Do(ctx, create, func(t *task[T]) error { return in.next(t.batch) }, func(t *task[T]) (err error) {
+		if t.problems, t.more, t.ended = in.fill(t.batch); len(t.problems) == 0 {
+			t.value, err = look(t.batch)
 		}
+		return err
+	}, func(t *task[T]) error {
 		rows += t.batch.Rows
-		if t.ended {
-			return rows, f.problems(src.Key)
-		}
-		free <- t
-	}
-	if err := ctx.Err(); err != nil {
-		return rows, err
-	}
-	return rows, f.close(src.Key, broken)
-}
-
-// produce reads the file until its end.
-func produce[T any](ctx context.Context, in feed, free, work, queue chan *task[T]) error {
-	for {
-		var t *task[T]
-		select {
-		case t = <-free:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if err := in.next(t.batch); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
+		if f.take(t.problems, t.more) {
+			if err := fold(t.batch, t.value); err != nil {
+				return err
 			}
-			return err
 		}
-		t.done = make(chan struct{})
-		work <- t // there is room: there are no more tasks than places
-		queue <- t
-	}
-}
-
-func (t *task[T]) run(in feed, look func(*Batch) (T, error)) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			t.err = fmt.Errorf("read %s: %v", t.batch.Key, fault)
+		if t.ended {
+			return inorder.ErrStop
 		}
-	}()
-	t.err = nil
-	if t.problems, t.more, t.ended = in.fill(t.batch); len(t.problems) == 0 {
-		t.value, t.err = look(t.batch)
-	}
+		return nil
+	})
+	return rows, f.close(src.Key, err)
 }
 
 // folding collects the problems of a file.
@@ -273,8 +214,8 @@ type folding struct {
 	more  int
 }
 
-// take adds a batch's problems; the error says that there are some by now.
-func (f *folding) take(problems Problems, more int) error {
+// take adds a batch's problems; good says that there are none so far.
+func (f *folding) take(problems Problems, more int) (good bool) {
 	for _, p := range problems {
 		if len(f.found) < MaxProblems {
 			f.found = append(f.found, p)
@@ -283,30 +224,21 @@ func (f *folding) take(problems Problems, more int) error {
 		}
 	}
 	f.more += more
-	if len(f.found) > 0 {
-		return f.found
-	}
-	return nil
-}
-
-func (f *folding) problems(key string) error {
-	if len(f.found) == 0 {
-		return nil
-	}
-	if f.more > 0 {
-		return append(f.found, Problem{Key: key, Message: fmt.Sprintf("%d more rows are of the wrong length", f.more)})
-	}
-	return f.found
+	return len(f.found) == 0
 }
 
 // close joins what was found with how reading ended.
 func (f *folding) close(key string, broken error) error {
 	var last Problems
-	if errors.As(broken, &last) {
+	switch {
+	case errors.As(broken, &last):
 		return append(f.found, last...)
+	case broken != nil:
+		return fmt.Errorf("read %s: %w", key, broken)
+	case len(f.found) == 0:
+		return nil
+	case f.more > 0:
+		return append(f.found, Problem{Key: key, Message: fmt.Sprintf("%d more rows are of the wrong length", f.more)})
 	}
-	if broken != nil {
-		return broken
-	}
-	return f.problems(key)
+	return f.found
 }

@@ -1,0 +1,196 @@
+package prepare
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+
+	"github.com/millrace-ml/millrace/shared/features"
+	"github.com/millrace-ml/millrace/shared/jobs/jobfile"
+	"github.com/millrace-ml/millrace/worker/quality"
+	"github.com/millrace-ml/millrace/worker/spill"
+	"github.com/millrace-ml/millrace/worker/table"
+)
+
+// checker looks at the rows of files.
+type checker struct {
+	checking
+	want      []table.Want
+	rules     *quality.Rules
+	used      []int // places of columns
+	unique    []int
+	key, time int // -1: none
+	label     *features.Expression
+	labelName string
+	labelAt   []int
+	objective string
+}
+
+// seen is what a checker sees in a batch, before it is the batch's turn.
+type seen struct {
+	tally                  quality.Tally
+	labels                 []float64
+	keyless, timeless, odd quality.Broken
+	lines                  []quality.Broken
+	unlabeled              int
+}
+
+func newChecker(f *jobfile.File, in checking) (*checker, error) {
+	c := &checker{checking: in, used: columnsAt(in.Names, in.Used), unique: columnsAt(in.Names, in.Unique), objective: f.Definition.Objective()}
+	for _, name := range in.Names {
+		c.want = append(c.want, table.Want{Name: name, Type: in.Types[name]})
+	}
+	at := columnsAt(in.Names, []string{in.Key, f.Definition.Data.Time})
+	c.key, c.time = at[0], at[1]
+	checks := f.Definition.Quality
+	if !in.Learn {
+		c.time = -1
+		checks = applicable(checks, in.Types)
+	}
+	var err error
+	if c.rules, err = quality.NewRules(checks, in.Types, in.Used); err != nil || !in.Learn {
+		return c, err
+	}
+	c.labelName = f.Definition.Data.Label.Name
+	if c.label, _ = labelOf(&f.Definition, in.Types); c.label != nil {
+		c.labelAt = columnsAt(in.Names, c.label.Columns())
+	}
+	return c, nil
+}
+
+// look is what can be told of a batch by itself.
+func (c *checker) look(b *table.Batch) (*seen, error) {
+	s := &seen{tally: c.rules.Look(b)}
+	key := &b.Columns[c.key]
+	for row := range b.Rows {
+		if key.Empty(row) {
+			first(&s.keyless, b, row, key.Name, "the key is missing")
+		}
+	}
+	if c.time >= 0 {
+		when := &b.Columns[c.time]
+		for row, at := range when.Numbers {
+			if at != at {
+				first(&s.timeless, b, row, when.Name, fmt.Sprintf("the value is %q", strings.Clone(when.Cell(row))))
+			}
+		}
+	}
+	if c.Lines {
+		s.lines = make([]quality.Broken, len(c.used))
+		for i, at := range c.used {
+			column := &b.Columns[at]
+			for row := range b.Rows {
+				if strings.ContainsAny(column.Cell(row), "\n\r") {
+					first(&s.lines[i], b, row, column.Name, "the value goes over more than one line")
+				}
+			}
+		}
+	}
+	if c.label != nil {
+		c.labels(b, s)
+	}
+	return s, nil
+}
+
+// labels computes every row's label; NaN: missing.
+func (c *checker) labels(b *table.Batch, s *seen) {
+	s.labels = make([]float64, b.Rows)
+	row := make([]features.Value, len(c.labelAt))
+	for i := range s.labels {
+		valuesOf(b, c.labelAt, i, row)
+		y := c.label.Number(row)
+		switch {
+		case y != y:
+			s.unlabeled++
+		case c.objective == "binary" && y != 0 && y != 1, c.objective == "multiclass" && y < 0:
+			first(&s.odd, b, i, c.labelName, oddLabel(y, row))
+		case math.Abs(y) > math.MaxFloat32/1e8:
+			y = math.NaN()
+			s.unlabeled++
+		}
+		s.labels[i] = y
+	}
+}
+
+// oddLabel says what is wrong with a label: its number, or the value that is no class.
+func oddLabel(y float64, row []features.Value) string {
+	if y < 0 && len(row) == 1 && row[0].Text != "" {
+		return fmt.Sprintf("the label is %q", row[0].Text)
+	}
+	return fmt.Sprintf("the label is %v", y)
+}
+
+// profile adds a batch to the columns' profiles, which depend on the rows' order.
+func (c *checker) profile(all *checked, b *table.Batch) error {
+	var wait sync.WaitGroup
+	for i, at := range c.used {
+		wait.Go(func() { all.Profiles[i].Add(&b.Columns[at], b.Rows) })
+	}
+	wait.Wait()
+	return nil
+}
+
+// add adds what was seen in a batch.
+func (c *checker) add(all *checked, b *table.Batch, s *seen) {
+	all.Tally.Add(s.tally)
+	merge(&all.Keyless, s.keyless)
+	merge(&all.Timeless, s.timeless)
+	merge(&all.Odd, s.odd)
+	for i := range s.lines {
+		merge(&all.Lines[i], s.lines[i])
+	}
+	all.Unlabeled += s.unlabeled
+	all.Labelled += len(s.labels) - s.unlabeled
+	if c.time >= 0 {
+		for _, at := range b.Columns[c.time].Numbers {
+			all.Newest = max(all.Newest, at) // NaN: not of rows that have a time
+		}
+	}
+}
+
+// merge adds a later count; only the first place is kept.
+func merge(into *quality.Broken, later quality.Broken) {
+	into.Count += later.Count
+	if len(into.Examples) == 0 {
+		into.Examples = later.Examples
+	}
+}
+
+// sort gives a batch's rows, and the values that must be unique, to the sorters.
+func (c *checker) sort(rows *spill.Sorter, unique []*spill.Sorter, file int, b *table.Batch, s *seen) error {
+	var key, value []byte
+	for i, at := range c.unique {
+		column := &b.Columns[at]
+		for row := range b.Rows {
+			if column.Empty(row) {
+				continue
+			}
+			key = appendValueKey(key[:0], column.Append(value[:0], row), file, placeOf(b, row))
+			if err := unique[i].Add(key, nil); err != nil {
+				return err
+			}
+		}
+	}
+	if !c.Learn || s.labels == nil {
+		return nil
+	}
+	for row := range b.Rows {
+		key = key[:0]
+		if c.time >= 0 {
+			key = appendTime(key, b.Columns[c.time].Numbers[row])
+		}
+		key = b.Columns[c.key].Append(key, row)
+		value = binary.LittleEndian.AppendUint64(value[:0], math.Float64bits(s.labels[row]))
+		for i := range b.Columns {
+			cell := cellOf(&b.Columns[i], row)
+			value = binary.AppendUvarint(value, uint64(len(cell)))
+			value = append(value, cell...)
+		}
+		if err := rows.Add(key, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
