@@ -1,8 +1,12 @@
 package localcloud
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/millrace-ml/millrace/localcloud/s3"
 	"github.com/millrace-ml/millrace/localcloud/stepfunctions"
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 // Operations lists what a service supports, sorted: its routing table.
@@ -18,4 +22,14 @@ func (c *Cloud) Operations(service string) []string {
 }
 
 // TaskResources lists what a Task state's Resource may be, sorted.
-func TaskResources() []string { return stepfunctions.SupportedResources() }
+func TaskResources() []string {
+	list := stepfunctions.SupportedResources()
+	// S3's tasks reach fewer operations than its wire.
+	const some = "arn:aws:states:::aws-sdk:s3:"
+	list = slices.DeleteFunc(list, func(r string) bool { return strings.HasPrefix(r, some) })
+	for _, op := range s3.TaskOperations() {
+		list = append(list, some+model.LowerFirst(op))
+	}
+	slices.Sort(list)
+	return list
+}

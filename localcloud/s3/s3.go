@@ -210,7 +210,9 @@ func (s *S3) Close() error {
 
 // Wire is the service's place in the front's routing table.
 func (s *S3) Wire() *wire.Service {
-	return &wire.Service{Name: "s3", Protocol: wire.RESTJSON, REST: s, RESTOperation: OperationOf, RESTError: s.writeError, Log: s.log}
+	svc := &wire.Service{Name: "s3", Protocol: wire.RESTJSON, REST: s, RESTOperation: OperationOf, RESTError: s.writeError, Log: s.log}
+	svc.Add(s.taskOperations()...)
+	return svc
 }
 
 // ServeHTTP answers a signed request.

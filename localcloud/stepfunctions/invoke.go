@@ -109,6 +109,19 @@ func invokeResult(params, _ map[string]any, raw []byte, req request) (any, error
 	return addMetadata(out, headers, a.StatusCode, req.id), nil
 }
 
+// payloadText is the result of aws-sdk:lambda:invoke: an error of the function is
+// told in it, and the payload is text.
+func payloadText(_, out map[string]any, _ []byte, _ request) (any, error) {
+	if encoded, ok := out["Payload"].(string); ok {
+		raw, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil {
+			return nil, fmt.Errorf("read payload of lambda: %w", err)
+		}
+		out["Payload"] = string(raw)
+	}
+	return out, nil
+}
+
 // putEventsRequest turns details into text and names the execution among the
 // resources, as AWS does.
 func putEventsRequest(_ integration, c asl.Call, params map[string]any) (map[string]any, error) {

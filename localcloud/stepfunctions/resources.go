@@ -14,6 +14,7 @@ import (
 
 	"github.com/millrace-ml/millrace/localcloud/asl"
 	"github.com/millrace-ml/millrace/localcloud/wire"
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 // integration is an optimized integration: what Step Functions adds to a plain
@@ -60,9 +61,10 @@ func withSageMaker(all map[string]integration) map[string]integration {
 
 // sdkServices are the names that aws-sdk: resources give to services.
 var sdkServices = map[string]struct{ service, name string }{
-	"cloudformation": {"cloudformation", "CloudFormation"}, "cloudwatchlogs": {"logs", "CloudWatchLogs"},
-	"eventbridge": {"events", "EventBridge"}, "iam": {"iam", "Iam"}, "lambda": {"lambda", "Lambda"},
-	"sagemaker": {"sagemaker", "SageMaker"}, "sfn": {"states", "Sfn"}, "sns": {"sns", "Sns"}, "sqs": {"sqs", "Sqs"}, "sts": {"sts", "Sts"},
+	"cloudformation": {"cloudformation", "CloudFormation"}, "cloudwatchlogs": {"logs", "CloudWatchLogs"}, "ecr": {"ecr", "Ecr"},
+	"eventbridge": {"events", "EventBridge"}, "iam": {"iam", "Iam"}, "lambda": {"lambda", "Lambda"}, "s3": {"s3", "S3"},
+	"sagemaker": {"sagemaker", "SageMaker"}, "sfn": {"states", "Sfn"}, "sns": {"sns", "Sns"}, "sqs": {"sqs", "Sqs"},
+	"ssm": {"ssm", "Ssm"}, "sts": {"sts", "Sts"},
 }
 
 func upperFirst(s string) string {
@@ -79,8 +81,18 @@ func find(r asl.Resource) (integration, error) {
 		if !known {
 			return integration{}, fmt.Errorf("the local cloud has no aws-sdk integration of %q", name)
 		}
-		return integration{service: svc.service, operation: upperFirst(r.Action), token: true, result: sdkResult(svc.service),
-			prefix: svc.name, other: svc.name + "." + svc.name + "Exception", label: svc.name, modeled: modeledCodes[svc.service], sdk: true}, nil
+		if r.Action != model.LowerFirst(r.Action) {
+			return integration{}, fmt.Errorf("an action begins in lower case: %s", r.ARN)
+		}
+		in := integration{service: svc.service, operation: upperFirst(r.Action), token: true, result: sdkResult(svc.service),
+			prefix: svc.name, other: svc.name + "." + svc.name + "Exception", label: svc.name, modeled: modeledCodes[svc.service], sdk: true}
+		switch name + ":" + r.Action { // members that are bytes in the API, and text in a task
+		case "s3:putObject":
+			in.verbatim, in.request = "Body", verbatimText
+		case "lambda:invoke":
+			in.verbatim, in.request, in.result = "Payload", invokeRequest, payloadText
+		}
+		return in, nil
 	}
 	in, ok := integrations[r.Service+":"+r.Action]
 	if !ok {
@@ -216,7 +228,7 @@ func (in integration) taskError(err error, requestID string) error {
 	}
 	name := in.other
 	code := e.Code
-	if !commonCodes[code] || slices.Contains(in.modeled, code) {
+	if slices.Contains(in.modeled, code) || in.service != "s3" && !commonCodes[code] {
 		// SQS's query codes have the service in front: AWS.SimpleQueueService.NonExistentQueue.
 		code = code[strings.LastIndex(code, ".")+1:]
 		name = in.prefix + "." + strings.TrimSuffix(code, "Exception") + "Exception"
@@ -273,6 +285,9 @@ var commonCodes = map[string]bool{"AccessDenied": true, "AccessDeniedException":
 var modeledCodes = map[string][]string{
 	"states": {"ValidationException"}, "sns": {"ValidationException"},
 	"logs": {"AccessDeniedException", "ThrottlingException", "ValidationException"},
+	// S3's API names few of its errors: these are all.
+	"s3": {"BucketAlreadyExists", "BucketAlreadyOwnedByYou", "EncryptionTypeMismatch", "IdempotencyParameterMismatch", "InvalidObjectState", "InvalidRequest",
+		"InvalidWriteOffset", "NoSuchBucket", "NoSuchKey", "NoSuchUpload", "ObjectAlreadyInActiveTierError", "ObjectNotInActiveTierError", "TooManyParts"},
 }
 
 // sdkResult gives the members the SDK's names, and times as ISO 8601 text;
