@@ -204,6 +204,13 @@ var s3Conditions = []behaviour{
 		c.get(b, "k", func(in *s3.GetObjectInput) { in.IfUnmodifiedSince = aws.Time(at.Add(-time.Hour)) }).fails(c, 412, "PreconditionFailed")
 		c.get(b, "k", func(in *s3.GetObjectInput) { in.IfUnmodifiedSince = aws.Time(at.Add(time.Hour)) }).ok(c)
 	}},
+	{id: "s3.get.if-modified-since.future", says: "a time in the future is no condition", source: recorded + "s3/test_s3.snapshot.json", run: func(c *call) {
+		b := c.bucket()
+		c.put(b, "k", "1").ok(c)
+		c.get(b, "k", func(in *s3.GetObjectInput) { in.IfModifiedSince = aws.Time(time.Now().Add(24 * time.Hour)) }).ok(c)
+		at := c.head(b, "k").ok(c).LastModified
+		c.get(b, "k", func(in *s3.GetObjectInput) { in.IfUnmodifiedSince = at }).ok(c)
+	}},
 	{id: "s3.get.if-match.wins", says: "a true If-Match outdoes a false If-Unmodified-Since", source: s3API + "GetObject.html", run: func(c *call) {
 		b := c.bucket()
 		etag := c.put(b, "k", "1").ok(c).ETag

@@ -4,8 +4,12 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
+	"io"
 	"maps"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -51,6 +55,23 @@ var s3Objects = []behaviour{
 			[]string{"text/csv", "de", `attachment; filename="a.csv"`, "no-cache", "gzip"})
 		if !maps.Equal(got.Metadata, map[string]string{"run-id": "7", "note": "a b"}) {
 			c.Errorf("metadata: %v", got.Metadata)
+		}
+	}},
+	{id: "s3.get.metadata.wire", says: "metadata is sent under names in lower case, which clients take as they come", source: recorded + "s3/test_s3.snapshot.json", run: func(c *call) {
+		b := c.bucket()
+		c.put(b, "k", "x", func(in *s3.PutObjectInput) { in.Metadata = map[string]string{"Two-Words": "1"} }).ok(c)
+		at := try(url.Parse(c.url(b, "k"))).ok(c)
+		if at.Scheme != "http" {
+			return // what comes through TLS the client shows in its own spelling
+		}
+		u := try(c.presign().PresignHeadObject(c.ctx, &s3.HeadObjectInput{Bucket: &b, Key: ref("k")})).ok(c)
+		conn := try((&net.Dialer{}).DialContext(c.ctx, "tcp", at.Host)).ok(c)
+		if _, err := fmt.Fprintf(conn, "HEAD %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", strings.TrimPrefix(u.URL, "http://"+at.Host), at.Host); err != nil {
+			c.Fatal(err)
+		}
+		answer := string(try(io.ReadAll(conn)).ok(c))
+		if err := conn.Close(); err != nil || !strings.Contains(answer, "\r\nx-amz-meta-two-words: 1\r\n") {
+			c.Errorf("answer (%v): %s", err, answer)
 		}
 	}},
 	{id: "s3.put.metadata.too-large", says: "more than 2 KB of metadata is MetadataTooLarge", source: s3Guide + "UsingMetadata.html", run: func(c *call) {

@@ -73,7 +73,7 @@ func (k *keeper) CopyObject(ctx context.Context, in s3response.CopyObjectInput) 
 		if v.Size > maxCopy {
 			return s3err.GetCopySourceObjectTooLargeErr(maxCopy)
 		}
-		return copyIf(v, in.CopySourceIfMatch, in.CopySourceIfNoneMatch, in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince)
+		return k.copyIf(v, in.CopySourceIfMatch, in.CopySourceIfNoneMatch, in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince)
 	}, func(size int64) (int64, int64, error) { return 0, size, nil })
 	if err != nil {
 		return none, err
@@ -123,8 +123,8 @@ func (k *keeper) CopyObject(ctx context.Context, in s3response.CopyObjectInput) 
 
 // copyIf is readIf for the source of a copy: what a read answers "not modified",
 // a copy answers "precondition failed", and the condition bears its header's name.
-func copyIf(v *version, match, noneMatch *string, since, unmodified *time.Time) error {
-	err := readIf(v, match, noneMatch, since, unmodified)
+func (k *keeper) copyIf(v *version, match, noneMatch *string, since, unmodified *time.Time) error {
+	err := k.readIf(v, match, noneMatch, since, unmodified)
 	var failed s3err.PreconditionFailedError
 	switch {
 	case err == nil:

@@ -186,7 +186,7 @@ func (k *keeper) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput)
 	}
 	var length int64
 	src, err := k.openSource(text(in.CopySource), func(v *version) error {
-		return copyIf(v, in.CopySourceIfMatch, in.CopySourceIfNoneMatch, in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince)
+		return k.copyIf(v, in.CopySourceIfMatch, in.CopySourceIfNoneMatch, in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince)
 	}, func(size int64) (offset, n int64, err error) {
 		offset, length, err = sourceRange(size, text(in.CopySourceRange))
 		if err == nil && length > maxCopy {

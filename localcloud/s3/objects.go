@@ -281,7 +281,7 @@ func (k *keeper) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetO
 	var sp span
 	var body io.ReadCloser
 	v, err := k.find(text(in.Bucket), text(in.Key), text(in.VersionId), func(tx *bbolt.Tx, v *version) (err error) {
-		err = readIf(v, in.IfMatch, in.IfNoneMatch, in.IfModifiedSince, in.IfUnmodifiedSince)
+		err = k.readIf(v, in.IfMatch, in.IfNoneMatch, in.IfModifiedSince, in.IfUnmodifiedSince)
 		if err != nil {
 			return err
 		}
@@ -315,7 +315,7 @@ func (k *keeper) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetO
 func (k *keeper) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
 	var sp span
 	v, err := k.find(text(in.Bucket), text(in.Key), text(in.VersionId), func(_ *bbolt.Tx, v *version) (err error) {
-		err = readIf(v, in.IfMatch, in.IfNoneMatch, in.IfModifiedSince, in.IfUnmodifiedSince)
+		err = k.readIf(v, in.IfMatch, in.IfNoneMatch, in.IfModifiedSince, in.IfUnmodifiedSince)
 		if err != nil {
 			return err
 		}
@@ -398,7 +398,15 @@ func (k *keeper) GetObjectAcl(_ context.Context, in *s3.GetObjectAclInput) (*s3.
 		Grantee: &types.Grantee{ID: &k.account, Type: types.TypeCanonicalUser}, Permission: types.PermissionFullControl}}}, nil
 }
 
-func readIf(v *version, match, noneMatch *string, since, unmodified *time.Time) error {
+// readIf is S3's conditional read. A time in the future is no condition, and what
+// was modified at the very time was not modified after it.
+func (k *keeper) readIf(v *version, match, noneMatch *string, since, unmodified *time.Time) error {
+	if since != nil && since.After(k.now()) {
+		since = nil
+	}
+	if unmodified != nil && unmodified.Equal(v.Modified) {
+		unmodified = nil
+	}
 	return backend.EvaluatePreconditions(v.ETag, v.Modified, backend.PreConditions{
 		IfMatch: match, IfNoneMatch: noneMatch, IfModSince: since, IfUnmodeSince: unmodified})
 }

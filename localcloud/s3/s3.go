@@ -217,6 +217,16 @@ func (s *S3) Wire() *wire.Service {
 
 // ServeHTTP answers a signed request.
 func (s *S3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	err := s.upgrade(r)
+	if err == nil {
+		err = refuse(r.Header)
+	}
+	if err != nil {
+		s.log.Warn("S3 request refused", "operation", r.Method+" "+r.URL.Path, "error", err)
+		s.writeError(w, asWireError(err))
+		return
+	}
+	w = lowerMeta{w}
 	if bucketName, name, ok := configRequest(r); ok {
 		if err := s.serveConfig(w, r, bucketName, name); err != nil {
 			s.writeError(w, asWireError(err))
