@@ -22,7 +22,8 @@ func fixture(t *testing.T) (*handler, *ledger.Ledger, *ledgertest.S3) {
 		if name != "flights" {
 			return nil, nil
 		}
-		return &definition.Definition{Name: name, Approve: definition.Approve{By: "person", Within: time.Hour}}, nil
+		return &definition.Definition{Name: name, Approve: definition.Approve{By: "person", Within: time.Hour},
+			Train: definition.Train{Resources: definition.Resources{MaxRuntime: time.Hour}, Spot: true, MaxWait: 5 * time.Hour}}, nil
 	}
 	return &handler{&runs.Planner{Ledger: led, Dataset: &runs.Dataset{Ledger: led, Objects: s3, Bucket: "data"}, Definitions: find, Image: "i@sha256:1", Log: slog.New(slog.DiscardHandler)}}, led, s3
 }
@@ -49,6 +50,9 @@ func TestAPlanIsMadeOnce(t *testing.T) {
 	first, err := h.handle(ctx, in)
 	if err != nil || !first.Settled || first.Kind != statemachine.KindTrain || first.ApproveBy != "person" || first.Timeouts["approval"] != 3600 || first.Why != "2 uploads: 2 files to learn from" {
 		t.Fatalf("the plan is %+v, %v", first, err)
+	}
+	if got := first.Timeouts["train"]; got != 6*3600 {
+		t.Errorf("training is waited for %d s: the wait for a spot machine, and an hour", got)
 	}
 	upload("flights/raw/c.csv")
 	again, err := h.handle(ctx, in)
