@@ -50,6 +50,11 @@ snapshot: functions ## synthesize the template anew into infra/stack/snapshot (n
 bench: build ## speed and size, with the machine and the method
 	$(GO) run ./cmd/millrace/bench
 
+.PHONY: screenshots
+screenshots: ## every kind of report as people see it, in bin/screenshots (needs Chromium)
+	rm -rf bin/screenshots && mkdir -p bin/screenshots
+	$(GO) test ./worker -run TestReportsInABrowser -count 1 -artifacts -outputdir bin/screenshots
+
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -180,7 +180,7 @@ func trapsSection(e *Evaluation) report.Section {
 		switch {
 		case found:
 		case !looked(e, k.needs):
-			notes = append(notes, report.Note{Text: sentence(k.none), Badge: "not told", More: []string{"There was nothing to tell it by."}})
+			notes = append(notes, report.Note{Text: k.none, Badge: "not told", More: []string{"There was nothing to tell it by."}})
 		default:
 			notes = append(notes, report.Note{Text: k.none, Badge: "none", Tone: report.Good})
 		}

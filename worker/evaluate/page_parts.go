@@ -154,7 +154,11 @@ func dataSection(e *Evaluation) (report.Section, bool) {
 	s.Blocks = append(s.Blocks, notes)
 	parts := report.Table{Head: []string{"Part", "Rows", "Mean label", "From", "To"}, Numeric: []bool{false, true, true, false, false}, Stack: true}
 	for _, p := range d.Parts {
-		parts.Rows = append(parts.Rows, []report.Cell{{Text: p.Name}, {Text: report.Thousands(p.Rows)}, {Text: figure(p.Label)}, {Text: moment(p.From)}, {Text: moment(p.To)}})
+		mean := p.Label
+		if len(e.Classes) > 0 {
+			mean = math.NaN() // of classes' numbers says nothing
+		}
+		parts.Rows = append(parts.Rows, []report.Cell{{Text: p.Name}, {Text: report.Thousands(p.Rows)}, {Text: figure(mean)}, {Text: moment(p.From)}, {Text: moment(p.To)}})
 	}
 	s.Blocks = append(s.Blocks, parts)
 	if c, ok := labelChart(e); ok && len(e.Classes) == 0 {

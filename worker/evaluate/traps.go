@@ -102,7 +102,7 @@ func (j *judging) aloneTraps(ctx context.Context) ([]Trap, error) {
 		}
 		name := map[metrics.Kind]string{metrics.Binary: "AUC", metrics.Regression: "R²", metrics.Multiclass: "share of what chance leaves"}[sample.Kind]
 		out = append(out, Trap{Kind: trapAlone, Name: f.Name, Numbers: map[string]Num{"strength": Num(strength), "from": aloneIs},
-			Finding: fmt.Sprintf("%s alone predicts the label almost perfectly (%s %s)", f.Name, name, short(strength)),
+			Finding: fmt.Sprintf("the feature %s alone predicts the label almost perfectly (%s %s)", f.Name, name, short(strength)),
 			Hint:    "is it known when the model is asked? If it comes from later, name its columns in data.known_after",
 		})
 	}
@@ -183,7 +183,7 @@ func laterTrap(col, own *table.Typed) []Trap {
 		return nil
 	}
 	return []Trap{{Kind: trapLater, Name: col.Name, Numbers: map[string]Num{"share": Num(share), "rows": Num(both), "from": laterShare},
-		Finding: fmt.Sprintf("%s lies after the row's own time %s in %s of the rows", col.Name, own.Name, report.Percent(share)),
+		Finding: fmt.Sprintf("the column %s lies after the row's own time %s in %s of the rows", col.Name, own.Name, report.Percent(share)),
 		Hint:    "what happened later is not known when the model is asked: name it in data.known_after; if it is planned ahead, name it in evaluate.trusted",
 	}}
 }
@@ -212,7 +212,7 @@ func (j *judging) keyTrap(col *table.Typed) []Trap {
 		return nil
 	}
 	return []Trap{{Kind: trapKey, Name: col.Name, Numbers: map[string]Num{"share": Num(share), "rows": Num(present), "from": keyShare},
-		Finding: fmt.Sprintf("%s looks like a key: %s of %s rows have a value that no other has", col.Name, report.Percent(share), report.Thousands(present)),
+		Finding: fmt.Sprintf("the column %s looks like a key: %s of %s rows have a value that no other has", col.Name, report.Percent(share), report.Thousands(present)),
 		Hint:    "a model that reads a key learns rows by heart; leave it out",
 	}}
 }
