@@ -154,7 +154,7 @@ func (c *Cloud) openDir() (err error) {
 			return fmt.Errorf("open local cloud: %s is missing, though the folder has other state (put back a copy of it, or move the folder away to begin anew)", file)
 		}
 	}
-	c.store, err = store.Open(file, store.Options{NoSync: c.o.Ephemeral})
+	c.store, err = store.Open(file, store.Options{NoSync: c.o.Ephemeral, Log: c.log})
 	if errors.Is(err, store.ErrInUse) {
 		return fmt.Errorf("state folder %s is in use by another local cloud: stop that one, or choose another folder: %w", c.dir, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,8 +19,26 @@ import (
 type upProcess struct {
 	endpoint string
 	cmd      *exec.Cmd
-	said     bytes.Buffer // its stderr; to be read once it has ended
-	done     chan error   // how it ended
+	said     said       // its stderr
+	done     chan error // how it ended
+}
+
+// said is what a process says, to be read while it says more.
+type said struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }
 
 // startUp starts a `millrace up` and waits for the URL that it prints.
@@ -99,7 +118,14 @@ func processesIn(dir string) []string {
 // in dir, through another program if one is given. The test's end stops it.
 func upIn(t *testing.T, dir, bin string, through ...string) *upProcess {
 	t.Helper()
-	up, err := startUp(upCommand(t, dir, bin, through...))
+	return started(t, upCommand(t, dir, bin, through...))
+}
+
+// started starts a command of upCommand, to which more arguments may have been
+// added. The test's end stops it.
+func started(t *testing.T, cmd *exec.Cmd) *upProcess {
+	t.Helper()
+	up, err := startUp(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}

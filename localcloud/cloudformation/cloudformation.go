@@ -181,6 +181,8 @@ type stack struct {
 	Caller         wire.Caller
 	Token          string
 	Sequence       int // of its events
+
+	patient bool // an operation goes on in the background: it waits where the disk is full
 }
 
 // generation is the part of a stack that an update changes.
@@ -283,7 +285,11 @@ func (c *CloudFormation) find(nameOrID string) (*stack, error) {
 
 // save writes the stack; a state that cannot be written stops the operation loudly.
 func (c *CloudFormation) save(s *stack) error {
-	if err := c.stacks.Put(s.ID, *s); err != nil {
+	stacks := c.stacks
+	if s.patient {
+		stacks = stacks.Patient(c.ctx)
+	}
+	if err := stacks.Put(s.ID, *s); err != nil {
 		return fmt.Errorf("save stack %s: %w", s.Name, err)
 	}
 	return nil
@@ -314,7 +320,11 @@ func (c *CloudFormation) note(s *stack, logical, status, reason string) error {
 		}
 	}
 	s.Sequence++
-	if err := c.events.Put(fmt.Sprintf("%s/%08d", s.ID, s.Sequence), e); err != nil {
+	events := c.events
+	if s.patient {
+		events = events.Patient(c.ctx)
+	}
+	if err := events.Put(fmt.Sprintf("%s/%08d", s.ID, s.Sequence), e); err != nil {
 		return fmt.Errorf("write event of stack %s: %w", s.Name, err)
 	}
 	level := slog.LevelDebug

@@ -18,6 +18,7 @@ var errStopped = errors.New("stopped")
 func (c *CloudFormation) background(s *stack, f func(context.Context, *stack) error) {
 	c.wg.Add(1)
 	ctx, release := clock.Hold(wire.WithCaller(c.ctx, c.actor(s)), c.o.Clock, "stack "+s.Name)
+	s.patient = true
 	go func() {
 		defer c.wg.Done()
 		defer release()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
+	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/store"
 )
 
@@ -151,6 +152,7 @@ func (j *journal) run() {
 		}
 		if err != nil {
 			j.log.Error("write deliveries", "error", err)
+			j.restore(changed, closed)
 		}
 		for _, w := range waiting {
 			w <- err
@@ -158,6 +160,24 @@ func (j *journal) run() {
 		if closed {
 			return
 		}
+	}
+}
+
+// writeAgain is how long the journal waits after a write that failed.
+const writeAgain = time.Second
+
+// restore takes back what could not be written, to be written later. What was
+// changed since then stands.
+func (j *journal) restore(changed map[string]slot, closed bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for key, s := range changed {
+		if _, newer := j.changed[key]; !newer {
+			j.changed[key] = s
+		}
+	}
+	if !closed {
+		clock.Real{}.AfterFunc(writeAgain, j.poke) // the machine's time: this is about the disk
 	}
 }
 

@@ -95,8 +95,8 @@ type index struct {
 	group *store.Group
 }
 
-func openIndex(path string, noSync bool) (*index, error) {
-	file, err := store.OpenFile(path, store.Options{NoSync: noSync})
+func openIndex(path string, o store.Options) (*index, error) {
+	file, err := store.OpenFile(path, o)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func openIndex(path string, noSync bool) (*index, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("create object index %s: %w", path, err), file.Close())
 	}
-	return &index{file: file, group: store.NewGroup(file.DB)}, nil
+	return &index{file: file, group: store.NewGroup(file)}, nil
 }
 
 func (x *index) close() error {

@@ -26,6 +26,7 @@ import (
 	"github.com/versity/versitygw/s3api/middlewares"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
@@ -72,7 +73,7 @@ func New(o Options) (_ *S3, err error) {
 	if err := indexed(o.Dir); err != nil {
 		return nil, err
 	}
-	index, err := openIndex(filepath.Join(o.Dir, indexFile), o.NoSync)
+	index, err := openIndex(filepath.Join(o.Dir, indexFile), store.Options{NoSync: o.NoSync, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}

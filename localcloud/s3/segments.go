@@ -86,6 +86,9 @@ func (b *blobs) receive(r io.Reader) (_ *staged, err error) {
 	st.path = f.Name()
 	defer func() {
 		if err != nil {
+			if err = store.WhenFull(err); errors.Is(err, store.ErrFull) {
+				b.log.Error("object refused: the disk is full (make room, and it goes on)", "folder", b.dir, "error", err)
+			}
 			err = errors.Join(err, os.Remove(st.path))
 		}
 	}()

@@ -29,7 +29,7 @@ func (s *SageMaker) processingLife(j processingJob) life {
 }
 
 func (s *SageMaker) beginProcessing(name string) error {
-	j, err := s.process.Update(name, func(j processingJob, _ bool) (processingJob, error) {
+	j, err := s.process.Patient(s.open).Update(name, func(j processingJob, _ bool) (processingJob, error) {
 		if j.Job.ProcessingJobStatus == types.ProcessingJobStatusStopping {
 			return j, errStop
 		}
@@ -151,7 +151,7 @@ func (s *SageMaker) uploadProcessing(ctx context.Context, w *workspace, j proces
 
 // endProcessing records and announces the end.
 func (s *SageMaker) endProcessing(name string, out outcome) error {
-	j, err := s.process.Update(name, func(j processingJob, _ bool) (processingJob, error) {
+	j, err := s.process.Patient(s.open).Update(name, func(j processingJob, _ bool) (processingJob, error) {
 		now := s.now()
 		j.Job.ProcessingJobStatus = types.ProcessingJobStatus(out.status)
 		j.Job.ProcessingEndTime, j.Job.LastModifiedTime = &now, &now
@@ -172,7 +172,7 @@ func (s *SageMaker) endProcessing(name string, out outcome) error {
 // announceProcessing emits a job's end and records that it did.
 func (s *SageMaker) announceProcessing(name string, j processingJob) error {
 	s.emitProcessing(j)
-	_, err := s.process.Update(name, func(j processingJob, _ bool) (processingJob, error) {
+	_, err := s.process.Patient(s.open).Update(name, func(j processingJob, _ bool) (processingJob, error) {
 		j.Announced = true
 		return j, nil
 	})

@@ -78,6 +78,9 @@ type SageMaker struct {
 	packages *store.Table[modelPackage]
 	tags     *store.Table[map[string]string]
 
+	open  context.Context //nolint:containedctx // ends with Close: what became of a job is kept however long it takes
+	close context.CancelFunc
+
 	mu      sync.Mutex
 	closed  bool
 	running map[string]context.CancelCauseFunc // by kind/name
@@ -91,6 +94,7 @@ func New(o Options) (*SageMaker, error) {
 		return nil, err
 	}
 	s := &SageMaker{opt: o, slots: semaphore.NewWeighted(int64(o.Slots)), running: map[string]context.CancelCauseFunc{}}
+	s.open, s.close = context.WithCancel(context.Background())
 	s.images = &images{programs: o.Images, dir: o.Dir}
 	var errs [7]error
 	s.training, errs[0] = store.NewTable[trainingJob](o.Store, "sagemaker/training-jobs")
@@ -170,6 +174,7 @@ func (s *SageMaker) Start(ctx context.Context) error {
 func (s *SageMaker) Close() error {
 	s.mu.Lock()
 	s.closed = true
+	s.close()
 	for _, cancel := range s.running {
 		cancel(errClosed)
 	}

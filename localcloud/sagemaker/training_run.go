@@ -37,7 +37,7 @@ func (s *SageMaker) trainingLife(j trainingJob) life {
 
 // enterTraining records and announces a secondary status, unless the job is stopping.
 func (s *SageMaker) enterTraining(name string, status types.SecondaryStatus, message string, more func(*trainingJob)) error {
-	j, err := s.training.Update(name, func(j trainingJob, _ bool) (trainingJob, error) {
+	j, err := s.training.Patient(s.open).Update(name, func(j trainingJob, _ bool) (trainingJob, error) {
 		stopping := j.Job.TrainingJobStatus == types.TrainingJobStatusStopping
 		if stopping && status == types.SecondaryStatusDownloading {
 			return j, errStop // stopped before it began
@@ -197,7 +197,7 @@ func (s *SageMaker) uploadTraining(ctx context.Context, w *workspace, j training
 
 // endTraining records and announces the end.
 func (s *SageMaker) endTraining(name string, out outcome) error {
-	j, err := s.training.Update(name, func(j trainingJob, _ bool) (trainingJob, error) {
+	j, err := s.training.Patient(s.open).Update(name, func(j trainingJob, _ bool) (trainingJob, error) {
 		now := s.now()
 		j.Job.TrainingJobStatus = types.TrainingJobStatus(out.status)
 		j.Job.TrainingEndTime = &now
@@ -227,7 +227,7 @@ func (s *SageMaker) endTraining(name string, out outcome) error {
 // announceTraining emits a job's end and records that it did.
 func (s *SageMaker) announceTraining(name string, j trainingJob) error {
 	s.emitTraining(j)
-	_, err := s.training.Update(name, func(j trainingJob, _ bool) (trainingJob, error) {
+	_, err := s.training.Patient(s.open).Update(name, func(j trainingJob, _ bool) (trainingJob, error) {
 		j.Announced = true
 		return j, nil
 	})

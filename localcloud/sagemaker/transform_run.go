@@ -36,7 +36,7 @@ func (s *SageMaker) transformLife(j transformJob) life {
 }
 
 func (s *SageMaker) beginTransform(name string) error {
-	j, err := s.batch.Update(name, func(j transformJob, _ bool) (transformJob, error) {
+	j, err := s.batch.Patient(s.open).Update(name, func(j transformJob, _ bool) (transformJob, error) {
 		if j.Job.TransformJobStatus == types.TransformJobStatusStopping {
 			return j, errStop
 		}
@@ -290,7 +290,7 @@ func pick(first, second *int32) *int32 {
 
 // endTransform records and announces the end.
 func (s *SageMaker) endTransform(name string, out outcome) error {
-	j, err := s.batch.Update(name, func(j transformJob, _ bool) (transformJob, error) {
+	j, err := s.batch.Patient(s.open).Update(name, func(j transformJob, _ bool) (transformJob, error) {
 		now := s.now()
 		j.Job.TransformJobStatus = types.TransformJobStatus(out.status)
 		j.Job.TransformEndTime, j.Modified = &now, now.UnixMilli()
@@ -308,7 +308,7 @@ func (s *SageMaker) endTransform(name string, out outcome) error {
 // announceTransform emits a job's end and records that it did.
 func (s *SageMaker) announceTransform(name string, j transformJob) error {
 	s.emitTransform(j)
-	_, err := s.batch.Update(name, func(j transformJob, _ bool) (transformJob, error) {
+	_, err := s.batch.Patient(s.open).Update(name, func(j transformJob, _ bool) (transformJob, error) {
 		j.Announced = true
 		return j, nil
 	})

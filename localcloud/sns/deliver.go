@@ -103,6 +103,8 @@ func (s *SNS) retry(d delivery) {
 		defer s.mu.Unlock()
 		if err := s.again(d, err); err != nil {
 			s.o.Log.Error("keep message for retry", "subscription", d.Subscription, "error", err)
+			d.Attempts++
+			s.later(d) // it is kept as it was before
 		}
 		return
 	}

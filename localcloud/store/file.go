@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -38,7 +39,8 @@ var (
 // File is a bbolt file that this process alone has open, and that was found whole.
 type File struct {
 	*bbolt.DB
-	lock *os.File
+	lock  *os.File
+	watch watch
 }
 
 // OpenFile opens or creates a file; ErrInUse when another process has it,
@@ -75,7 +77,11 @@ func OpenFile(path string, o Options) (_ *File, err error) {
 	if err := db.View(checkFormat); err != nil {
 		return nil, errors.Join(fmt.Errorf("open state %s: %w", path, err), db.Close())
 	}
-	return &File{DB: db, lock: lock}, nil
+	f := &File{DB: db, lock: lock, watch: watch{log: o.Log, path: path}}
+	if f.watch.log == nil {
+		f.watch.log = slog.New(slog.DiscardHandler)
+	}
+	return f, nil
 }
 
 // Close lets go of the file; once more is no error.

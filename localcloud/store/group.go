@@ -14,7 +14,7 @@ var ErrClosed = errors.New("state is closed")
 // Group runs the writes of a bbolt file one after the other; those that wait at
 // the same time share one transaction, and so one flush to the disk.
 type Group struct {
-	db     *bbolt.DB
+	file   *File
 	queue  chan *write
 	once   sync.Once
 	closed chan struct{}
@@ -32,8 +32,8 @@ type write struct {
 const maxGroup = 256
 
 // NewGroup starts to serve writes; Close ends it, and not the file.
-func NewGroup(db *bbolt.DB) *Group {
-	g := &Group{db: db, queue: make(chan *write, maxGroup), closed: make(chan struct{}), done: make(chan struct{})}
+func NewGroup(file *File) *Group {
+	g := &Group{file: file, queue: make(chan *write, maxGroup), closed: make(chan struct{}), done: make(chan struct{})}
 	go g.run()
 	return g
 }
@@ -96,12 +96,14 @@ func (g *Group) waiting(first *write) []*write {
 }
 
 func (g *Group) flush(ws []*write) {
-	err := g.db.Update(func(tx *bbolt.Tx) error {
+	err := g.file.Update(func(tx *bbolt.Tx) error {
 		for _, w := range ws {
 			w.run(tx)
 		}
 		return nil
 	})
+	err = WhenFull(err)
+	g.file.watch.wrote(err)
 	for _, w := range ws {
 		if err != nil && w.err == nil {
 			w.err = fmt.Errorf("write state: %w", err)

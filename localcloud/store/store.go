@@ -3,8 +3,10 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 
 	"go.etcd.io/bbolt"
 )
@@ -17,7 +19,8 @@ type Store struct {
 
 // Options tune a Store.
 type Options struct {
-	NoSync bool // do not wait for the disk: for state that is thrown away at the end
+	NoSync bool         // do not wait for the disk: for state that is thrown away at the end
+	Log    *slog.Logger // is told when the disk is full; nil: nobody
 }
 
 // Open opens or creates the state file; see OpenFile for its errors.
@@ -26,7 +29,7 @@ func Open(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{file: f, group: NewGroup(f.DB)}, nil
+	return &Store{file: f, group: NewGroup(f)}, nil
 }
 
 // Close releases the file.
@@ -49,6 +52,16 @@ type Table[T any] struct {
 	db    *bbolt.DB
 	group *Group
 	name  []byte
+	wait  context.Context //nolint:containedctx // of Patient; nil for one that does not wait
+}
+
+// write runs f in a write transaction.
+func (t *Table[T]) write(f func(tx *bbolt.Tx) error) error {
+	err := t.group.Update(f)
+	for t.again(err) {
+		err = t.group.Update(f)
+	}
+	return err
 }
 
 // NewTable opens a table, creating it when it is new. Names are "service/what".
@@ -95,7 +108,7 @@ func (t *Table[T]) PutAll(values map[string]T) error {
 		}
 		encoded[k] = Seal([]byte(k), raw)
 	}
-	err := t.group.Update(func(tx *bbolt.Tx) error {
+	err := t.write(func(tx *bbolt.Tx) error {
 		for k, raw := range encoded {
 			if err := tx.Bucket(t.name).Put([]byte(k), raw); err != nil {
 				return err
@@ -115,7 +128,7 @@ func (t *Table[T]) PutAll(values map[string]T) error {
 func (t *Table[T]) Update(key string, f func(v T, ok bool) (T, error)) (T, error) {
 	var next T
 	var refused error
-	err := t.group.Update(func(tx *bbolt.Tx) error {
+	err := t.write(func(tx *bbolt.Tx) error {
 		var cur T
 		raw := tx.Bucket(t.name).Get([]byte(key))
 		if raw != nil {
@@ -143,7 +156,7 @@ func (t *Table[T]) Update(key string, f func(v T, ok bool) (T, error)) (T, error
 
 // Delete removes a value; one that is not there is no error.
 func (t *Table[T]) Delete(key string) error {
-	err := t.group.Update(func(tx *bbolt.Tx) error { return tx.Bucket(t.name).Delete([]byte(key)) })
+	err := t.write(func(tx *bbolt.Tx) error { return tx.Bucket(t.name).Delete([]byte(key)) })
 	if err != nil {
 		return fmt.Errorf("delete %s %q: %w", t.name, key, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"syscall"
 )
 
 // Error is an error as AWS sends it: a code that clients branch on, a message
@@ -35,6 +36,9 @@ func AsError(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
 		return e
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
+		return &Error{Code: "ServiceUnavailable", Message: "the local cloud's disk is full: make room, and ask again", Status: http.StatusServiceUnavailable}
 	}
 	return &Error{Code: "InternalFailure", Message: err.Error(), Status: http.StatusInternalServerError}
 }
