@@ -293,6 +293,14 @@ func TestVirtualExpiries(t *testing.T) {
 		_, err := sts.NewFromConfig(as).GetCallerIdentity(t.Context(), nil)
 		return err
 	}
+	listMachines := func() error {
+		_, err := sfn.NewFromConfig(as).ListStateMachines(t.Context(), nil)
+		return err
+	}
+	listBuckets := func() error {
+		_, err := s3.NewFromConfig(as).ListBuckets(t.Context(), nil)
+		return err
+	}
 	logs := cloudwatchlogs.NewFromConfig(cfg)
 	group, stream := aws.String("g"), aws.String("s")
 	must[*cloudwatchlogs.CreateLogGroupOutput](t)(logs.CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: group}))
@@ -308,8 +316,10 @@ func TestVirtualExpiries(t *testing.T) {
 		t.Errorf("within its time: %v, %d lines", err, lines())
 	}
 	f.advance(time.Second)
-	if err := whoami(); err == nil {
-		t.Error("a session that has expired is let in")
+	for want, err := range map[string]error{"ExpiredToken": whoami(), "ExpiredTokenException": listMachines(), "ExpiredToken: The provided token has expired.": listBuckets()} {
+		if got := code(err); got != strings.Split(want, ":")[0] || !strings.Contains(err.Error(), want) {
+			t.Errorf("a session that has expired: %v, want %s", err, want)
+		}
 	}
 	f.advance(day)
 	if n := lines(); n != 0 {

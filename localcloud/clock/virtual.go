@@ -18,7 +18,7 @@ const (
 	// again would put it off for ever.
 	overdue = 20 * settle
 	// patience is how long a call back may keep those due after it from theirs.
-	patience = 100 * time.Millisecond
+	patience = time.Second
 	// keepAgain is the pause after a jump that could not be kept.
 	keepAgain = time.Second
 	// furthest is how far a clock goes: durations end 292 years away.

@@ -154,7 +154,8 @@ func (s *IAM) byARN(arn string) (*compiled, bool) {
 	return c, true
 }
 
-// SecretFor finds the secret of an access key, its session token and whose it is.
+// SecretFor finds the secret of an access key, its session token and whose it
+// is. Of one that has expired it tells only that.
 func (s *IAM) SecretFor(accessKey string) (secret, token string, c wire.Caller, ok bool) {
 	if accessKey == s.o.RootKey {
 		return s.o.RootSecret, "", wire.Caller{Account: s.o.Account, ARN: "arn:aws:iam::" + s.o.Account + ":root", UserID: s.o.Account, AccessKeyID: accessKey}, true
@@ -162,8 +163,11 @@ func (s *IAM) SecretFor(accessKey string) (secret, token string, c wire.Caller, 
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	found, ok := s.sessions[accessKey]
-	if !ok || (!found.ends.IsZero() && s.o.Clock.Now().After(found.ends)) {
+	if !ok {
 		return "", "", wire.Caller{}, false
+	}
+	if !found.ends.IsZero() && s.o.Clock.Now().After(found.ends) {
+		return "", "", wire.Caller{Expired: true}, false
 	}
 	return found.secret, found.token, found.caller, true
 }

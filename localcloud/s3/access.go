@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -27,6 +28,9 @@ type identities struct {
 	denied    func(c wire.Caller, action, resource string)
 }
 
+// errExpired refuses the credentials of a session that has ended.
+var errExpired = s3err.APIError{Code: "ExpiredToken", Description: "The provided token has expired.", HTTPStatusCode: http.StatusBadRequest}
+
 var (
 	_ auth.IAMService         = (*identities)(nil)
 	_ auth.SigningKeyProvider = (*identities)(nil)
@@ -38,6 +42,9 @@ var (
 // DeriveSigningKey gives the key that a request's signature must have been made with.
 func (i *identities) DeriveSigningKey(access, token, date, region, service string) ([]byte, auth.Account, error) {
 	secret, want, caller, ok := i.secretFor(access)
+	if !ok && caller.Expired {
+		return nil, auth.Account{}, errExpired
+	}
 	if !ok {
 		return nil, auth.Account{}, auth.ErrNoSuchUser
 	}

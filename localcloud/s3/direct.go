@@ -74,6 +74,8 @@ func signatureError(err error) error {
 	switch e.Code {
 	case "UnrecognizedClientException":
 		e.Code, e.Message = "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."
+	case "ExpiredTokenException":
+		return errExpired
 	case "InvalidSignatureException":
 		e.Code = "SignatureDoesNotMatch"
 	case "MissingAuthenticationTokenException":

@@ -10,6 +10,7 @@ type Caller struct {
 	AccessKeyID string
 	RoleARN     string // set when an IAM role was assumed: its policies decide
 	Service     string // set when the cloud itself calls, e.g. events.amazonaws.com
+	Expired     bool   // of an access key that was the caller's, and is no more
 }
 
 // Root reports whether the caller is the account's owner, who may do everything.

@@ -52,6 +52,7 @@ var queryCodes = map[string]string{
 	"UnknownOperationException":           "InvalidAction",
 	"MissingAuthenticationTokenException": "MissingAuthenticationToken",
 	"UnrecognizedClientException":         "InvalidClientTokenId",
+	"ExpiredTokenException":               "ExpiredToken",
 	"InvalidSignatureException":           "SignatureDoesNotMatch",
 	"IncompleteSignatureException":        "IncompleteSignature",
 }

@@ -75,6 +75,9 @@ func Verify(r *http.Request, secretFor SecretFor, now time.Time) (Caller, error)
 	if c.presigned {
 		given = r.URL.Query().Get("X-Amz-Security-Token")
 	}
+	if !ok && caller.Expired {
+		return Caller{}, &Error{Code: "ExpiredTokenException", Status: http.StatusForbidden, Message: "The security token included in the request is expired"}
+	}
 	if !ok || given != token {
 		return Caller{}, &Error{Code: "UnrecognizedClientException", Status: http.StatusForbidden, Message: "The security token included in the request is invalid."}
 	}
