@@ -65,8 +65,8 @@ func BenchmarkPeers(b *testing.B) {
 		env         string
 	}{
 		{"aws-local-stepfunctions", "MILLRACE_ASL_PEER", 6000, []string{"node", "testdata/peer.mjs"}, "PEER=" + os.Getenv("MILLRACE_ASL_PEER")},
-		{"moto", "MILLRACE_ASL_MOTO", 100, []string{os.Getenv("MILLRACE_ASL_MOTO"), "testdata/peer_moto.py"}, "A=B"},
-		{"moto with paths cached", "MILLRACE_ASL_MOTO", 100, []string{os.Getenv("MILLRACE_ASL_MOTO"), "testdata/peer_moto.py"}, "CACHE_PATHS=1"},
+		{"moto", "MILLRACE_ASL_MOTO", 500, []string{os.Getenv("MILLRACE_ASL_MOTO"), "testdata/peer_moto.py"}, "A=B"},
+		{"moto with paths cached", "MILLRACE_ASL_MOTO", 500, []string{os.Getenv("MILLRACE_ASL_MOTO"), "testdata/peer_moto.py"}, "CACHE_PATHS=1"},
 	} {
 		b.Run(peer.name, func(b *testing.B) {
 			if os.Getenv(peer.found) == "" {
