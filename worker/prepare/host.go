@@ -23,8 +23,8 @@ type host interface {
 	// by its place.
 	sorted(ctx context.Context, what int) (spill.Stream, error)
 	write(context.Context, writing) error
-	// finish ends the host's part by the job's message; "" when the job failed.
-	finish(ctx context.Context, message []byte) error
+	// finish ends the host's part.
+	finish(context.Context, ending) error
 }
 
 // sortedRows names the rows among what a host has sorted.

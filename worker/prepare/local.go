@@ -190,7 +190,7 @@ func (l *local) write(ctx context.Context, in writing) error {
 	})
 }
 
-func (l *local) finish(_ context.Context, message []byte) error {
+func (l *local) finish(_ context.Context, end ending) error {
 	var errs []error
 	for _, s := range append(slices.Clone(l.unique), l.rows) {
 		if s != nil {
@@ -198,8 +198,8 @@ func (l *local) finish(_ context.Context, message []byte) error {
 		}
 	}
 	errs = append(errs, os.RemoveAll(l.scratch()))
-	if message != nil {
-		errs = append(errs, l.base.PutMessage(message))
+	if end.Failed == "" {
+		errs = append(errs, l.base.PutMessage(end.Message))
 	}
 	return errors.Join(errs...)
 }
