@@ -101,11 +101,13 @@ type life struct {
 
 // workspace is a job's folder and what its programs get.
 type workspace struct {
-	root string    // stands for the container's /
-	base string    // stands for /opt/ml
-	env  []string  // platform's environment
-	log  io.Writer // the job's log stream; never fails
-	logs func(suffix string) io.WriteCloser
+	root   string    // stands for the container's /
+	base   string    // stands for /opt/ml
+	shared []string  // platform's environment, the same for all instances
+	log    io.Writer // the job's log stream; never fails
+	logs   func(suffix string) io.WriteCloser
+	// logsOf opens another instance's log stream.
+	logsOf func(instance int, suffix string) io.WriteCloser
 }
 
 // path is where a container's path below /opt/ml is.
@@ -271,32 +273,29 @@ func (s *SageMaker) folder(kind, name string) string {
 // workspace makes a job's empty folder, opens its log and gets its credentials.
 func (s *SageMaker) workspace(l life) (w *workspace, finish func(), err error) {
 	root := s.folder(l.kind, l.name)
-	w = &workspace{root: root, base: filepath.Join(root, "opt", "ml")}
 	if err := os.RemoveAll(root); err != nil {
 		return nil, nil, fmt.Errorf("clear folder of job %s: %w", l.name, err)
 	}
-	for _, d := range []string{w.base, filepath.Join(root, "home"), filepath.Join(root, "tmp")} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return nil, nil, fmt.Errorf("make folder of job %s: %w", l.name, err)
-		}
+	if w, err = newWorkspace(root); err != nil {
+		return nil, nil, fmt.Errorf("make folder of job %s: %w", l.name, err)
 	}
 	key, secret, token, err := s.opt.AssumeRole(l.role, "SageMaker", s.arn(l.kind+"-job", l.name))
 	if err != nil {
 		return nil, nil, blame("Could not assume role %s: %v", l.role, err)
 	}
-	w.env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(root, "home"), "TMPDIR=" + filepath.Join(root, "tmp"),
-		"SAGEMAKER_BASE_DIR=" + w.base,
+	w.shared = []string{
+		"PATH=" + os.Getenv("PATH"),
 		"AWS_ENDPOINT_URL=" + s.opt.Endpoint(), "AWS_REGION=" + s.opt.Region, "AWS_DEFAULT_REGION=" + s.opt.Region,
 		"AWS_ACCESS_KEY_ID=" + key, "AWS_SECRET_ACCESS_KEY=" + secret, "AWS_SESSION_TOKEN=" + token,
 	}
-	stream := fmt.Sprintf("%s/algo-1-%d", l.name, s.now().Unix())
+	begun := s.now().Unix()
 	var open []io.Closer
-	w.logs = func(suffix string) io.WriteCloser {
-		out := s.opt.LogWriter(l.group, stream+suffix)
+	w.logsOf = func(instance int, suffix string) io.WriteCloser {
+		out := s.opt.LogWriter(l.group, fmt.Sprintf("%s/algo-%d-%d%s", l.name, instance, begun, suffix))
 		open = append(open, out)
 		return out
 	}
+	w.logs = func(suffix string) io.WriteCloser { return w.logsOf(1, suffix) }
 	w.log = steady{w.logs("")}
 	return w, func() {
 		for _, c := range open {
@@ -305,6 +304,29 @@ func (s *SageMaker) workspace(l life) (w *workspace, finish func(), err error) {
 			}
 		}
 	}, nil
+}
+
+// newWorkspace makes the folders of one instance.
+func newWorkspace(root string) (*workspace, error) {
+	w := &workspace{root: root, base: filepath.Join(root, "opt", "ml")}
+	for _, d := range []string{w.base, filepath.Join(root, "home"), filepath.Join(root, "tmp")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// instance is the workspace of a job's further instance, from 2: below the first
+// one's, with the same credentials and a log of its own.
+func (w *workspace) instance(i int) (*workspace, error) {
+	own, err := newWorkspace(filepath.Join(w.root, fmt.Sprintf("algo-%d", i)))
+	if err != nil {
+		return nil, fmt.Errorf("make folder of instance %d: %w", i, err)
+	}
+	own.shared = w.shared
+	own.log = steady{w.logsOf(i, "")}
+	return own, nil
 }
 
 // steady swallows a log's errors: a program must not block because of them.
@@ -322,11 +344,12 @@ func (w *workspace) environ(user map[string]string, platform ...string) []string
 		names = append(names, n)
 	}
 	sort.Strings(names)
-	env := make([]string, 0, len(names)+len(platform)+len(w.env))
+	env := make([]string, 0, len(names)+len(platform)+len(w.shared)+3)
 	for _, n := range names {
 		env = append(env, n+"="+user[n])
 	}
-	return append(append(env, platform...), w.env...)
+	return append(append(append(env, platform...), w.shared...),
+		"HOME="+filepath.Join(w.root, "home"), "TMPDIR="+filepath.Join(w.root, "tmp"), "SAGEMAKER_BASE_DIR="+w.base)
 }
 
 // stop tells a running or waiting job to end; false when there is none.

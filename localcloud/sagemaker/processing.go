@@ -100,9 +100,6 @@ func (s *SageMaker) newProcessing(in *sm.CreateProcessingJobInput, arn string) p
 
 func (s *SageMaker) checkProcessing(in *sm.CreateProcessingJobInput) error {
 	const op = "CreateProcessingJob"
-	if *in.ProcessingResources.ClusterConfig.InstanceCount > 1 {
-		return s.notSupported(op, "more than one instance (ProcessingResources.ClusterConfig.InstanceCount)")
-	}
 	names := map[string]bool{}
 	for _, p := range in.ProcessingInputs {
 		if names["in/"+*p.InputName] {

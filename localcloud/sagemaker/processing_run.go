@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -43,42 +45,109 @@ func (s *SageMaker) beginProcessing(name string) error {
 	return err
 }
 
-// processData does the work of a processing job.
+// processData does the work of a processing job: a process for each instance.
 func (s *SageMaker) processData(ctx, halt context.Context, w *workspace, j processingJob) outcome {
 	app := j.Job.AppSpecification
 	path, argv, err := s.images.command(*app.ImageUri, app.ContainerEntrypoint, app.ContainerArguments)
 	if err != nil {
 		return failure(err)
 	}
-	if err := s.stageProcessing(halt, w, j); err != nil {
+	all, err := s.instances(halt, w, j)
+	if err != nil {
 		return failure(err)
 	}
-	p, err := start(program{path: path, args: argv, dir: w.root, out: w.log, env: w.environ(j.Job.Environment)})
-	if err != nil {
-		return failure(blame("The container could not be started: %v", err))
+	together, giveUp := context.WithCancel(halt) // the others end with the first that fails
+	defer giveUp()
+	var running []*process
+	for _, w := range all {
+		p, err := start(program{path: path, args: argv, dir: w.root, out: w.log, env: w.environ(j.Job.Environment)})
+		if err != nil {
+			giveUp()
+			for _, p := range running {
+				p.wait(ctx, together, clock.Machine(s.opt.Clock), s.opt.Grace)
+			}
+			return failure(blame("The container could not be started: %v", err))
+		}
+		running = append(running, p)
 	}
-	halted := p.wait(ctx, halt, clock.Machine(s.opt.Clock), s.opt.Grace)
+	var wait sync.WaitGroup
+	for _, p := range running {
+		wait.Go(func() {
+			p.wait(ctx, together, clock.Machine(s.opt.Clock), s.opt.Grace)
+			if p.code != 0 {
+				giveUp()
+			}
+		})
+	}
+	wait.Wait()
 	if ctx.Err() != nil {
 		return outcome{}
 	}
+	out := s.gather(ctx, all, running, j)
+	if halt.Err() != nil {
+		out.status = stopped
+	}
+	return out
+}
+
+// gather uploads what the instances wrote, and says how they ended.
+func (s *SageMaker) gather(ctx context.Context, all []*workspace, ended []*process, j processingJob) outcome {
 	out := outcome{status: completed}
-	if p.code != 0 {
-		out = outcome{status: failed, reason: "AlgorithmError: See job logs for more information"}
+	for _, p := range ended {
+		if p.code != 0 {
+			out = outcome{status: failed, reason: "AlgorithmError: See job logs for more information"}
+		}
 	}
-	if err := s.uploadProcessing(ctx, w, j); err != nil && out.status == completed {
-		out = failure(err)
-	}
-	if raw, err := readText(w.path("/opt/ml/output/message"), maxMessage); err == nil {
+	for _, w := range all {
+		if err := s.uploadProcessing(ctx, w, j); err != nil && out.status == completed {
+			out = failure(err)
+		}
+		raw, err := readText(w.path("/opt/ml/output/message"), maxMessage)
+		if err != nil || out.message != "" {
+			continue
+		}
 		text, ok := exitMessage(raw)
 		if !ok {
 			out = failure(blame("The exit message in /opt/ml/output/message is not valid UTF-8"))
 		}
 		out.message = text
 	}
-	if halted {
-		out.status = stopped
-	}
 	return out
+}
+
+// instances lays out the folders of all instances. One knows itself as algo-1, as
+// on AWS. Several are one machine here, where neither names nor a port can be
+// shared: each is called by an address with a free port of its own.
+func (s *SageMaker) instances(ctx context.Context, first *workspace, j processingJob) ([]*workspace, error) {
+	n := int(*j.Job.ProcessingResources.ClusterConfig.InstanceCount)
+	hosts := []string{host}
+	if n > 1 {
+		hosts = nil
+		for len(hosts) < n {
+			port, err := freePort()
+			if err != nil {
+				return nil, err
+			}
+			if h := "127.0.0.1:" + port; !slices.Contains(hosts, h) {
+				hosts = append(hosts, h)
+			}
+		}
+		slices.Sort(hosts)
+	}
+	all := []*workspace{first}
+	for i := range hosts {
+		if i > 0 {
+			w, err := first.instance(i + 1)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, w)
+		}
+		if err := s.stageProcessing(ctx, all[i], j, i, hosts); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // exitMessage is the text of a message file, without the character that the
@@ -96,8 +165,8 @@ func exitMessage(raw []byte) (text string, ok bool) {
 	return "", false
 }
 
-// stageProcessing fills /opt/ml/config and the inputs' paths.
-func (s *SageMaker) stageProcessing(ctx context.Context, w *workspace, j processingJob) error {
+// stageProcessing fills /opt/ml/config and the inputs' paths of an instance.
+func (s *SageMaker) stageProcessing(ctx context.Context, w *workspace, j processingJob, instance int, hosts []string) error {
 	if err := w.mkdir("/opt/ml/processing", "/opt/ml/output", "/opt/ml/config"); err != nil {
 		return err
 	}
@@ -105,6 +174,9 @@ func (s *SageMaker) stageProcessing(ctx context.Context, w *workspace, j process
 		objects, err := s.expand(ctx, string(p.S3Input.S3DataType), *p.S3Input.S3Uri, *j.Job.RoleArn)
 		if err != nil {
 			return err
+		}
+		if p.S3Input.S3DataDistributionType == types.ProcessingS3DataDistributionTypeShardedbys3key {
+			objects = share(objects, instance, len(hosts))
 		}
 		if err := s.fetch(ctx, objects, w.path(*p.S3Input.LocalPath)); err != nil {
 			return err
@@ -133,8 +205,19 @@ func (s *SageMaker) stageProcessing(ctx context.Context, w *workspace, j process
 	}
 	return errors.Join(
 		w.writeJSON("/opt/ml/config/processingjobconfig.json", config),
-		w.writeJSON("/opt/ml/config/resourceconfig.json", map[string]any{"current_host": host, "hosts": []string{host}}),
+		w.writeJSON("/opt/ml/config/resourceconfig.json", map[string]any{"current_host": hosts[instance], "hosts": hosts}),
 	)
+}
+
+// share is an instance's part of objects that are sharded by their keys.
+func share(objects []object, instance, of int) []object {
+	var out []object
+	for i, o := range objects {
+		if i%of == instance {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 func (s *SageMaker) uploadProcessing(ctx context.Context, w *workspace, j processingJob) error {

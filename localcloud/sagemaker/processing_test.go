@@ -2,6 +2,7 @@ package sagemaker_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -74,6 +75,59 @@ func TestProcessingContract(t *testing.T) {
 		len(config.ProcessingInputs) != 2 || config.ProcessingInputs[0].S3Input.LocalPath != "/opt/ml/processing/input/data" ||
 		config.ProcessingInputs[1].S3Input.S3DataType != "ManifestFile" || config.Environment[behaviourEnv] != "show" {
 		t.Errorf("config %+v", config)
+	}
+}
+
+// TestProcessingInstances: each instance is a process with a folder, a log and
+// its share of the objects, and knows where the others are.
+func TestProcessingInstances(t *testing.T) {
+	c := open(t, nil)
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		c.s3.put("s3://data/raw/"+name, name)
+	}
+	in := processing("look", "show")
+	in.ProcessingResources.ClusterConfig.InstanceCount = aws.Int32(3)
+	sharded := s3Input("data", "s3://data/raw/", types.ProcessingS3DataTypeS3Prefix)
+	sharded.S3Input.S3DataDistributionType = types.ProcessingS3DataDistributionTypeShardedbys3key
+	in.ProcessingInputs = []types.ProcessingInput{sharded, s3Input("all", "s3://data/raw/", types.ProcessingS3DataTypeS3Prefix)}
+	if j, _ := c.runProcessing(t, in); j.ProcessingJobStatus != "Completed" {
+		t.Fatalf("%s %v", j.ProcessingJobStatus, aws.ToString(j.FailureReason))
+	}
+	found, hosts := map[string]int{}, map[string]bool{}
+	for i := range 3 {
+		var s shown
+		if err := json.Unmarshal([]byte(c.logs.text(fmt.Sprintf("look/algo-%d-", i+1))), &s); err != nil {
+			t.Fatal(err)
+		}
+		var config struct {
+			Current string   `json:"current_host"`
+			Hosts   []string `json:"hosts"`
+		}
+		if err := json.Unmarshal([]byte(s.Tree["config/resourceconfig.json"]), &config); err != nil || len(config.Hosts) != 3 || config.Hosts[i] != config.Current {
+			t.Errorf("instance %d: %+v, %v", i+1, config, err)
+		}
+		hosts[config.Current] = true
+		for file := range s.Tree {
+			if name, is := strings.CutPrefix(file, "processing/input/data/"); is && name != "" {
+				found[name]++
+			}
+		}
+		if s.Tree["processing/input/all/a"] != "a" || s.Tree["processing/input/all/e"] != "e" {
+			t.Errorf("instance %d lacks objects that all get", i+1)
+		}
+	}
+	if want := map[string]int{"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}; !reflect.DeepEqual(found, want) || len(hosts) != 3 {
+		t.Errorf("objects are %v, hosts %v", found, hosts)
+	}
+}
+
+// TestProcessingInstancesFailTogether: the others end when one does not do.
+func TestProcessingInstancesFailTogether(t *testing.T) {
+	c := open(t, nil)
+	in := processing("job", "first-fails")
+	in.ProcessingResources.ClusterConfig.InstanceCount = aws.Int32(2)
+	if j, _ := c.runProcessing(t, in); j.ProcessingJobStatus != "Failed" || aws.ToString(j.FailureReason) != "AlgorithmError: See job logs for more information" {
+		t.Errorf("%s %v", j.ProcessingJobStatus, aws.ToString(j.FailureReason))
 	}
 }
 

@@ -60,6 +60,18 @@ func container(behaviour string) int {
 	case "fail":
 		save("output/failure", "the label is constant\nreally")
 		return 3
+	case "first-fails": // the others wait for ever
+		raw, err := os.ReadFile(base("config/resourceconfig.json"))
+		must(err)
+		var config struct {
+			Current string   `json:"current_host"`
+			Hosts   []string `json:"hosts"`
+		}
+		must(json.Unmarshal(raw, &config))
+		if config.Current == config.Hosts[0] {
+			return 1
+		}
+		time.Sleep(time.Hour)
 	case "fail-silent":
 		return 2
 	case "killed":

@@ -117,9 +117,6 @@ func TestCreateProcessingJobRefuses(t *testing.T) {
 		"feature store": {func(in *sm.CreateProcessingJobInput) {
 			in.ProcessingOutputConfig.Outputs[0].FeatureStoreOutput = &types.ProcessingFeatureStoreOutput{FeatureGroupName: aws.String("g")}
 		}, "ProcessingOutputConfig.Outputs.FeatureStoreOutput"},
-		"instances": {func(in *sm.CreateProcessingJobInput) {
-			in.ProcessingResources.ClusterConfig.InstanceCount = aws.Int32(2)
-		}, "more than one instance"},
 		"isolation": {func(in *sm.CreateProcessingJobInput) {
 			in.NetworkConfig = &types.NetworkConfig{EnableNetworkIsolation: aws.Bool(true)}
 		}, "NetworkConfig.EnableNetworkIsolation"},

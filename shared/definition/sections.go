@@ -47,7 +47,7 @@ func (r *reader) definition(root value) Definition {
 	d.Quality = r.quality(f.get("quality"), d.Data)
 	d.Features = r.features(f.require("features", "a list of {name: …, expr: …}"), d)
 	d.Split = r.split(f.get("split"), d.Data)
-	d.Prepare = r.job(f.get("prepare"), "ml.m5.xlarge")
+	d.Prepare = r.job(f.get("prepare"), "ml.m5.xlarge", 100)
 	gate := f.require("evaluate", "evaluate: {metric: auc, at_least: 0.7} is the gate")
 	d.Evaluate = r.evaluate(gate, d.Data)
 	r.trusted(gate, d)
@@ -289,8 +289,8 @@ func (r *reader) split(v value, data Data) Split {
 var resourceKeys = []string{"instance", "count", "volume_gb", "max_runtime"}
 
 // job reads a section that has nothing but a machine of its own.
-func (r *reader) job(v value, standard string) Resources {
-	return r.resources(v.fields(resourceKeys, "script", "image", "framework"), standard, 1)
+func (r *reader) job(v value, standard string, most int64) Resources {
+	return r.resources(v.fields(resourceKeys, "script", "image", "framework"), standard, most)
 }
 
 // resources reads the machine of a job; most is the largest number of machines.

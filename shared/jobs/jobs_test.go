@@ -35,10 +35,11 @@ var resources = definition.Resources{Instance: "ml.m5.xlarge", Count: 1, VolumeG
 func requests() map[string]jobs.Request {
 	prepare := job(statemachine.StepPrepare)
 	return map[string]jobs.Request{
-		"prepare":  prepare.Process(resources, jobs.Input{Name: "data", URI: prepare.Output + "data.manifest", Manifest: true}),
-		"train":    job(statemachine.StepTrain).Train(definition.Train{Resources: resources, Algorithm: "builtin", Seed: 7, Hyperparameters: map[string]string{"eta": "0.1"}}, prepare.OutputURIs()),
-		"evaluate": job(statemachine.StepEvaluate).Process(resources, jobs.Input{Name: "model", URI: "s3://b/model.tar.gz"}, jobs.Input{Name: "test", URI: "s3://b/test/"}),
-		"score":    job(statemachine.StepScore).Transform("flights-v3", "s3://b/batch/", 0, resources),
+		"prepare":   prepare.Process(resources, jobs.Input{Name: "data", URI: prepare.Output + "data.manifest", Manifest: true}),
+		"prepare-3": prepare.Process(definition.Resources{Instance: "ml.m5.xlarge", Count: 3, VolumeGB: 30, MaxRuntime: time.Hour}, jobs.Input{Name: "data", URI: prepare.Output + "data.manifest", Manifest: true}),
+		"train":     job(statemachine.StepTrain).Train(definition.Train{Resources: resources, Algorithm: "builtin", Seed: 7, Hyperparameters: map[string]string{"eta": "0.1"}}, prepare.OutputURIs()),
+		"evaluate":  job(statemachine.StepEvaluate).Process(resources, jobs.Input{Name: "model", URI: "s3://b/model.tar.gz"}, jobs.Input{Name: "test", URI: "s3://b/test/"}),
+		"score":     job(statemachine.StepScore).Transform("flights-v3", "s3://b/batch/", 0, resources),
 	}
 }
 

@@ -80,14 +80,20 @@ func (j Job) Process(r definition.Resources, inputs ...Input) Request {
 		ProcessingOutputConfig: &types.ProcessingOutputConfig{},
 		Tags:                   j.tags(),
 	}
+	if r.Count > 1 { // rows travel between the machines
+		in.NetworkConfig = &types.NetworkConfig{EnableInterContainerTrafficEncryption: aws.Bool(true)}
+	}
 	for _, i := range append([]Input{{Name: "config", URI: j.Config}}, inputs...) {
-		kind := types.ProcessingS3DataTypeS3Prefix
+		kind, share := types.ProcessingS3DataTypeS3Prefix, types.ProcessingS3DataDistributionTypeFullyreplicated
 		if i.Manifest {
 			kind = types.ProcessingS3DataTypeManifestFile
+			if r.Count > 1 {
+				share = types.ProcessingS3DataDistributionTypeShardedbys3key
+			}
 		}
 		in.ProcessingInputs = append(in.ProcessingInputs, types.ProcessingInput{InputName: aws.String(i.Name), S3Input: &types.ProcessingS3Input{
 			S3Uri: aws.String(i.URI), LocalPath: aws.String(inputFolder + i.Name), S3DataType: kind,
-			S3InputMode: types.ProcessingS3InputModeFile, S3DataDistributionType: types.ProcessingS3DataDistributionTypeFullyreplicated}})
+			S3InputMode: types.ProcessingS3InputModeFile, S3DataDistributionType: share}})
 	}
 	uris := j.OutputURIs()
 	for _, name := range Outputs[j.Step] {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/millrace-ml/millrace/shared/definition"
 	"github.com/millrace-ml/millrace/shared/jobs"
 	"github.com/millrace-ml/millrace/shared/jobs/jobfile"
 	"github.com/millrace-ml/millrace/shared/ledger"
@@ -58,12 +59,19 @@ func (s *Steps) manifestInput(p *stepPlan, files []jobfile.DataFile) jobs.Input 
 	return jobs.Input{Name: "data", URI: p.job.Output + "data.manifest", Manifest: true}
 }
 
+// machines are those of the definition, but no more than there are files: a
+// machine without one has nothing to do.
+func machines(r definition.Resources, files []jobfile.DataFile) definition.Resources {
+	r.Count = max(1, min(r.Count, len(files)))
+	return r
+}
+
 func (s *Steps) planPrepare(run ledger.Run, p *stepPlan) (err error) {
 	if run.Recipe == nil {
 		return statemachine.Failf(statemachine.ErrInvalid, "run %s/%d has no recipe to prepare", run.Pipeline, run.Run)
 	}
 	p.digest, err = run.Recipe.PrepareDigest()
-	p.request = p.job.Process(run.Definition.Prepare, s.manifestInput(p, run.Recipe.Dataset))
+	p.request = p.job.Process(machines(run.Definition.Prepare, run.Recipe.Dataset), s.manifestInput(p, run.Recipe.Dataset))
 	return err
 }
 
@@ -136,7 +144,7 @@ func (s *Steps) planPrepareScores(ctx context.Context, run ledger.Run, p *stepPl
 	if !found {
 		return statemachine.Failf(statemachine.ErrInvalid, "run %s/%d has no files to score", run.Pipeline, run.Run)
 	}
-	p.request = p.job.Process(run.Definition.Prepare, s.manifestInput(p, set.Files), jobs.Input{Name: "model", URI: serving.ModelData})
+	p.request = p.job.Process(machines(run.Definition.Prepare, set.Files), s.manifestInput(p, set.Files), jobs.Input{Name: "model", URI: serving.ModelData})
 	return nil
 }
 
