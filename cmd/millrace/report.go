@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -117,13 +118,33 @@ func writeFile(file string, r io.Reader) error {
 	return nil
 }
 
+// browserWithin is how long an opener is listened to: one that shows the file
+// itself goes on, and one that cannot says so at once.
+const browserWithin = 2 * time.Second
+
+// openInBrowser hands a file to the desktop's opener.
 func openInBrowser(ctx context.Context, file string) error {
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return fmt.Errorf("open report: %w", err)
+	}
 	name := "xdg-open"
 	if runtime.GOOS == "darwin" {
 		name = "open"
 	}
-	if err := exec.CommandContext(ctx, name, file).Start(); err != nil {
+	cmd := exec.Command(name, file) // not of ctx: the browser stays when this program ends
+	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("open %s: %w", file, err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("open %s by %s: %w", file, name, err)
+		}
+	case <-time.After(browserWithin):
+	case <-ctx.Done():
 	}
 	return nil
 }
