@@ -28,7 +28,11 @@ import (
 
 	"github.com/millrace-ml/millrace/localcloud"
 	"github.com/millrace-ml/millrace/localcloud/wire"
+	"github.com/millrace-ml/millrace/localcloud/wire/wiretest"
 )
+
+// TestMain has all that goes over the wire judged by botocore's models.
+func TestMain(m *testing.M) { os.Exit(wiretest.Judged(m.Run)) }
 
 // running is a cloud that serves on a port.
 type running struct {
@@ -58,7 +62,7 @@ func (l *logBuffer) String() string {
 func serve(t testing.TB, o localcloud.Options) *running {
 	t.Helper()
 	r := &running{log: &logBuffer{}}
-	o.Log = slog.New(slog.NewTextHandler(r.log, nil))
+	o.Log, o.Around = slog.New(slog.NewTextHandler(r.log, nil)), wiretest.Around()
 	var err error
 	if r.Cloud, err = localcloud.New(t.Context(), o); err != nil {
 		t.Fatal(err)

@@ -105,7 +105,7 @@ func TestCallsMeetFaults(t *testing.T) {
 		{"s3:PutObject", `"throttle"`, "SlowDown"},
 		{"s3:PutObject", `"fail","code":"EntityTooLarge"`, "EntityTooLarge"},
 		{"states:ListStateMachines", `"throttle"`, "ThrottlingException"},
-		{"states:ListStateMachines", `"fail","code":"Odd","status":503`, "Odd"},
+		{"states:ListStateMachines", `"fail","code":"ServiceUnavailable","status":503`, "ServiceUnavailable"},
 		{"iam:ListRoles", `"throttle"`, "Throttling"},
 		{"iam:ListRoles", `"fail"`, "InternalFailure"},
 		{"sns:ListTopics", `"throttle"`, "Throttling"},

@@ -146,7 +146,7 @@ func (c *CloudFormation) describeChangeSet(_ context.Context, in *api.DescribeCh
 		CreationTime: aws.Time(cs.Created), Status: types.ChangeSetStatus(cs.Status), ExecutionStatus: types.ExecutionStatus(cs.Execution),
 		Changes: cs.Changes, Tags: tagsOf(cs.Tags), Description: optional(cs.Description), StatusReason: optional(cs.Reason),
 		OnStackFailure: types.OnStackFailure(cs.OnFailure), NotificationARNs: []string{}, ImportExistingResources: aws.Bool(cs.ImportExisting),
-		DeploymentConfig: &types.DeploymentConfig{Mode: types.DeploymentConfigModeStandard}, RollbackConfiguration: &types.RollbackConfiguration{}, IncludeNestedStacks: aws.Bool(cs.Nested),
+		RollbackConfiguration: &types.RollbackConfiguration{}, IncludeNestedStacks: aws.Bool(cs.Nested),
 	}
 	if !aws.ToBool(in.IncludePropertyValues) {
 		out.Changes = withoutValues(cs.Changes)

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // unended are messages that AWS writes without the full stop that the gateway
@@ -55,6 +57,12 @@ func correct(r *http.Response) error {
 			return nil
 		}
 		return rewrite(r, func(body []byte) []byte { return correctError(body, missingKey(r.Request, key)) })
+	}
+	if at, err := time.Parse(time.ANSIC, r.Header.Get("Last-Modified")); err == nil { // of GetObjectAttributes
+		r.Header.Set("Last-Modified", at.UTC().Format(http.TimeFormat))
+	}
+	if r.Request.Method == http.MethodGet && key != "" && query.Has("acl") {
+		return rewrite(r, correctACL)
 	}
 	if r.Header.Get("X-Amz-Storage-Class") == "STANDARD" {
 		r.Header.Del("X-Amz-Storage-Class")
@@ -103,6 +111,20 @@ func missingKey(r *http.Request, key string) string {
 	}
 	_, key, _ = strings.Cut(strings.TrimPrefix(source, "/"), "/")
 	return key
+}
+
+var aclOwner = regexp.MustCompile(`<ID>([^<]*)</ID>`)
+
+// correctACL writes an object's ACL, which has the owner's grant alone, in the
+// form of S3: the gateway's is that of the SDK's structure.
+func correctACL(body []byte) []byte {
+	owner := aclOwner.FindSubmatch(body)
+	if owner == nil {
+		return body
+	}
+	return fmt.Appendf(nil, xml.Header+`<AccessControlPolicy%s><Owner><ID>%s</ID></Owner><AccessControlList><Grant>`+
+		`<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"><ID>%s</ID></Grantee>`+
+		`<Permission>FULL_CONTROL</Permission></Grant></AccessControlList></AccessControlPolicy>`, xmlns, owner[1], owner[1])
 }
 
 func correctError(body []byte, key string) []byte {

@@ -123,6 +123,7 @@ func configRequest(r *http.Request) (bucketName, name string, ok bool) {
 
 // serveConfig answers a request about a bucket's sub-resource.
 func (s *S3) serveConfig(w http.ResponseWriter, r *http.Request, bucketName, name string) error {
+	identify(w)
 	caller, err := wire.Verify(r, s.options.SecretFor, clock.Real{}.Now())
 	if err != nil {
 		return signatureError(err)

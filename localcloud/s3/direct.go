@@ -93,7 +93,7 @@ func (s *S3) writeError(w http.ResponseWriter, e *wire.Error) {
 		Code    string
 		Message string
 		ID      string `xml:"RequestId"`
-	}{Code: e.Code, Message: e.Message, ID: utils.NewS3RequestID()})
+	}{Code: e.Code, Message: e.Message, ID: identify(w)})
 	if err != nil {
 		body = nil
 	}
@@ -102,6 +102,19 @@ func (s *S3) writeError(w http.ResponseWriter, e *wire.Error) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(e.HTTPStatus())
 	_, _ = w.Write(body)
+}
+
+// identify gives an answer that is not the gateway's the headers that all of S3's
+// have, and tells the request's id.
+func identify(w http.ResponseWriter) (id string) {
+	h := w.Header()
+	if id = h.Get("X-Amz-Request-Id"); id == "" {
+		id = utils.NewS3RequestID()
+		h.Set("X-Amz-Request-Id", id)
+		h.Set("X-Amz-Id-2", id)
+		h.Set("Server", "AmazonS3")
+	}
+	return id
 }
 
 // List names the objects under a prefix, sorted.

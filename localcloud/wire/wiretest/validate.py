@@ -29,7 +29,7 @@ MODELS = {'states': 'stepfunctions'}  # where the signature's name is not the mo
 COMMON = set('''AccessDeniedException ExpiredTokenException IncompleteSignatureException InternalFailure InvalidSignatureException
 MissingAuthenticationTokenException RequestEntityTooLargeException SerializationException ServiceUnavailable ThrottlingException
 UnknownOperationException UnrecognizedClientException'''.split())
-QUERY_COMMON = set('''AccessDenied IncompleteSignature InternalFailure InvalidAction InvalidClientTokenId MalformedQueryString MalformedInput
+QUERY_COMMON = set('''AccessDenied ExpiredToken IncompleteSignature InternalFailure InvalidAction InvalidClientTokenId MalformedQueryString MalformedInput
 MissingAuthenticationToken RequestEntityTooLargeException ServiceUnavailable SignatureDoesNotMatch Throttling ValidationError'''.split())
 EXTRA = {
     'sagemaker': {'ValidationException'},
@@ -46,13 +46,25 @@ EXTRA = {
     'cloudformation': {'ValidationError'},
     's3': set('''AccessDenied AuthorizationHeaderMalformed AuthorizationQueryParametersError BadDigest BucketAlreadyExists
 BucketAlreadyOwnedByYou BucketNotEmpty EntityTooLarge EntityTooSmall IllegalLocationConstraintException IncompleteBody InternalError
-InvalidAccessKeyId InvalidArgument InvalidBucketName InvalidBucketState InvalidDigest InvalidPart InvalidPartOrder InvalidRange
+ExpiredToken InvalidAccessKeyId InvalidArgument InvalidBucketName InvalidBucketState InvalidDigest InvalidPart InvalidPartOrder InvalidRange
 InvalidRequest InvalidStorageClass InvalidTag InvalidURI KeyTooLongError MalformedACLError MalformedPolicy MalformedXML
 MetadataTooLarge MethodNotAllowed MissingContentLength NoSuchBucket NoSuchBucketPolicy NoSuchCORSConfiguration NoSuchKey
 NoSuchLifecycleConfiguration NoSuchPublicAccessBlockConfiguration NoSuchTagSet NoSuchUpload NoSuchVersion NotImplemented
 ObjectLockConfigurationNotFoundError ObjectNotInActiveTierError OperationAborted OwnershipControlsNotFoundError PermanentRedirect
 PreconditionFailed ConditionalRequestConflict RequestTimeTooSkewed ServerSideEncryptionConfigurationNotFoundError ServiceUnavailable
 SignatureDoesNotMatch SlowDown XAmzContentSHA256Mismatch'''.split()),
+}
+
+
+# Where the models are known to be wrong: the end of a fault's line, with the reason.
+EXCEPT = {
+    'ecr ListImages .imageIds: 0 is under 1': 'the limit is for requests, which share the shape; a repository without images has none to list',
+    'sqs SendMessageBatch .Failed: is required and missing': 'AWS leaves out an empty list (as recorded)',
+    'sqs DeleteMessageBatch .Failed: is required and missing': 'AWS leaves out an empty list (as recorded)',
+    'sqs ChangeMessageVisibilityBatch .Failed: is required and missing': 'AWS leaves out an empty list (as recorded)',
+    'sqs SendMessageBatch .Successful: is required and missing': 'AWS leaves out an empty list (as recorded)',
+    'sqs DeleteMessageBatch .Successful: is required and missing': 'AWS leaves out an empty list (as recorded)',
+    'sqs ChangeMessageVisibilityBatch .Successful: is required and missing': 'AWS leaves out an empty list (as recorded)',
 }
 
 
@@ -357,6 +369,8 @@ def routes(service):
     m = model(service)
     for name in m.operation_names:
         op = m.operation_model(name)
+        if op.deprecated:  # S3's older names of the same requests
+            continue
         path, _, query = op.http['requestUri'].partition('?')
         members = op.input_shape.members if op.input_shape else {}
         required = op.input_shape.required_members if op.input_shape else []
@@ -421,7 +435,8 @@ def read_rest(service, op, labels, fixed, e, body, faults):
         if k.lower() not in known and not k.lower().startswith('x-amz-'):
             faults.add(f'?{k}', 'is no query member')
     if shape:
-        out |= read_headers(shape, e['headers'], faults)
+        known = {h for h in e['headers'] if op.http_checksum and h.startswith('x-amz-checksum-')}  # what SDKs add by themselves
+        out |= read_headers(shape, e['headers'], faults, known)
         out |= read_payload(service, shape, body, faults, e['headers'])
     return out
 
@@ -539,7 +554,7 @@ def judge(e):
 
 def judge_answer(service, op, e, faults):
     protocol, headers, body = model(service).metadata['protocol'], e['returned_headers'], content(e['answer'])
-    if e.get('cancelled') or body is None:
+    if e.get('cut') or body is None:
         return
     want = 'x-amz-request-id' if service == 's3' else 'x-amzn-requestid'
     if len(headers.get(want, [])) != 1 or not headers[want][0]:
@@ -553,7 +568,8 @@ def judge_answer(service, op, e, faults):
         return judge_error(service, op, e, body, faults)
     if e['status'] >= 300:
         return
-    if protocol.startswith('rest') and service != 's3' and op.name != 'Invoke' and e['status'] != op.http.get('responseCode', 200):
+    told = op.output_shape and any(m.serialization.get('location') == 'statusCode' for m in op.output_shape.members.values())
+    if protocol.startswith('rest') and service != 's3' and not told and e['status'] != op.http.get('responseCode', 200):
         faults.add('', f'status {e["status"]}, not {op.http.get("responseCode", 200)}')
     shape = op.output_shape
     if shape is None:
@@ -645,6 +661,14 @@ def error_shape(op, code):
     return next((s for s in op.error_shapes if code in (s.name, s.error_code)), None)
 
 
+def judge_unserved(e):
+    """A request to a service that is not there."""
+    answered = Faults()
+    if e['status'] < 400:
+        answered.add('', f'{e["status"]} for a service that is not there')
+    return 'unserved', Faults(), answered
+
+
 def main(files):
     seen, refused, bad, first, exchanges = collections.Counter(), collections.Counter(), collections.Counter(), {}, 0
     for file in files:
@@ -656,7 +680,7 @@ def main(files):
                 continue  # of nobody: it is no request to AWS
             exchanges += 1
             try:
-                name, sent, answered = judge(e)
+                name, sent, answered = judge(e) if e['service'] in EXTRA else judge_unserved(e)
             except Exception as error:
                 raise RuntimeError(f'judge {line[:2000]}') from error
             seen[e['service'], name] += 1
@@ -665,6 +689,8 @@ def main(files):
                     refused[f'{e["service"]} {name} {path}: {text}'] += 1
             for path, text in answered.found:
                 fault = f'{e["service"]} {name} {path}: {text}'
+                if fault in EXCEPT:
+                    continue
                 bad[fault] += 1
                 first.setdefault(fault, f'{file}:{number}')
     for text, n in sorted(bad.items()):

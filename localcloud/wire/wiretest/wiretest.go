@@ -25,17 +25,17 @@ const maxKept = 4 << 20
 
 // Exchange is one request and its answer, a line of a record.
 type Exchange struct {
-	Service   string              `json:"service"` // of the signature's scope; "" when there is none
-	Caller    string              `json:"caller"`  // access key
-	Method    string              `json:"method"`
-	Path      string              `json:"path"` // as it was sent, escaped
-	Query     string              `json:"query"`
-	Headers   map[string][]string `json:"headers"` // names in lower case; without signatures and session tokens
-	Body      Body                `json:"body"`
-	Status    int                 `json:"status"`
-	Returned  map[string][]string `json:"returned_headers"`
-	Answer    Body                `json:"answer"`
-	Cancelled bool                `json:"cancelled,omitempty"` // the client went away before the answer
+	Service  string              `json:"service"` // of the signature's scope; "" when there is none
+	Caller   string              `json:"caller"`  // access key
+	Method   string              `json:"method"`
+	Path     string              `json:"path"` // as it was sent, escaped
+	Query    string              `json:"query"`
+	Headers  map[string][]string `json:"headers"` // names in lower case; without signatures and session tokens
+	Body     Body                `json:"body"`
+	Status   int                 `json:"status"`
+	Returned map[string][]string `json:"returned_headers"`
+	Answer   Body                `json:"answer"`
+	Cut      bool                `json:"cut,omitempty"` // the connection was, or the client went away before the answer
 }
 
 // Body is what is kept of a body: Text, or Base64 when it is not UTF-8.
@@ -75,8 +75,9 @@ func (r *Recorder) Around(next http.Handler) http.Handler {
 		}
 		sent, answer := &body{}, &answer{ResponseWriter: w, status: http.StatusOK}
 		req.Body = &tee{ReadCloser: req.Body, into: sent}
+		answered := false
 		defer func() {
-			e.Cancelled = req.Context().Err() != nil
+			e.Cut = !answered || req.Context().Err() != nil
 			e.Body, e.Answer, e.Status, e.Returned = sent.shown(), answer.body.shown(), answer.status, kept(w.Header())
 			line, err := json.Marshal(e)
 			if err == nil {
@@ -89,6 +90,7 @@ func (r *Recorder) Around(next http.Handler) http.Handler {
 			}
 		}()
 		next.ServeHTTP(answer, req)
+		answered = true
 	})
 }
 
