@@ -107,6 +107,9 @@ func (s *Logs) getEvents(_ context.Context, in *cwl.GetLogEventsInput) (*cwl.Get
 	if in.Limit != nil {
 		limit = int(*in.Limit)
 	}
+	if in.LogGroupName != nil && in.LogGroupIdentifier != nil {
+		return nil, errBothNames
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, err := s.stream(in.LogStreamName, in.LogGroupName, in.LogGroupIdentifier)
@@ -205,7 +208,7 @@ func (s *Logs) filterEvents(_ context.Context, in *cwl.FilterLogEventsInput) (*c
 	}
 	sort.SliceStable(found, func(i, j int) bool { return *found[i].Timestamp < *found[j].Timestamp })
 	out := &cwl.FilterLogEventsOutput{SearchedLogStreams: []types.SearchedLogStream{}}
-	out.Events, out.NextToken, err = paged(found, &limit, maxPage, in.NextToken)
+	out.Events, out.NextToken, err = paged(found, func(e types.FilteredLogEvent) string { return *e.EventId }, &limit, maxPage, in.NextToken)
 	return out, err
 }
 
@@ -232,64 +235,4 @@ func (s *Logs) chosen(in *cwl.FilterLogEventsInput) ([]*stream, error) {
 		}
 	}
 	return out, nil
-}
-
-// parseFilter reads a filter pattern of terms: all plain terms and quoted
-// phrases must occur, at least one of those marked ?, none of those marked -.
-func parseFilter(text string) (func(message string) bool, error) {
-	text = strings.TrimSpace(text)
-	if text != "" && strings.ContainsRune("{[%", rune(text[0])) {
-		return nil, invalid("the local cloud does not support JSON, space-delimited and regular-expression filter patterns: %s", text)
-	}
-	var all, anyOf, none []string
-	for text != "" {
-		mark := text[0]
-		if mark == '?' || mark == '-' {
-			text = text[1:]
-		}
-		var term string
-		if strings.HasPrefix(text, `"`) {
-			end := strings.IndexByte(text[1:], '"')
-			if end < 0 {
-				return nil, invalid("Invalid filter pattern: a quoted phrase has no end")
-			}
-			term, text = text[1:end+1], text[end+2:]
-		} else {
-			end := strings.IndexAny(text, " \t")
-			if end < 0 {
-				end = len(text)
-			}
-			term, text = text[:end], text[end:]
-			if term == "" || strings.ContainsAny(term, `"%{}[]()`) {
-				return nil, invalid("Invalid filter pattern: %q must be quoted", term)
-			}
-		}
-		text = strings.TrimLeft(text, " \t")
-		switch mark {
-		case '?':
-			anyOf = append(anyOf, term)
-		case '-':
-			none = append(none, term)
-		default:
-			all = append(all, term)
-		}
-	}
-	return func(message string) bool {
-		for _, t := range all {
-			if !strings.Contains(message, t) {
-				return false
-			}
-		}
-		for _, t := range none {
-			if strings.Contains(message, t) {
-				return false
-			}
-		}
-		for _, t := range anyOf {
-			if strings.Contains(message, t) {
-				return true
-			}
-		}
-		return len(anyOf) == 0
-	}, nil
 }

@@ -2,6 +2,8 @@ package logs
 
 import (
 	"context"
+	"encoding/base64"
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -157,13 +159,13 @@ func (s *Logs) describeGroups(_ context.Context, in *cwl.DescribeLogGroupsInput)
 			class = types.LogGroupClassStandard
 		}
 		out := types.LogGroup{LogGroupName: aws.String(name), Arn: aws.String(s.arn(name) + ":*"), LogGroupArn: aws.String(s.arn(name)), CreationTime: aws.Int64(g.Created.UnixMilli()),
-			MetricFilterCount: aws.Int32(0), StoredBytes: aws.Int64(bytes), LogGroupClass: class}
+			MetricFilterCount: aws.Int32(0), StoredBytes: aws.Int64(bytes), LogGroupClass: class, DeletionProtectionEnabled: aws.Bool(false)}
 		if g.Retention > 0 {
 			out.RetentionInDays = aws.Int32(g.Retention)
 		}
 		all = append(all, out)
 	}
-	page, next, err := paged(all, in.Limit, 50, in.NextToken)
+	page, next, err := paged(all, func(g types.LogGroup) string { return *g.LogGroupName }, in.Limit, 50, in.NextToken)
 	return &cwl.DescribeLogGroupsOutput{LogGroups: page, NextToken: next}, err
 }
 
@@ -237,6 +239,9 @@ func (s *Logs) describeStreams(_ context.Context, in *cwl.DescribeLogStreamsInpu
 	if byTime && in.LogStreamNamePrefix != nil {
 		return nil, invalid("Cannot order by LastEventTime with a logStreamNamePrefix.")
 	}
+	if in.LogGroupName != nil && in.LogGroupIdentifier != nil {
+		return nil, errBothNames
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g, err := s.group(in.LogGroupName, in.LogGroupIdentifier)
@@ -250,7 +255,7 @@ func (s *Logs) describeStreams(_ context.Context, in *cwl.DescribeLogStreamsInpu
 		}
 		st := g.streams[name]
 		out := types.LogStream{LogStreamName: aws.String(name), Arn: aws.String(s.arn(g.Name) + ":log-stream:" + name), CreationTime: aws.Int64(st.Created.UnixMilli()),
-			UploadSequenceToken: aws.String(sequenceToken(st))}
+			StoredBytes: aws.Int64(0)} // AWS stopped counting them
 		if len(st.Chunks) > 0 {
 			first, last := st.Chunks[0].First, st.Chunks[0].Last
 			for _, sp := range st.Chunks {
@@ -268,26 +273,35 @@ func (s *Logs) describeStreams(_ context.Context, in *cwl.DescribeLogStreamsInpu
 	if aws.ToBool(in.Descending) {
 		slices.Reverse(all)
 	}
-	page, next, err := paged(all, in.Limit, 50, in.NextToken)
+	page, next, err := paged(all, func(st types.LogStream) string { return *st.LogStreamName }, in.Limit, 50, in.NextToken)
 	return &cwl.DescribeLogStreamsOutput{LogStreams: page, NextToken: next}, err
 }
 
-// paged cuts a list; its tokens are offsets.
-func paged[T any](all []T, limit *int32, usual int, token *string) ([]T, *string, error) {
+var errBothNames = wire.Errorf("ValidationException", "LogGroup name and LogGroup ARN are mutually exclusive parameters.")
+
+// paged cuts a list. A token names the last entry of its page and how many were
+// before: what comes or goes meanwhile moves no page, unless it is that entry.
+func paged[T any](all []T, nameOf func(T) string, limit *int32, usual int, token *string) ([]T, *string, error) {
 	from := 0
 	if token != nil {
-		n, err := strconv.Atoi(*token)
-		if err != nil || n < 0 {
+		raw, err := base64.RawURLEncoding.DecodeString(*token)
+		count, name, ok := strings.Cut(string(raw), " ")
+		n, bad := strconv.Atoi(count)
+		if err != nil || bad != nil || !ok || n < 0 {
 			return nil, nil, invalid("The specified nextToken is invalid.")
 		}
 		from = min(n, len(all))
+		if at := slices.IndexFunc(all, func(e T) bool { return nameOf(e) == name }); at >= 0 {
+			from = at + 1
+		}
 	}
 	size := usual
 	if limit != nil {
 		size = int(*limit)
 	}
 	if from+size < len(all) {
-		return all[from : from+size], aws.String(strconv.Itoa(from + size)), nil
+		last := fmt.Sprintf("%d %s", from+size, nameOf(all[from+size-1]))
+		return all[from : from+size], aws.String(base64.RawURLEncoding.EncodeToString([]byte(last))), nil
 	}
 	return all[from:], nil, nil
 }

@@ -237,7 +237,7 @@ func TestFilterLogEvents(t *testing.T) {
 	if strings.Count(first, "|") != 2 || rest != "b1:WARN disk slow" || end.NextToken != nil {
 		t.Errorf("pages %q, %q", first, rest)
 	}
-	for _, pattern := range []string{`{ $.a = 1 }`, `[a, b]`, `%x%`, `"open`, `a(b`} {
+	for _, pattern := range []string{`{ $.a ~ 1 }`, `{ $.a = 1`, `{ a = 1 }`, `{ $.a = }`, `{ ($.a = 1 }`, `{ $.a < x }`, `{ $.a IS 1 }`, `[a, b]`, `%x%`, `"open`, `a(b`} {
 		if _, err := r.client.FilterLogEvents(t.Context(), &cwl.FilterLogEventsInput{LogGroupName: aws.String("/g"), FilterPattern: &pattern}); code(err) != "InvalidParameterException" {
 			t.Errorf("%s: %v", pattern, err)
 		}
