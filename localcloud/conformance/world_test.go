@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,7 +37,11 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/millrace-ml/millrace/localcloud"
+	"github.com/millrace-ml/millrace/localcloud/wire/wiretest"
 )
+
+// TestMain has all that goes over the wire judged by botocore's models.
+func TestMain(m *testing.M) { os.Exit(wiretest.Judged(m.Run)) }
 
 // world is where the behaviours are tried: a local cloud, or an account.
 type world struct {
@@ -103,7 +108,7 @@ func (w *world) connect() {
 // local starts a cloud on a port of its own. A call that fails is not tried again.
 func local(t *testing.T) aws.Config {
 	t.Helper()
-	cloud, err := localcloud.New(t.Context(), localcloud.Options{Ephemeral: true})
+	cloud, err := localcloud.New(t.Context(), localcloud.Options{Ephemeral: true, Around: wiretest.Around()})
 	if err != nil {
 		t.Fatal(err)
 	}

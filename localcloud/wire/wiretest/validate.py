@@ -44,9 +44,9 @@ EXTRA = {
     'sts': set(),
     'ecr': {'InvalidParameterException'},
     'cloudformation': {'ValidationError'},
-    's3': set('''AccessDenied AuthorizationHeaderMalformed AuthorizationQueryParametersError BadDigest BucketAlreadyExists
+    's3': set('''AccessDenied AuthorizationHeaderMalformed AuthorizationQueryParametersError BadDigest BadRequest BucketAlreadyExists
 BucketAlreadyOwnedByYou BucketNotEmpty EntityTooLarge EntityTooSmall IllegalLocationConstraintException IncompleteBody InternalError
-ExpiredToken InvalidAccessKeyId InvalidArgument InvalidBucketName InvalidBucketState InvalidDigest InvalidPart InvalidPartOrder InvalidRange
+ExpiredToken InvalidAccessKeyId InvalidArgument InvalidBucketName InvalidBucketState InvalidDigest InvalidLocationConstraint InvalidPart InvalidPartNumber InvalidPartOrder InvalidRange
 InvalidRequest InvalidStorageClass InvalidTag InvalidURI KeyTooLongError MalformedACLError MalformedPolicy MalformedXML
 MetadataTooLarge MethodNotAllowed MissingContentLength NoSuchBucket NoSuchBucketPolicy NoSuchCORSConfiguration NoSuchKey
 NoSuchLifecycleConfiguration NoSuchPublicAccessBlockConfiguration NoSuchTagSet NoSuchUpload NoSuchVersion NotImplemented
