@@ -19,7 +19,7 @@ const Path = "/_millrace/faults"
 // maxBody bounds a fault as text, in bytes.
 const maxBody = 64 << 10
 
-var idForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+var idForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 // members are what a fault on something can match, and what each thing that it
 // can do needs and may have besides.
@@ -59,7 +59,7 @@ func (f *Fault) check() error {
 	var wrong []string
 	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	if !idForm.MatchString(f.ID) {
-		bad("id %q must be 1 to 64 letters, digits, dots, hyphens and underscores", f.ID)
+		bad("id %q must be 1 to 128 letters, digits, dots, hyphens and underscores", f.ID)
 	}
 	if f.Rate < 0 || f.Rate > 1 {
 		bad("rate must be between 0 and 1")
