@@ -237,17 +237,17 @@ var s3Presigned = []behaviour{
 		b := c.bucket()
 		c.put(b, "k", "hello").ok(c)
 		u := try(c.presign().PresignGetObject(c.ctx, &s3.GetObjectInput{Bucket: &b, Key: ref("k")})).ok(c)
-		equal(c, "body", c.text(c.send(c.request(u.Method, u.URL, "", u.SignedHeader))), "hello")
+		equal(c, "body", c.text(c.exchange(c.request(u.Method, u.URL, "", u.SignedHeader))), "hello")
 	}},
 	{id: "s3.presigned.put", says: "a presigned URL writes, if its signed headers are sent", source: presignPage, run: func(c *call) {
 		b := c.bucket()
 		u := try(c.presign().PresignPutObject(c.ctx, &s3.PutObjectInput{Bucket: &b, Key: ref("k"), ContentType: ref("text/csv")})).ok(c)
 		header := u.SignedHeader.Clone()
 		header.Set("Content-Type", "text/csv")
-		equal(c, "status", c.send(c.request(u.Method, u.URL, "hello", header)).StatusCode, 200)
+		equal(c, "status", c.exchange(c.request(u.Method, u.URL, "hello", header)).StatusCode, 200)
 		equal(c, "body", c.read(b, "k"), "hello")
 		header.Set("Content-Type", "text/plain")
-		bad := c.send(c.request(u.Method, u.URL, "hello", header))
+		bad := c.exchange(c.request(u.Method, u.URL, "hello", header))
 		equal(c, "status", bad.StatusCode, 403)
 		if text := c.text(bad); !strings.Contains(text, "<Code>SignatureDoesNotMatch</Code>") {
 			c.Errorf("answer: %s", text)
@@ -272,8 +272,8 @@ var s3Presigned = []behaviour{
 		}
 		query := "?AWSAccessKeyId=" + who.AccessKeyID + "&Expires=" + at + tokenQuery + "&Signature="
 		signature := sign("GET\n\n\n" + at + "\n" + tokenLine + "/" + b + "/a%20b")
-		equal(c, "body", c.text(c.send(c.request(http.MethodGet, c.url(b, "a b")+query+signature, "", nil))), "hello")
-		equal(c, "other method", c.send(c.request(http.MethodDelete, c.url(b, "a b")+query+signature, "", nil)).StatusCode, 403)
+		equal(c, "body", c.text(c.exchange(c.request(http.MethodGet, c.url(b, "a b")+query+signature, "", nil))), "hello")
+		equal(c, "other method", c.exchange(c.request(http.MethodDelete, c.url(b, "a b")+query+signature, "", nil)).StatusCode, 403)
 	}},
 	{id: "s3.presigned.other-key", says: "a presigned URL is good for its key alone", source: presignPage, run: func(c *call) {
 		b := c.bucket()
@@ -281,7 +281,7 @@ var s3Presigned = []behaviour{
 		u := try(c.presign().PresignGetObject(c.ctx, &s3.GetObjectInput{Bucket: &b, Key: ref("k")})).ok(c)
 		parsed := try(url.Parse(u.URL)).ok(c)
 		parsed.Path = strings.TrimSuffix(parsed.Path, "k") + "other"
-		answer := c.send(c.request(http.MethodGet, parsed.String(), "", nil))
+		answer := c.exchange(c.request(http.MethodGet, parsed.String(), "", nil))
 		equal(c, "status", answer.StatusCode, 403)
 	}},
 	{id: "s3.presigned.expired", says: "a presigned URL that has expired is AccessDenied", source: presignPage, run: func(c *call) {
@@ -289,14 +289,14 @@ var s3Presigned = []behaviour{
 		c.put(b, "k", "x").ok(c)
 		u := try(c.presign().PresignGetObject(c.ctx, &s3.GetObjectInput{Bucket: &b, Key: ref("k")}, s3.WithPresignExpires(time.Second))).ok(c)
 		c.eventually("the URL expires", func() bool {
-			answer := c.send(c.request(u.Method, u.URL, "", u.SignedHeader))
+			answer := c.exchange(c.request(u.Method, u.URL, "", u.SignedHeader))
 			return answer.StatusCode == 403 && strings.Contains(c.text(answer), "<Message>Request has expired</Message>")
 		})
 	}},
 	{id: "s3.anonymous.403", says: "a request without a signature is AccessDenied", source: s3Pages + "ErrorResponses.html", run: func(c *call) {
 		b := c.bucket()
 		c.put(b, "k", "x").ok(c)
-		answer := c.send(c.request(http.MethodGet, c.url(b, "k"), "", nil))
+		answer := c.exchange(c.request(http.MethodGet, c.url(b, "k"), "", nil))
 		equal(c, "status", answer.StatusCode, 403)
 		if text := c.text(answer); !strings.Contains(text, "<Code>AccessDenied</Code>") {
 			c.Errorf("answer: %s", text)

@@ -42,6 +42,10 @@ var areas = []struct {
 	all  []behaviour
 }{
 	{"S3", slices.Concat(s3Buckets, s3Conditions, s3Objects, s3Ranges, s3Checksums, s3Versions, s3Deletes, s3Lists, s3Multipart, s3Copies, s3Tags, s3Presigned, s3Events)},
+	{"CloudWatch Logs", logsBehaviours},
+	{"SQS", sqsBehaviours},
+	{"SNS", snsBehaviours},
+	{"STS and IAM", identityBehaviours},
 }
 
 // TestConformance tries every behaviour.
@@ -66,7 +70,7 @@ func TestConformance(t *testing.T) {
 // TestBehavioursAreTold holds ids and sources to their form, and the document to
 // the behaviours.
 func TestBehavioursAreTold(t *testing.T) {
-	form := regexp.MustCompile(`^[a-z0-9]+(\.[a-z0-9-]+){2,}$`)
+	form := regexp.MustCompile(`^[a-z0-9]+(\.[a-z0-9-]+)+$`)
 	seen := map[string]bool{}
 	var doc strings.Builder
 	n := 0
@@ -83,7 +87,7 @@ holds it equal. A source is the page of AWS's documentation that says so.
 		fmt.Fprintf(&doc, "\n## %s\n\n| id | behaviour | source |\n|---|---|---|\n", a.name)
 		for _, b := range a.all {
 			if !form.MatchString(b.id) || seen[b.id] {
-				t.Errorf("the id %q is given twice, or is not of the form service.operation.what", b.id)
+				t.Errorf("the id %q is given twice, or is not of the form service.what", b.id)
 			}
 			seen[b.id] = true
 			if b.source == "" || b.says == "" || strings.Contains(b.says, "|") {

@@ -262,7 +262,7 @@ func (c *call) signed(method, url, body, payload string, header http.Header) *ht
 	if err := v4.NewSigner().SignHTTP(c.ctx, try(c.cfg.Credentials.Retrieve(c.ctx)).ok(c), r, payload, "s3", c.cfg.Region, time.Now()); err != nil {
 		c.Fatal(err)
 	}
-	return c.send(r)
+	return c.exchange(r)
 }
 
 func (c *call) request(method, url, body string, header http.Header) *http.Request {
@@ -277,8 +277,8 @@ func (c *call) request(method, url, body string, header http.Header) *http.Reque
 	return r
 }
 
-// send gives the answer to a request, whose body is read already.
-func (c *call) send(r *http.Request) *http.Response {
+// exchange gives the answer to a request, whose body is read already.
+func (c *call) exchange(r *http.Request) *http.Response {
 	c.Helper()
 	answer := try(http.DefaultClient.Do(r)).ok(c)
 	body, err := io.ReadAll(answer.Body)

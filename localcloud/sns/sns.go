@@ -208,6 +208,9 @@ func (s *SNS) arn(name string) string {
 // find needs s.mu.
 func (s *SNS) find(arn *string) (topic, error) {
 	t, ok := s.topic[aws.ToString(arn)]
+	if n := strings.Count(aws.ToString(arn), ":") + 1; !ok && n < 6 {
+		return t, invalid("TopicArn Reason: An ARN must have at least 6 elements, not %d", n)
+	}
 	if !ok {
 		return t, notFound("Topic does not exist")
 	}
