@@ -152,6 +152,9 @@ const hostileZone = `<b onclick=alert(1)>nor"th&`
 func reports(t *testing.T) map[string][]byte {
 	page := func(p *platform, first bool) []byte {
 		prepared := p.prepare()
+		if !first {
+			p.before = prepared
+		}
 		if m := p.message(prepared); m["ok"] != true {
 			t.Fatalf("prepare says %v", m)
 		}

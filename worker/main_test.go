@@ -39,6 +39,8 @@ type platform struct {
 	// files are the uploads, by key.
 	files map[string][]byte
 	log   *slog.Logger
+	// before is the preparation of the champion, when evaluation is given it.
+	before job.Base
 }
 
 func newPlatform(tb testing.TB, def definition.Definition, files map[string][]byte) *platform {
@@ -186,6 +188,11 @@ func (p *platform) evaluate(prepared job.Base, model, champion []byte) (job.Base
 	p.write(base, p.read(prepared, "processing", "output", "test", "test.csv"), "processing", "input", "test", "test.csv")
 	p.write(base, p.read(prepared, "processing", "output", "rows", "test-rows.csv"), "processing", "input", "rows", "test-rows.csv")
 	p.write(base, p.read(prepared, "processing", "output", "quality", "report.json"), "processing", "input", "quality", "report.json")
+	if p.before != "" {
+		for input, from := range map[string]job.Base{"baseline": prepared, "champion-baseline": p.before} {
+			p.write(base, p.read(from, "processing", "output", "baseline", "statistics.json"), "processing", "input", input, "statistics.json")
+		}
+	}
 	if champion != nil {
 		p.write(base, champion, "processing", "input", "champion", "model.tar.gz")
 	}

@@ -17,7 +17,8 @@ type InService struct {
 	Model       string             `json:"model"`      // SageMaker model's name
 	ModelData   string             `json:"model_data"` // S3 URI of model.tar.gz
 	TrainDigest string             `json:"train_digest,omitempty"`
-	Run         int                `json:"run"` // the run that put it in service
+	Baseline    string             `json:"baseline,omitempty"` // S3 URI of the prefix with its training rows' statistics
+	Run         int                `json:"run"`                // the run that put it in service
 	Metrics     map[string]float64 `json:"metrics,omitempty"`
 	Previous    int                `json:"previous"`          // the version before; 0: none
 	History     []Release          `json:"history,omitempty"` // oldest first, at most maxHistory

@@ -57,7 +57,11 @@ type Version struct {
 	Recipe      string // digest
 	TrainDigest string
 	Report      string // S3 URI
+	Baseline    string // S3 URI of the prefix with the training rows' statistics; "" when there is none
 }
+
+// statisticsFile is the file's name below a baseline.
+const statisticsFile = "statistics.json"
 
 // Candidate is a model to register.
 type Candidate struct {
@@ -102,7 +106,7 @@ func (r *Registry) Register(ctx context.Context, c Candidate) (arn string, versi
 		},
 		ModelMetrics: &types.ModelMetrics{
 			ModelQuality:     &types.ModelQuality{Statistics: file(c.Evaluation)},
-			ModelDataQuality: &types.ModelDataQuality{Statistics: file(c.Baseline + "statistics.json"), Constraints: file(c.Baseline + "constraints.json")},
+			ModelDataQuality: &types.ModelDataQuality{Statistics: file(c.Baseline + statisticsFile), Constraints: file(c.Baseline + "constraints.json")},
 		},
 		CustomerMetadataProperties: map[string]string{metaRun: strconv.Itoa(c.Run), metaRecipe: c.Recipe, metaTrain: c.TrainDigest, metaReport: c.Report},
 	})
@@ -160,6 +164,11 @@ func (r *Registry) Version(ctx context.Context, arn string) (Version, error) {
 	if spec := out.InferenceSpecification; spec != nil && len(spec.Containers) > 0 {
 		v.ModelData = aws.ToString(spec.Containers[0].ModelDataUrl)
 		v.Image = aws.ToString(spec.Containers[0].Image)
+	}
+	if m := out.ModelMetrics; m != nil && m.ModelDataQuality != nil && m.ModelDataQuality.Statistics != nil {
+		if prefix, ok := strings.CutSuffix(aws.ToString(m.ModelDataQuality.Statistics.S3Uri), statisticsFile); ok {
+			v.Baseline = prefix
+		}
 	}
 	return v, nil
 }

@@ -104,6 +104,9 @@ func (s *Steps) planEvaluate(ctx context.Context, run ledger.Run, p *stepPlan) e
 	if champion.Found {
 		p.file.Champion = &jobfile.Champion{Version: champion.Version, Metrics: champion.Metrics}
 		inputs = append(inputs, jobs.Input{Name: "champion", URI: champion.ModelData})
+		if champion.Baseline != "" { // versions in service since before that was noted have none
+			inputs = append(inputs, jobs.Input{Name: "baseline", URI: prepared["baseline"]}, jobs.Input{Name: "champion-baseline", URI: champion.Baseline})
+		}
 	}
 	p.digest, err = run.Recipe.EvaluateDigest(run.Definition.Evaluate, championDigest(champion))
 	p.request = p.job.Process(run.Definition.Evaluate.Resources, inputs...)

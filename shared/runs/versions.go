@@ -340,7 +340,7 @@ func (v *Versions) Release(ctx context.Context, pipeline string, run int) (state
 		return out, err
 	}
 	serving, err := v.Ledger.PutInService(ctx, pipeline, ledger.InService{Version: ver.Version, Package: ver.ARN, Model: model,
-		ModelData: ver.ModelData, TrainDigest: ver.TrainDigest, Run: run})
+		ModelData: ver.ModelData, TrainDigest: ver.TrainDigest, Baseline: ver.Baseline, Run: run})
 	if err != nil {
 		return out, err
 	}

@@ -118,8 +118,10 @@ func load(ctx context.Context, base job.Base) (*judging, error) {
 	if f.Champion != nil {
 		j.loadChampion(base)
 	}
-	j.prepared, err = readPrepared(base)
-	return j, err
+	if j.prepared, err = readPrepared(base); err != nil {
+		return nil, err
+	}
+	return j, j.findDrift(base)
 }
 
 // loadRows reads the raw cells of the test rows.

@@ -2,9 +2,11 @@ package evaluate_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"github.com/millrace-ml/millrace/shared/definition"
 	"github.com/millrace-ml/millrace/worker/bundle"
 	"github.com/millrace-ml/millrace/worker/evaluate"
+	"github.com/millrace-ml/millrace/worker/job"
 )
 
 func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
@@ -363,13 +366,22 @@ func TestSlicesKeepTheChampionsThreshold(t *testing.T) {
 
 func TestEvaluationIsDeterministic(t *testing.T) {
 	tr := trial{rows: days(1, 20, 60, 1, 1.2, 1), baseline: true, seed: 5, def: definition.Evaluate{Metric: "auc", Slices: []string{"zone"}, Value: map[string]float64{"tp": 3, "fp": -1}}}
-	_, first, _ := tr.run(t)
+	page := func(base job.Base) string {
+		path, err := base.Output("evaluation", "report.html")
+		raw, err2 := os.ReadFile(path)
+		if err := errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	_, first, base := tr.run(t)
+	firstPage := page(base)
 	for _, threads := range []int{1, 3} {
 		old := runtime.GOMAXPROCS(threads)
-		_, again, _ := tr.run(t)
+		_, again, base := tr.run(t)
 		runtime.GOMAXPROCS(old)
-		if !bytes.Equal(first, again) {
-			t.Errorf("with %d threads evaluation.json differs", threads)
+		if !bytes.Equal(first, again) || page(base) != firstPage {
+			t.Errorf("with %d threads evaluation.json or its page differs", threads)
 		}
 	}
 	tr.seed = 6

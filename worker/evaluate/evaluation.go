@@ -79,6 +79,7 @@ type Evaluation struct {
 	Curves     Curves              `json:"curves"`
 	Columns    []quality.Summary   `json:"columns,omitempty"` // that the model reads, over the test rows
 	Moved      *Move               `json:"moved,omitempty"`   // how the label of the test rows differs from that learned from
+	Drift      []Drift             `json:"drift,omitempty"`   // against what the version in service learned from
 	Data       *quality.Report     `json:"data,omitempty"`    // of the preparation, without its columns
 	Method     Method              `json:"method"`
 	Notes      []string            `json:"notes,omitempty"`

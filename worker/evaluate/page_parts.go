@@ -138,7 +138,56 @@ func importanceSection(e *Evaluation) (report.Section, bool) {
 	}, len(e.Importance) > 0
 }
 
-func driftSection(e *Evaluation) (report.Section, bool) { return report.Section{}, false }
+// driftSection tells what the rows learned from have in common with those that
+// the version in service learned from.
+func driftSection(e *Evaluation) (report.Section, bool) {
+	t := report.Table{Head: []string{"Column", "Distance", "Beyond chance", "Missing then", "Missing now", "Differs most"}, Numeric: []bool{false, true, true, true, true}, Stack: true}
+	var charts report.Charts
+	drifted := 0
+	for _, d := range e.Drift {
+		name := report.Cell{Text: d.Column, Note: d.Note}
+		beyond := report.Cell{Text: figure(float64(d.Beyond))}
+		if d.Drifted {
+			drifted++
+			name.Note, name.Tone, beyond.Tone = "drifted", report.Warn, report.Warn
+		}
+		var most []string
+		for _, v := range d.Texts[:min(len(d.Texts), 3)] {
+			most = append(most, fmt.Sprintf("%s %s, was %s", v.Value, report.Percent(float64(v.Now)), report.Percent(float64(v.Then))))
+		}
+		t.Rows = append(t.Rows, []report.Cell{name, {Text: figure(float64(d.Distance))}, beyond, {Text: share(d.Missing[0])}, {Text: share(d.Missing[1])}, {Text: strings.Join(most, "; ")}})
+		if d.Then == nil || len(charts) == shownDrift {
+			continue
+		}
+		c := report.Chart{Title: d.Column, XLabel: d.Column, YLabel: "share of rows", X: report.Axis{Low: float64(d.Now.Low), High: float64(d.Now.High)}}
+		for i, s := range []*Spread{d.Then, d.Now} {
+			b := report.Bars{Name: [2]string{fmt.Sprintf("version %d learned from", e.Champion.Version), "this model learned from"}[i], Colour: 1 - i, Low: float64(s.Low), High: float64(s.High)}
+			for _, v := range s.Shares {
+				b.Heights = append(b.Heights, float64(v))
+			}
+			c.Bars = append(c.Bars, b)
+		}
+		c.Caption = fmt.Sprintf("Of the rows up to some value, the shares differ by %s at most. Without the outermost hundredth.", short(float64(d.Distance)))
+		charts = append(charts, c)
+	}
+	blocks := []report.Block{t}
+	if len(charts) > 0 {
+		blocks = append(blocks, charts)
+	}
+	lead := fmt.Sprintf("The rows learned from, beside those that the version in service learned from. %d of %d columns drifted: they differ by more than %s beyond chance.", drifted, len(e.Drift), short(driftLimit))
+	return report.Section{Title: "Drift", Lead: lead, Blocks: blocks}, len(e.Drift) > 0 && e.Champion != nil
+}
+
+// shownDrift bounds the charts of drift.
+const shownDrift = 12
+
+// share writes a share, – when there is none.
+func share(n Num) string {
+	if math.IsNaN(float64(n)) {
+		return "–"
+	}
+	return report.Percent(float64(n))
+}
 
 // dataSection is what preparation found in all rows, and how it divided them.
 func dataSection(e *Evaluation) (report.Section, bool) {

@@ -86,7 +86,7 @@ func Page(r *quality.Report) *report.Page {
 }
 
 func parts(r *quality.Report) report.Table {
-	t := report.Table{Head: []string{"Part", "Rows", "Mean label", "From", "To"}, Numeric: []bool{false, true, true}}
+	t := report.Table{Head: []string{"Part", "Rows", "Mean label", "From", "To"}, Numeric: []bool{false, true, true}, Stack: true}
 	for _, p := range r.Parts {
 		label := ""
 		if p.Name != "batch" {
