@@ -7,17 +7,19 @@ import (
 	"testing"
 )
 
-// The main loop with AWS's own clients alone, and every supported operation once,
-// each in a cloud of its own. Where a client is not installed its test is left
-// out, unless MILLRACE_TEST_CLIENTS is "required", as in CI.
+// With AWS's own clients alone, each in a cloud of its own: the main loop, every
+// supported operation once, and every constraint of their inputs broken. Where a
+// client is not installed its test is left out, unless MILLRACE_TEST_CLIENTS is
+// "required", as in CI.
 func TestClients(t *testing.T) {
 	for name, client := range map[string]struct {
 		has  []string // tells whether the client is there
 		loop []string
 	}{
-		"boto3": {[]string{"python3", "-c", "import boto3"}, []string{"python3", filepath.Join("testdata", "loop.py")}},
-		"every": {[]string{"python3", "-c", "import boto3"}, []string{"python3", filepath.Join("testdata", "every.py"), filepath.Join("..", "..", "docs", "supported-operations.md")}},
-		"aws":   {[]string{"aws", "--version"}, []string{"bash", filepath.Join("testdata", "loop.sh")}},
+		"boto3":   {[]string{"python3", "-c", "import boto3"}, []string{"python3", filepath.Join("testdata", "loop.py")}},
+		"every":   {[]string{"python3", "-c", "import boto3"}, []string{"python3", filepath.Join("testdata", "every.py"), filepath.Join("..", "..", "docs", "supported-operations.md")}},
+		"refused": {[]string{"python3", "-c", "import boto3"}, []string{"python3", filepath.Join("testdata", "refused.py"), filepath.Join("..", "..", "docs", "supported-operations.md")}},
+		"aws":     {[]string{"aws", "--version"}, []string{"bash", filepath.Join("testdata", "loop.sh")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -120,8 +120,10 @@ func bindNames(r *http.Request, in reflect.Value) error {
 		case f.Type() == reflect.TypeFor[*string]():
 			f.Set(reflect.ValueOf(aws.String(values[0])))
 		case f.Type() == reflect.TypeFor[*int32]():
-			var n int64
-			n, err = strconv.ParseInt(values[0], 10, 32)
+			n, err := strconv.ParseInt(values[0], 10, 32)
+			if err != nil {
+				return wire.Errorf("SerializationException", "%s: %q is no integer", name, values[0])
+			}
 			f.Set(reflect.ValueOf(aws.Int32(int32(n))))
 		case f.Kind() == reflect.String:
 			f.SetString(values[0])
@@ -165,14 +167,14 @@ func bindInvoke(r *http.Request, body []byte, in *api.InvokeInput) {
 	h := r.Header
 	in.FunctionName, in.Payload = aws.String(r.PathValue("FunctionName")), body
 	in.InvocationType, in.LogType = types.InvocationType(h.Get("X-Amz-Invocation-Type")), types.LogType(h.Get("X-Amz-Log-Type"))
-	given := func(v string) *string {
-		if v == "" {
+	given := func(values []string) *string {
+		if len(values) == 0 {
 			return nil
 		}
-		return &v
+		return &values[0]
 	}
-	in.Qualifier, in.ClientContext = given(r.URL.Query().Get("Qualifier")), given(h.Get("X-Amz-Client-Context"))
-	in.TenantId, in.DurableExecutionName = given(h.Get("X-Amz-Tenant-Id")), given(h.Get("X-Amz-Durable-Execution-Name"))
+	in.Qualifier, in.ClientContext = given(r.URL.Query()["Qualifier"]), given(h["X-Amz-Client-Context"])
+	in.TenantId, in.DurableExecutionName = given(h["X-Amz-Tenant-Id"]), given(h["X-Amz-Durable-Execution-Name"])
 }
 
 // logTail is what LogType Tail answers: the last 4 KB of the invocation's log.
