@@ -17,32 +17,34 @@ import (
 	"unicode/utf8"
 )
 
-// intrinsic is one of the States.* functions; max -1 means any number.
+// intrinsic is one of the States.* functions; max -1 means any number. The text
+// of those that are may be a Fail state's error or cause.
 type intrinsic struct {
 	min, max int
 	rawFirst bool
+	text     bool
 	run      func(sc *scope, args []any) (any, error)
 }
 
 var intrinsics = map[string]*intrinsic{
-	"States.Array":          {0, -1, false, func(_ *scope, args []any) (any, error) { return args, nil }},
-	"States.ArrayContains":  {2, 2, false, arrayContains},
-	"States.ArrayGetItem":   {2, 2, false, arrayGetItem},
-	"States.ArrayLength":    {1, 1, false, arrayLength},
-	"States.ArrayPartition": {2, 2, false, arrayPartition},
-	"States.ArrayRange":     {3, 3, false, arrayRange},
-	"States.ArrayUnique":    {1, 1, false, arrayUnique},
-	"States.Base64Decode":   {1, 1, false, base64Decode},
-	"States.Base64Encode":   {1, 1, false, base64Encode},
-	"States.Format":         {1, -1, true, format},
-	"States.Hash":           {2, 2, false, hashOf},
-	"States.JsonMerge":      {3, 3, false, jsonMerge},
-	"States.JsonToString":   {1, 1, false, jsonToString},
-	"States.MathAdd":        {2, 2, false, mathAdd},
-	"States.MathRandom":     {2, 3, false, mathRandom},
-	"States.StringSplit":    {2, 2, false, stringSplit},
-	"States.StringToJson":   {1, 1, false, stringToJSON},
-	"States.UUID":           {0, 0, false, func(sc *scope, _ []any) (any, error) { return sc.uuid(), nil }},
+	"States.Array":          {0, -1, false, false, func(_ *scope, args []any) (any, error) { return args, nil }},
+	"States.ArrayContains":  {2, 2, false, false, arrayContains},
+	"States.ArrayGetItem":   {2, 2, false, true, arrayGetItem},
+	"States.ArrayLength":    {1, 1, false, false, arrayLength},
+	"States.ArrayPartition": {2, 2, false, false, arrayPartition},
+	"States.ArrayRange":     {3, 3, false, false, arrayRange},
+	"States.ArrayUnique":    {1, 1, false, false, arrayUnique},
+	"States.Base64Decode":   {1, 1, false, true, base64Decode},
+	"States.Base64Encode":   {1, 1, false, true, base64Encode},
+	"States.Format":         {1, -1, true, true, format},
+	"States.Hash":           {2, 2, false, true, hashOf},
+	"States.JsonMerge":      {3, 3, false, false, jsonMerge},
+	"States.JsonToString":   {1, 1, false, true, jsonToString},
+	"States.MathAdd":        {2, 2, false, false, mathAdd},
+	"States.MathRandom":     {2, 3, false, false, mathRandom},
+	"States.StringSplit":    {2, 2, false, false, stringSplit},
+	"States.StringToJson":   {1, 1, false, false, stringToJSON},
+	"States.UUID":           {0, 0, false, true, func(sc *scope, _ []any) (any, error) { return sc.uuid(), nil }},
 }
 
 // maxText is the longest text, in characters, that Hash and Base64* take.

@@ -221,14 +221,18 @@ func (p *parser) failState(st *state, r *reader) {
 	st.errorAt, st.causeAt = r.expr("ErrorPath"), r.expr("CausePath")
 }
 
+// expr reads a path or an intrinsic function that gives a string.
 func (r *reader) expr(field string) *expr {
 	src, ok := r.text(field)
 	if !ok {
 		return nil
 	}
 	e, err := parseExpr(src)
-	if err != nil {
+	switch {
+	case err != nil:
 		r.bad(field, InvalidPath, "Value is not a valid JSONPath or intrinsic function: %v", err)
+	case e.call != nil && !e.call.fn.text:
+		r.bad(field, SchemaFailed, "The intrinsic function does not return a string: %s", src)
 	}
 	return e
 }

@@ -126,6 +126,9 @@ func (x *Execution) fillIn(sc *scope, tpl *template, d *doc) (*doc, error) {
 	v, err := tpl.eval(sc)
 	var missing *templateError
 	if errors.As(err, &missing) {
+		if missing.err.path.root == rootContext {
+			d = newDoc(sc.context())
+		}
 		return nil, runtimef("The JSONPath '%s' specified for the field '%s' could not be found in the input '%s'",
 			missing.err.path.src, missing.field, d.Text())
 	}
@@ -345,16 +348,18 @@ func (x *Execution) waitUntil(t *thread, in *doc) (time.Time, error) {
 	case st.seconds != nil:
 		return x.now.Add(time.Duration(*st.seconds) * time.Second), nil
 	case st.secondsAt != nil:
-		v, err := x.at(t, st.secondsAt, in)
+		v, err := x.scope(t, in.Value()).path(st.secondsAt)
 		if err != nil {
-			return time.Time{}, err
+			return time.Time{}, runtimef("The SecondsPath parameter does not reference an input value: %s", st.secondsAt.src)
 		}
 		n, ok := integer(v)
-		if !ok {
-			return time.Time{}, runtimef("The SecondsPath parameter does not reference an integer value: %s == %s", st.secondsAt.src, display(v))
-		}
-		if n < 0 || n > maxSeconds {
-			return time.Time{}, runtimef("The SecondsPath parameter references a value that is not between 0 and %d: %s == %d", maxSeconds, st.secondsAt.src, n)
+		switch {
+		case !ok:
+			return time.Time{}, runtimef("The SecondsPath parameter cannot be parsed as a long value: %s == %s", st.secondsAt.src, display(v))
+		case n < 0:
+			return time.Time{}, runtimef("The SecondsPath parameter references a negative value: %s == %d", st.secondsAt.src, n)
+		case n > maxSeconds:
+			return time.Time{}, runtimef("The SecondsPath parameter references a value greater than %d: %s == %d", maxSeconds, st.secondsAt.src, n)
 		}
 		return x.now.Add(time.Duration(n) * time.Second), nil
 	case st.timestampAt != nil:

@@ -41,6 +41,7 @@ func TestPaths(t *testing.T) {
 
 func TestPathsThatSelectNothing(t *testing.T) {
 	for name, tc := range map[string]struct{ fields, cause string }{
+		"context":     {`"Parameters":{"v.$":"$$.no"},`, `The JSONPath '$$.no' specified for the field 'v.$' could not be found in the input '{"Execution":{"Id":`},
 		"field":       {`"Parameters":{"v.$":"$.no"},`, `The JSONPath '$.no' specified for the field 'v.$' could not be found in the input '{"a":1}'`},
 		"input":       {`"InputPath":"$.no.more",`, `Invalid path '$.no.more' : Missing property in path $['no']`},
 		"output":      {`"OutputPath":"$.no",`, `Invalid path '$.no' : No results for path: $['no']`},
@@ -177,10 +178,12 @@ func TestWait(t *testing.T) {
 		}
 	}
 	for fields, cause := range map[string]string{
-		`"SecondsPath":"$.x"`:   "does not reference an integer value: $.x == soon",
+		`"SecondsPath":"$.x"`:   "The SecondsPath parameter cannot be parsed as a long value: $.x == soon",
+		`"SecondsPath":"$.n"`:   "The SecondsPath parameter references a negative value: $.n == -1",
+		`"SecondsPath":"$.no"`:  "The SecondsPath parameter does not reference an input value: $.no",
 		`"TimestampPath":"$.x"`: "does not reference a valid ISO-8601 extended offset date-time format string: $.x == soon",
 	} {
-		d := drive(t, `{"StartAt":"W","States":{"W":{"Type":"Wait",`+fields+`,"End":true}}}`, `{"x":"soon"}`, false, noTask)
+		d := drive(t, `{"StartAt":"W","States":{"W":{"Type":"Wait",`+fields+`,"End":true}}}`, `{"x":"soon","n":-1}`, false, noTask)
 		if d.err != "States.Runtime" || !strings.Contains(d.cause, cause) {
 			t.Errorf("%s: %s %s", fields, d.err, d.cause)
 		}
