@@ -1,8 +1,11 @@
 package localcloud_test
 
 import (
+	"archive/zip"
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -17,6 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	ebtypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	awslambda "github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
@@ -86,19 +91,22 @@ func (f *future) receive(url string, wait int32) []sqstypes.Message {
 		VisibilityTimeout: 30, MessageAttributeNames: []string{"All"}, MessageSystemAttributeNames: []sqstypes.MessageSystemAttributeName{"All"}})).Messages
 }
 
+// role makes a role that a service may assume, and that may do everything.
+func (f *future) role(service string) string {
+	f.t.Helper()
+	roles, name := iam.NewFromConfig(f.config()), aws.String("for-"+service)
+	r := must[*iam.CreateRoleOutput](f.t)(roles.CreateRole(f.t.Context(), &iam.CreateRoleInput{RoleName: name,
+		AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + service + `.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)}))
+	must[*iam.PutRolePolicyOutput](f.t)(roles.PutRolePolicy(f.t.Context(), &iam.PutRolePolicyInput{RoleName: name, PolicyName: aws.String("all"),
+		PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)}))
+	return *r.Role.Arn
+}
+
 // execute starts a state machine whose role may do everything.
 func (f *future) execute(definition string) string {
 	f.t.Helper()
-	roles := iam.NewFromConfig(f.config())
-	_, err := roles.CreateRole(f.t.Context(), &iam.CreateRoleInput{RoleName: aws.String("all"),
-		AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"states.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	must[*iam.PutRolePolicyOutput](f.t)(roles.PutRolePolicy(f.t.Context(), &iam.PutRolePolicyInput{RoleName: aws.String("all"), PolicyName: aws.String("all"),
-		PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)}))
 	m := must[*sfn.CreateStateMachineOutput](f.t)(f.states.CreateStateMachine(f.t.Context(), &sfn.CreateStateMachineInput{Name: aws.String("m"),
-		RoleArn: aws.String("arn:aws:iam::000000000000:role/all"), Definition: &definition}))
+		RoleArn: aws.String(f.role("states")), Definition: &definition}))
 	return *must[*sfn.StartExecutionOutput](f.t)(f.states.StartExecution(f.t.Context(), &sfn.StartExecutionInput{StateMachineArn: m.StateMachineArn})).ExecutionArn
 }
 
@@ -273,6 +281,31 @@ func TestVirtualDeadLetters(t *testing.T) {
 	}
 	if now := f.clock.Now().Sub(monday); now < 50*time.Minute || now > time.Hour {
 		t.Errorf("given up after %s, want the last try within the hour", now)
+	}
+}
+
+// A function that fails is invoked again after one minute, and after two more.
+func TestVirtualInvocations(t *testing.T) {
+	f := newFuture(t)
+	dead := f.queue("dead", nil)
+	var code bytes.Buffer
+	z := zip.NewWriter(&code)
+	header := &zip.FileHeader{Name: "bootstrap"}
+	header.SetMode(0o755)
+	w := must[io.Writer](t)(z.CreateHeader(header))
+	must[int](t)(w.Write([]byte("#!/bin/sh\nexit 1\n")))
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	functions := awslambda.NewFromConfig(f.config())
+	must[*awslambda.CreateFunctionOutput](t)(functions.CreateFunction(t.Context(), &awslambda.CreateFunctionInput{FunctionName: aws.String("fails"), Runtime: lambdatypes.RuntimeProvidedal2023,
+		Handler: aws.String("bootstrap"), Role: aws.String(f.role("lambda")), Code: &lambdatypes.FunctionCode{ZipFile: code.Bytes()},
+		DeadLetterConfig: &lambdatypes.DeadLetterConfig{TargetArn: aws.String("arn:aws:sqs:us-east-1:000000000000:dead")}}))
+	must[*awslambda.InvokeOutput](t)(functions.Invoke(t.Context(), &awslambda.InvokeInput{FunctionName: aws.String("fails"), InvocationType: lambdatypes.InvocationTypeEvent}))
+	f.quiet()
+	got := f.receive(dead, 0)
+	if len(got) != 1 || got[0].Attributes["SentTimestamp"] != fmt.Sprint(monday.Add(3*time.Minute).UnixMilli()) {
+		t.Errorf("dead letters at %s: %+v\n%s", f.clock.Now(), got, f.log)
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 
+	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/cloudformation"
 	"github.com/millrace-ml/millrace/localcloud/ecr"
 	"github.com/millrace-ml/millrace/localcloud/eventbridge"
@@ -132,7 +134,11 @@ func (c *Cloud) become(service string) func(roleARN, session, sourceARN string) 
 }
 
 func (c *Cloud) openLambda() error {
-	s, err := lambda.New(lambda.Options{Dir: filepath.Join(c.dir, "lambda"), Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "lambda"),
+	var waits []time.Duration // seconds
+	if _, ok := c.o.Clock.(clock.Kept); ok {
+		waits = []time.Duration{time.Minute, 2 * time.Minute} // as on AWS, since nobody has to sit through them
+	}
+	s, err := lambda.New(lambda.Options{Dir: filepath.Join(c.dir, "lambda"), AsyncRetryWaits: waits, Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "lambda"),
 		Authorize: c.iam.Authorize, Call: c.Call, Objects: c.s3, AssumeRole: c.assume("lambda.amazonaws.com"), LogWriter: c.logs.Writer, Endpoint: c.Endpoint, Faults: c.faults})
 	if err != nil {
 		return err

@@ -12,7 +12,8 @@
 // What differs, on purpose:
 //   - a process runs in real time: its timeout and deadline follow the machine's
 //     clock, whatever clock the cloud follows. Waits between asynchronous
-//     retries follow the injected clock and are seconds, not minutes (Options.AsyncRetryWaits).
+//     retries follow the injected clock and are seconds, not minutes (Options.AsyncRetryWaits),
+//     but as on AWS where that clock runs ahead of the machine's.
 //   - memory size, ephemeral storage and X-Ray tracing are recorded and answered, not enforced.
 //   - without reserved concurrency an invocation over the limit of processes waits
 //     for one, where AWS's much larger account limit would throttle.

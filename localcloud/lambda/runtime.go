@@ -34,7 +34,7 @@ func (i *instance) serveNext(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
-	now := time.Now()
+	now := time.Now() // the machine's, which the process holds its deadline against
 	inv.root = fmt.Sprintf("1-%08x-%024x", now.Unix(), now.UnixNano())
 	inv.fault = i.l.o.Faults.Meet(faults.OnInvocation, faults.Match{Function: i.fn.name()}, true)
 	i.mu.Lock()
