@@ -42,17 +42,28 @@ type Label struct {
 	Classes []string `json:"classes,omitempty"`
 }
 
-// Check is one quality rule on a column.
+// Check is one quality rule: on a column, or on all rows together.
 type Check struct {
-	Column    string      `json:"column"`
-	Type      string      `json:"type,omitempty"`  // number | integer | text | time | boolean
-	Range     *[2]float64 `json:"range,omitempty"` // inclusive
-	OneOf     []string    `json:"one_of,omitempty"`
-	Pattern   string      `json:"pattern,omitempty"` // RE2, whole value
-	Missing   *Missing    `json:"missing,omitempty"`
-	Unique    bool        `json:"unique,omitempty"`
-	Severity  string      `json:"severity"`            // "stop" (default) | "warn"
-	Tolerance float64     `json:"tolerance,omitempty"` // share of rows that may break type, range, one_of or pattern; default 0
+	Column    string        `json:"column,omitempty"` // "": on all rows
+	Type      string        `json:"type,omitempty"`   // number | integer | text | time | boolean
+	Range     *[2]float64   `json:"range,omitempty"`  // inclusive
+	OneOf     []string      `json:"one_of,omitempty"`
+	Pattern   string        `json:"pattern,omitempty"` // RE2, whole value
+	Missing   *Missing      `json:"missing,omitempty"`
+	Unique    bool          `json:"unique,omitempty"`
+	Rows      *[2]int64     `json:"rows,omitempty"`      // least and most
+	Fresh     time.Duration `json:"fresh,omitempty"`     // age of the newest row when the run was asked for; nanoseconds in JSON
+	Drift     *Drift        `json:"drift,omitempty"`     // against the dataset of the version in service
+	Severity  string        `json:"severity"`            // "stop" (default) | "warn"
+	Tolerance float64       `json:"tolerance,omitempty"` // share of rows that may break type, range, one_of or pattern; default 0
+}
+
+// Drift bounds how far a column may have moved: it drifts when its distance is
+// larger and such a distance is not chance.
+type Drift struct {
+	Distance     float64  `json:"distance"`
+	Significance float64  `json:"significance"`      // of all columns together
+	Columns      []string `json:"columns,omitempty"` // empty: all that the pipeline reads
 }
 
 // Missing bounds the share of missing values.

@@ -33,6 +33,8 @@ data:
   known_after: [landed_at]
 quality:
   - {column: distance, type: number, range: [0, 6e3], missing: {at_most: 0.01}, tolerance: 0.001}
+  - {rows: [1000, 5e6], severity: warn}
+  - {fresh: 2d, drift: {distance: 0.2, columns: [distance]}}
   - {column: origin, type: text, one_of: [ATL, ORD, 7, true], pattern: "[A-Z]{3}|7|true", severity: warn}
   - {column: id, unique: true}
 features:
@@ -81,6 +83,8 @@ func TestParse(t *testing.T) {
 			Data: definition.Data{Format: "csv", Key: "id", Time: "at", Label: definition.Label{Name: "late", Expr: "delay > 15"}, MinimumRows: 500, Window: 90 * 24 * time.Hour, KnownAfter: []string{"landed_at"}},
 			Quality: []definition.Check{
 				{Column: "distance", Type: "number", Range: &[2]float64{0, 6000}, Missing: &definition.Missing{AtMost: 0.01}, Severity: "stop", Tolerance: 0.001},
+				{Rows: &[2]int64{1000, 5_000_000}, Severity: "warn"},
+				{Fresh: 48 * time.Hour, Drift: &definition.Drift{Distance: 0.2, Significance: 0.001, Columns: []string{"distance"}}, Severity: "stop"},
 				{Column: "origin", Type: "text", OneOf: []string{"ATL", "ORD", "7", "true"}, Pattern: "[A-Z]{3}|7|true", Severity: "warn"},
 				{Column: "id", Unique: true, Severity: "stop"},
 			},
@@ -199,6 +203,10 @@ func TestProblems(t *testing.T) {
 		"wrong direction":      {"metric: auc", "metric: auc, at_most: 0.7", []string{`evaluate.at_most: more auc is better, so a most is no bar (hint: write at_least)`}},
 		"wrong direction less": {"metric: auc", "metric: rmse, at_least: 0.7", []string{`evaluate.at_least: less rmse is better`}},
 		"impossible bar":       {"metric: auc", "metric: auc, at_least: 70", []string{`auc is never more than 1`}},
+		"rows":                 {"features:", "quality: [{rows: [5, 2.5]}]\nfeatures:", []string{"quality[0].rows: the range 5 to 2.5 is empty", "rows are counted: whole numbers from 0"}},
+		"fresh without time":   {"features:", "quality: [{fresh: 2d}]\nfeatures:", []string{"quality[0].fresh: freshness needs to know the time of a row"}},
+		"drift":                {"features:", "quality: [{drift: {distance: 2, sinificance: 1}}]\nfeatures:", []string{`quality[0].drift: unknown key "sinificance" (hint: did you mean significance?)`, "quality[0].drift.distance: 2 is not between 0 and 1"}},
+		"rows of a column":     {"features:", "quality: [{column: distance, rows: [1, 2]}]\nfeatures:", []string{"quality[0]: checks nothing", `quality[0]: unknown key "rows"`}},
 		"confidence":           {"metric: auc", "metric: auc, confidence: 95", []string{`95 is not between 0.5 and 0.999`}},
 		"slice by key":         {"metric: auc", "metric: auc, slices: [id, id]", []string{`evaluate.slices[1]: "id" is there twice`, `evaluate.slices[0]: "id" is the key or the label`}},
 		"leaks":                {"metric: auc", "metric: auc, leaks: off", []string{`evaluate.leaks: "off" is not warn or stop`}},

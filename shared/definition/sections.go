@@ -147,6 +147,10 @@ func (r *reader) quality(v value, data Data) []Check {
 	var checks []Check
 	seen := map[string]bool{}
 	for _, item := range v.list() {
+		if all, is := r.checkOfAll(item, data); is {
+			checks = append(checks, all)
+			continue
+		}
 		f := item.fields([]string{"column", "type", "range", "one_of", "pattern", "missing", "unique", "severity", "tolerance"})
 		c := Check{
 			Column:    f.require("column", "").text(""),
@@ -179,6 +183,39 @@ func (r *reader) quality(v value, data Data) []Check {
 		checks = append(checks, c)
 	}
 	return checks
+}
+
+// ofAll are the rules on all rows together.
+var ofAll = []string{"rows", "fresh", "drift"}
+
+// checkOfAll reads an entry that is about all rows together.
+func (r *reader) checkOfAll(item value, data Data) (c Check, is bool) {
+	if item.anyNode("column") != nil || !slices.ContainsFunc(ofAll, func(rule string) bool { return item.anyNode(rule) != nil }) {
+		return c, false
+	}
+	f := item.fields(append(slices.Clone(ofAll), "severity"))
+	c.Severity = f.get("severity").choice("stop", "stop", "warn")
+	if rows := r.bounds(f.get("rows")); rows != nil {
+		c.Rows = &[2]int64{int64(rows[0]), int64(rows[1])}
+		if rows[0] < 0 || rows[0] != math.Trunc(rows[0]) || rows[1] != math.Trunc(rows[1]) || rows[1] > 1<<53 {
+			r.problem(f.get("rows").at, "write [least, most], both allowed", "rows are counted: whole numbers from 0")
+		}
+	}
+	if fresh := f.get("fresh"); fresh.given() {
+		c.Fresh = fresh.duration(0, time.Minute, 100*365*day)
+		if data.Time == "" {
+			r.problem(fresh.at, "name the column of the rows' time as data.time", "freshness needs to know the time of a row")
+		}
+	}
+	if d := f.get("drift"); d.given() {
+		df := d.fields([]string{"distance", "significance", "columns"})
+		c.Drift = &Drift{
+			Distance:     df.get("distance").number(0.1, 0, 1),
+			Significance: df.get("significance").number(0.001, 1e-12, 0.5),
+			Columns:      df.get("columns").texts(),
+		}
+	}
+	return c, true
 }
 
 // checkCheck holds what must agree within one quality check.

@@ -271,3 +271,87 @@ func merge[T interface{ Merge(T) }](t *testing.T, into, part T) {
 	}
 	into.Merge(got)
 }
+
+func describe(t *testing.T, numbers []float64, texts []string) drift.Statistics {
+	t.Helper()
+	n, s := drift.NewNumericProfile(), drift.NewTextProfile()
+	for _, x := range numbers {
+		n.Add(x)
+	}
+	for _, x := range texts {
+		s.Add(x)
+	}
+	raw, err := drift.Marshal(drift.Statistics{Features: []drift.FeatureStatistics{n.Statistics("n"), s.Statistics("s")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := drift.Read(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// The probabilities are those of SciPy 1.14.1: kstwobign.sf of the corrected
+// distance, and chi2_contingency(correction=False).
+func TestCompare(t *testing.T) {
+	draw := func(seed uint64, n int, shift float64, share float64) drift.Statistics {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		var numbers []float64
+		var texts []string
+		for range n {
+			numbers = append(numbers, rng.NormFloat64()+shift)
+			if rng.Float64() < share {
+				texts = append(texts, "a")
+			} else {
+				texts = append(texts, "bcdefghijklmnopqrstuvwxyz"[rng.IntN(25):][:1])
+			}
+		}
+		return describe(t, numbers, texts)
+	}
+	last := draw(1, 20_000, 0, 0.5)
+	tests := map[string]struct {
+		now    drift.Statistics
+		drifts bool
+	}{
+		"itself":        {last, false},
+		"the same":      {draw(2, 5_000, 0, 0.5), false},
+		"few":           {draw(3, 40, 0, 0.5), false},
+		"a large shift": {draw(4, 5_000, 0.5, 0.7), true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := drift.Compare(last, tt.now)
+			if len(got) != 2 || got[0].Kind != "numeric" || got[1].Kind != "text" {
+				t.Fatalf("comparisons are %+v", got)
+			}
+			for _, c := range got {
+				sumLast, sumNow := 0.0, 0.0
+				for _, b := range c.Bins {
+					sumLast, sumNow = sumLast+b.Last, sumNow+b.Now
+				}
+				if math.Abs(sumLast-1) > 1e-9 || math.Abs(sumNow-1) > 1e-9 || c.PSI < 0 {
+					t.Errorf("%s: shares sum to %v and %v, PSI is %v", c.Name, sumLast, sumNow, c.PSI)
+				}
+				if drifts := c.P < 0.001 && c.Distance > 0.1; drifts != tt.drifts || tt.drifts != (c.PSI > 0.1 && c.Now.Present > 1000) {
+					t.Errorf("%s drifts: %v; distance %v, p %v, PSI %v", c.Name, drifts, c.Distance, c.P, c.PSI)
+				}
+			}
+		})
+	}
+	if p := drift.KolmogorovP(0.1, 200, 300); math.Abs(p-0.1712208163870983) > 1e-9 {
+		t.Errorf("p of 0.1 with 200 and 300 is %v", p)
+	}
+	counts := func(n ...int64) (out []drift.TextBucket) {
+		for i, x := range n {
+			out = append(out, drift.TextBucket{Value: string(rune('a' + i)), Count: x})
+		}
+		return out
+	}
+	if p := drift.ChiSquaredP(counts(90, 60, 104, 95), counts(30, 50, 51, 20)); math.Abs(p-3.721555949741595e-05) > 1e-13 {
+		t.Errorf("p of counts is %v", p)
+	}
+	if p := drift.ChiSquaredP(counts(3), counts(2)); p != 1 {
+		t.Errorf("p of one text is %v", p)
+	}
+}

@@ -82,6 +82,7 @@ func (l *Ledger) PutInService(ctx context.Context, pipeline string, s InService)
 const (
 	AsChampion = "champion" // to be beaten
 	AsServing  = "serving"  // to score with
+	AsLast     = "last"     // to compare a dataset with
 )
 
 // Pinned is the version in service when a run first looked.

@@ -9,6 +9,7 @@ import (
 	"github.com/millrace-ml/millrace/shared/jobs"
 	"github.com/millrace-ml/millrace/shared/jobs/jobfile"
 	"github.com/millrace-ml/millrace/shared/ledger"
+	"github.com/millrace-ml/millrace/shared/recipe"
 	"github.com/millrace-ml/millrace/statemachine"
 )
 
@@ -36,7 +37,7 @@ func (s *Steps) plan(ctx context.Context, run ledger.Run, step ledger.Step) (ste
 	var err error
 	switch step.Step {
 	case statemachine.StepPrepare:
-		err = s.planPrepare(run, &p)
+		err = s.planPrepare(ctx, run, &p)
 	case statemachine.StepTrain:
 		err = s.planTrain(ctx, run, &p)
 	case statemachine.StepEvaluate:
@@ -66,13 +67,59 @@ func machines(r definition.Resources, files []jobfile.DataFile) definition.Resou
 	return r
 }
 
-func (s *Steps) planPrepare(run ledger.Run, p *stepPlan) (err error) {
+func (s *Steps) planPrepare(ctx context.Context, run ledger.Run, p *stepPlan) (err error) {
 	if run.Recipe == nil {
 		return statemachine.Failf(statemachine.ErrInvalid, "run %s/%d has no recipe to prepare", run.Pipeline, run.Run)
 	}
-	p.digest, err = run.Recipe.PrepareDigest()
-	p.request = p.job.Process(machines(run.Definition.Prepare, run.Recipe.Dataset), s.manifestInput(p, run.Recipe.Dataset))
+	inputs := []jobs.Input{s.manifestInput(p, run.Recipe.Dataset)}
+	last, found, err := s.lastDataset(ctx, run, p)
+	if err != nil {
+		return err
+	}
+	if found {
+		inputs = append(inputs, last)
+	}
+	for _, c := range run.Causes { // sorted by time
+		p.file.Asked = &c.Time
+	}
+	if p.digest, err = run.Recipe.PrepareDigest(); err != nil {
+		return err
+	}
+	// A check of freshness or drift depends on more than the recipe.
+	asked := map[string]any{}
+	for _, c := range run.Definition.Quality {
+		if c.Fresh > 0 {
+			asked["asked"] = p.file.Asked
+		}
+		if c.Drift != nil {
+			asked["last"] = p.file.Last
+		}
+	}
+	if len(asked) > 0 {
+		asked["prepare"] = p.digest
+		p.digest, err = recipe.Digest(asked)
+	}
+	p.request = p.job.Process(machines(run.Definition.Prepare, run.Recipe.Dataset), inputs...)
 	return err
+}
+
+// lastDataset is the description of the dataset that the version in service was
+// trained on; found is false when there is none.
+func (s *Steps) lastDataset(ctx context.Context, run ledger.Run, p *stepPlan) (in jobs.Input, found bool, err error) {
+	last, err := s.Ledger.PinService(ctx, run.Pipeline, run.Run, ledger.AsLast)
+	if err != nil || !last.Found {
+		return in, false, err
+	}
+	d, _, found, err := s.Ledger.Decision(ctx, run.Pipeline, last.Version)
+	if err != nil || !found {
+		return in, false, err
+	}
+	done, _, found, err := s.Ledger.Step(ctx, run.Pipeline, d.Run, statemachine.StepPrepare)
+	if err != nil || !found || done.Outputs["quality"] == "" {
+		return in, false, err
+	}
+	p.file.Last = &jobfile.Last{Version: last.Version, Run: d.Run}
+	return jobs.Input{Name: "last", URI: done.Outputs["quality"]}, true, nil
 }
 
 func (s *Steps) planTrain(ctx context.Context, run ledger.Run, p *stepPlan) error {

@@ -24,18 +24,19 @@ import (
 
 // upload is the files of a run, on the machines that have them.
 type upload struct {
-	file    *jobfile.File
-	base    job.Base
-	hosts   []host
-	mine    [][]int // files of each host
-	keys    []string
-	plan    *table.Plan
-	types   map[string]features.Type // of the used columns
-	used    []string                 // columns that the pipeline reads, the key first
-	unique  []string
-	roles   map[string]string
-	report  *quality.Report
-	checked []checked // by file
+	file     *jobfile.File
+	base     job.Base
+	hosts    []host
+	mine     [][]int // files of each host
+	keys     []string
+	plan     *table.Plan
+	types    map[string]features.Type // of the used columns
+	used     []string                 // columns that the pipeline reads, the key first
+	unique   []string
+	roles    map[string]string
+	report   *quality.Report
+	checked  []checked          // by file
+	profiles []*quality.Profile // by used column, of all rows
 }
 
 // sortFiles puts the dataset into the one order in which its files count.
@@ -253,6 +254,7 @@ func (u *upload) check(ctx context.Context, learn bool, key string) (ok bool, er
 		s := all.Summary()
 		s.Role = u.roles[name]
 		u.report.Columns = append(u.report.Columns, s)
+		u.profiles = append(u.profiles, all)
 	}
 	return true, nil
 }

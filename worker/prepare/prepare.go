@@ -58,6 +58,9 @@ func (r *rows) run(ctx context.Context) (map[string]any, error) {
 	if ok, err := r.check(ctx, true, r.def.Data.Key); err != nil || !ok {
 		return nil, err
 	}
+	if err := r.together(); err != nil {
+		return nil, err
+	}
 	r.compile(r.types)
 	r.report.Findings = append(r.report.Findings, faults...)
 	if label != nil {

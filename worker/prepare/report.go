@@ -81,6 +81,9 @@ func Page(r *quality.Report) *report.Page {
 	if len(r.Columns) > 0 {
 		p.Sections = append(p.Sections, quality.Sections("Columns", "", r.Columns)...)
 	}
+	if s, ok := r.Drift.Section(); ok {
+		p.Sections = append(p.Sections, s)
+	}
 	p.Sections = append(p.Sections, report.Section{Title: "Files", Blocks: []report.Block{quality.Files(r)}})
 	return p
 }

@@ -26,6 +26,7 @@ type Report struct {
 	Rows     int        `json:"rows"` // in the files
 	Parts    []Part     `json:"parts,omitempty"`
 	Shared   *Shared    `json:"shared,omitempty"`
+	Drift    *Drift     `json:"drift,omitempty"`
 	Findings []Finding  `json:"findings"`
 	Columns  []Summary  `json:"columns,omitempty"`
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/millrace-ml/millrace/shared/definition"
 )
@@ -27,6 +28,8 @@ type File struct {
 	Definition definition.Definition `json:"definition"`
 	Dataset    *Dataset              `json:"dataset,omitempty"`  // prepare and prepare-scores
 	Champion   *Champion             `json:"champion,omitempty"` // evaluate; nil when no version is in service
+	Last       *Last                 `json:"last,omitempty"`     // prepare; the dataset of the version in service
+	Asked      *time.Time            `json:"asked,omitempty"`    // prepare; when the newest cause of the run came
 	Recipe     string                `json:"recipe,omitempty"`   // SHA-256 of the recipe, in hex
 	Image      string                `json:"image,omitempty"`    // that the job runs, by digest
 }
@@ -43,6 +46,12 @@ type DataFile struct {
 	SHA256    string `json:"sha256"`
 	Size      int64  `json:"size"` // bytes
 	Path      string `json:"path"` // below the job's data folder: <sha256>/<file name>
+}
+
+// Last is where a version in service came from; its statistics are an input.
+type Last struct {
+	Version int `json:"version"`
+	Run     int `json:"run"`
 }
 
 // Champion is the version in service.
