@@ -19,9 +19,12 @@ type TaskState struct {
 	Name     string
 	Location string // e.g. /States/Map/ItemProcessor/States/Call
 	Resource Resource
+	// Parameters are the names of the members that it sends, without ".$"; nil when
+	// the state's input is sent as it is.
+	Parameters []string
 }
 
-// Tasks lists the Task states, so that a service can refuse resources.
+// Tasks lists the Task states, so that a service can refuse what it does not have.
 func (m *Machine) Tasks() []TaskState { return m.tasks }
 
 // program is a StartAt with its States: the machine, a branch, an item processor.

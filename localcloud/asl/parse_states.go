@@ -79,6 +79,7 @@ func (r *reader) only(required bool, fields ...string) {
 }
 
 func (p *parser) task(st *state, r *reader) {
+	st.parameters = r.template("Parameters")
 	arn, ok := r.text("Resource")
 	switch res, err := ParseResource(arn); {
 	case !r.has("Resource"):
@@ -88,9 +89,12 @@ func (p *parser) task(st *state, r *reader) {
 		r.bad("Resource", Unsupported, "%v", err)
 	default:
 		st.resource = &res
-		p.machine.tasks = append(p.machine.tasks, TaskState{Name: st.name, Location: r.loc, Resource: res})
+		task := TaskState{Name: st.name, Location: r.loc, Resource: res}
+		if st.parameters != nil {
+			task.Parameters = st.parameters.names
+		}
+		p.machine.tasks = append(p.machine.tasks, task)
 	}
-	st.parameters = r.template("Parameters")
 	p.resulting(st, r)
 	r.only(false, "TimeoutSeconds", "TimeoutSecondsPath")
 	r.only(false, "HeartbeatSeconds", "HeartbeatSecondsPath")

@@ -87,7 +87,9 @@ func (s *StepFunctions) problemsOf(definition string) (*asl.Machine, []asl.Probl
 	for _, t := range m.Tasks() {
 		if err := s.checkResource(t.Resource); err != nil {
 			problems = append(problems, asl.Problem{Code: asl.Unsupported, Message: err.Error(), Location: t.Location + "/Resource"})
+			continue
 		}
+		problems = append(problems, parameterProblems(t)...)
 	}
 	return m, problems, nil
 }

@@ -121,6 +121,37 @@ func (s *StepFunctions) checkResource(r asl.Resource) error {
 	return nil
 }
 
+// parameterProblems says which members of a task's parameters its API does not
+// have, and which it needs.
+func parameterProblems(t asl.TaskState) (problems []asl.Problem) {
+	in, err := find(t.Resource)
+	if t.Resource.Lambda || t.Parameters == nil || err != nil {
+		return nil
+	}
+	known := model.Of(in.service)
+	if known == nil {
+		return nil
+	}
+	shape, ok := known.Shapes[known.Operations[in.operation]]
+	if !ok {
+		return nil
+	}
+	problem := func(format string, args ...any) {
+		problems = append(problems, asl.Problem{Code: asl.SchemaFailed, Message: fmt.Sprintf(format, args...), Location: t.Location + "/Parameters"})
+	}
+	for _, name := range t.Parameters {
+		if !slices.ContainsFunc(shape.Members, func(m [2]string) bool { return upperFirst(m[0]) == name }) {
+			problem("The field %q is not supported by Step Functions", name)
+		}
+	}
+	for _, name := range shape.Required {
+		if !slices.Contains(t.Parameters, upperFirst(name)) {
+			problem("The field %q is required but was missing", upperFirst(name))
+		}
+	}
+	return problems
+}
+
 // runner makes the calls of Task states as the state machine's role.
 type runner struct{ s *StepFunctions }
 

@@ -297,6 +297,9 @@ func TestRefusedDefinitions(t *testing.T) {
 		"activity":         {task("arn:aws:states:us-east-1:000000000000:activity:a"), "activities"},
 		"unknown service":  {task("arn:aws:states:::glue:startJobRun"), "glue"},
 		"unknown sdk":      {task("arn:aws:states:::aws-sdk:dynamodb:getItem"), "dynamodb"},
+		"unknown member":   {one("arn:aws:states:::sqs:sendMessage", `,"Parameters":{"QueueUrl":"q","MessageBody":"b","Colour.$":"$.c"}`), "The field \"Colour\" is not supported by Step Functions at /States/T/Parameters"},
+		"lower case":       {one("arn:aws:states:::aws-sdk:sfn:startExecution", `,"Parameters":{"StateMachineArn":"m","input":"{}"}`), "The field \"input\" is not supported by Step Functions"},
+		"missing member":   {one("arn:aws:states:::aws-sdk:lambda:invoke", `,"Parameters":{"Payload":{}}`), "The field \"FunctionName\" is required but was missing at /States/T/Parameters"},
 		"token, sagemaker": {task("arn:aws:states:::sagemaker:createTrainingJob.waitForTaskToken"), "waitForTaskToken"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -63,7 +63,7 @@ func (s *training) end(name, status, reason string) {
 }
 
 const trains = `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::sagemaker:createTrainingJob.sync",
- "Parameters":{"TrainingJobName.$":"$.name","Tags":[{"Key":"team","Value":"a"}]},"End":true}}}`
+ "Parameters":{"TrainingJobName.$":"$.name","RoleArn":"r","OutputDataConfig":{"S3OutputPath":"s3://b/o"},"Tags":[{"Key":"team","Value":"a"}]},"End":true}}}`
 
 func (c *cloud) called(operation string) func() bool {
 	return func() bool {

@@ -91,8 +91,8 @@ func TestTaskCalls(t *testing.T) {
 			status: "SUCCEEDED", output: `{"MessageId":"8"}`,
 		},
 		"sagemaker": {
-			definition: one("arn:aws:states:::sagemaker:createTrainingJob", `,"Parameters":{"TrainingJobName":"j"}`),
-			answer:     refuse(&wire.Error{Code: "ResourceInUse", Message: "there already"}), call: "sagemaker:CreateTrainingJob", sent: `{"TrainingJobName":"j"}`,
+			definition: one("arn:aws:states:::sagemaker:createTrainingJob", `,"Parameters":{"TrainingJobName":"j","RoleArn":"r","OutputDataConfig":{}}`),
+			answer:     refuse(&wire.Error{Code: "ResourceInUse", Message: "there already"}), call: "sagemaker:CreateTrainingJob", sent: `{"TrainingJobName":"j","RoleArn":"r","OutputDataConfig":{}}`,
 			status: "FAILED", failure: "SageMaker.ResourceInUseException", cause: "there already (Service: AmazonSageMaker; Status Code: 400",
 		},
 		"aws-sdk": {
