@@ -5,7 +5,7 @@
 //	go test ./localcloud/conformance                                     against a local cloud in this process
 //	go test ./localcloud/conformance -run 'Conformance/s3[.]put'         some of it
 //	go test ./localcloud/conformance -account -region eu-west-1          against the account of the usual AWS settings
-//	go test ./localcloud/conformance -account -role ARN -spend           and what needs a role, or costs money
+//	go test ./localcloud/conformance -account -role ARN -image URI -spend and what needs a role, or costs money
 //
 // Against an account every name that it makes begins with
 // millrace-conformance-, and everything is deleted at the end of its case.

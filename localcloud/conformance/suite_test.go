@@ -15,6 +15,7 @@ var (
 	account = flag.Bool("account", false, "try the behaviours on the account of the usual AWS settings, instead of a local cloud")
 	region  = flag.String("region", "us-east-1", "with -account: the region")
 	roleARN = flag.String("role", "", "with -account: a role that Lambda, Step Functions and SageMaker may assume; without it cases that need one are left out")
+	image   = flag.String("image", "", "with -account: an image that jobs may run; it does what program in program_test.go does")
 	spend   = flag.Bool("spend", false, "with -account: try what costs money, or takes many minutes, too")
 )
 
@@ -42,6 +43,7 @@ var areas = []struct {
 	all  []behaviour
 }{
 	{"S3", slices.Concat(s3Buckets, s3Conditions, s3Objects, s3Ranges, s3Checksums, s3Versions, s3Deletes, s3Lists, s3Multipart, s3Copies, s3Tags, s3Presigned, s3Events)},
+	{"SageMaker", slices.Concat(jobBehaviours, registryBehaviours)},
 	{"CloudWatch Logs", logsBehaviours},
 	{"SQS", sqsBehaviours},
 	{"SNS", snsBehaviours},
@@ -57,8 +59,8 @@ func TestConformance(t *testing.T) {
 				switch {
 				case *account && b.need == needRole && *roleARN == "":
 					t.Skip("needs a role: give it with -role")
-				case *account && b.need == needCost && !(*spend && *roleARN != ""):
-					t.Skip("costs money or minutes: give -spend and -role")
+				case *account && b.need == needCost && !(*spend && *roleARN != "" && *image != ""):
+					t.Skip("costs money or minutes: give -spend, -role and -image")
 				}
 				t.Parallel()
 				b.run(w.call(t))

@@ -40,9 +40,6 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/wire/wiretest"
 )
 
-// TestMain has all that goes over the wire judged by botocore's models.
-func TestMain(m *testing.M) { os.Exit(wiretest.Judged(m.Run)) }
-
 // world is where the behaviours are tried: a local cloud, or an account.
 type world struct {
 	cfg     aws.Config
@@ -51,19 +48,18 @@ type world struct {
 	made    atomic.Int64
 	role    func() (string, error)
 
-	s3      *s3.Client
-	events  *eventbridge.Client
-	states  *sfn.Client
-	sm      *sagemaker.Client
-	lambda  *lambda.Client
-	logs    *cloudwatchlogs.Client
-	sns     *sns.Client
-	sqs     *sqs.Client
-	ssm     *ssm.Client
-	sts     *sts.Client
-	iam     *iam.Client
-	stacks  *cloudformation.Client
-	program string // image URI that jobs run
+	s3     *s3.Client
+	events *eventbridge.Client
+	states *sfn.Client
+	sm     *sagemaker.Client
+	lambda *lambda.Client
+	logs   *cloudwatchlogs.Client
+	sns    *sns.Client
+	sqs    *sqs.Client
+	ssm    *ssm.Client
+	sts    *sts.Client
+	iam    *iam.Client
+	stacks *cloudformation.Client
 }
 
 // call is one behaviour being tried.
@@ -108,7 +104,11 @@ func (w *world) connect() {
 // local starts a cloud on a port of its own. A call that fails is not tried again.
 func local(t *testing.T) aws.Config {
 	t.Helper()
-	cloud, err := localcloud.New(t.Context(), localcloud.Options{Ephemeral: true, Around: wiretest.Around()})
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloud, err := localcloud.New(t.Context(), localcloud.Options{Ephemeral: true, Images: map[string]string{"conformance": program}, Around: wiretest.Around()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,6 +149,14 @@ func (w *world) makeRole() (string, error) {
 func (c *call) roleARN() string {
 	c.Helper()
 	return try(c.role()).ok(c)
+}
+
+// image is what jobs run: the program of this package.
+func (c *call) image() string {
+	if *account {
+		return *image
+	}
+	return c.account + ".dkr.ecr." + c.cfg.Region + ".amazonaws.com/conformance:latest"
 }
 
 // name is a name that nobody else has: lower case letters, digits and hyphens.
