@@ -38,7 +38,7 @@ func Page(e *Evaluation) *report.Page {
 	p := &report.Page{
 		Title:  fmt.Sprintf("Is the model of %s/%d good enough?", e.Pipeline, e.Run),
 		Kicker: "Millrace evaluation · " + e.Pipeline + " · run " + strconv.Itoa(e.Run),
-		Tone:   report.Good, Headline: "Yes: it may be approved", Verdict: sentence(e.Decision.Why), Data: e,
+		Tone:   report.Good, Headline: "Yes: it may be approved", Verdict: verdict(e), Data: e,
 	}
 	if !e.Decision.Promote {
 		p.Tone, p.Headline = report.Bad, "No: it stays out of service"
@@ -67,6 +67,20 @@ func Page(e *Evaluation) *report.Page {
 		p.Sections = append(p.Sections, report.Section{Title: "Notes", Blocks: []report.Block{notes}})
 	}
 	return p
+}
+
+// verdict is why not; if it may be approved, what says so most. All of it follows.
+func verdict(e *Evaluation) string {
+	var most []string
+	for _, r := range e.Decision.Rules {
+		if r.Name == "bar" || r.Name == "champion" {
+			most = append(most, r.Finding)
+		}
+	}
+	if !e.Decision.Promote || len(most) == 0 {
+		return sentence(e.Decision.Why)
+	}
+	return sentence(strings.Join(most, "; "))
 }
 
 func untrusted(e *Evaluation) int {

@@ -173,6 +173,9 @@ func labelChart(e *Evaluation) (report.Chart, bool) {
 				continue
 			}
 			x := float64(at.Unix()) / 86400
+			if n := len(l.X); n > 0 && x-l.X[n-1] > 3 { // days without rows
+				l.X, l.Y = append(l.X, math.NaN()), append(l.Y, math.NaN())
+			}
 			low, high = min(low, x), max(high, x)
 			l.X, l.Y = append(l.X, x), append(l.Y, d.Label)
 		}

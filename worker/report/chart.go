@@ -40,7 +40,7 @@ type TickMark struct {
 	Text string
 }
 
-// Line joins points.
+// Line joins points; one that is NaN is a gap.
 type Line struct {
 	Name   string
 	Colour int // 0, 1 or 2
@@ -256,18 +256,23 @@ func (l Line) draw(p *pen, plot func(x, y float64) (float64, float64)) {
 		dashed = " dashed"
 	}
 	p.f(`<path class="line c%d%s" d="`, l.Colour%3, dashed)
+	command := "M"
 	for i := range l.X {
-		x, y := plot(l.X[i], l.Y[i])
-		command := "L"
-		if i == 0 {
+		if math.IsNaN(l.X[i]) || math.IsNaN(l.Y[i]) {
 			command = "M"
+			continue
 		}
+		x, y := plot(l.X[i], l.Y[i])
 		p.f(`%s%s %s`, command, coordinate(x), coordinate(y))
+		command = "L"
 	}
 	p.f(`"/>`)
 	if l.Points {
 		for i := range l.X {
 			x, y := plot(l.X[i], l.Y[i])
+			if math.IsNaN(x) || math.IsNaN(y) {
+				continue
+			}
 			p.f(`<circle class="f%d" cx="%s" cy="%s" r="3.2"/>`, l.Colour%3, coordinate(x), coordinate(y))
 		}
 	}

@@ -99,6 +99,7 @@ func TestChartsOfOddData(t *testing.T) {
 		"nothing":       {},
 		"no height":     {Bars: []report.Bars{{Low: 0, High: 1, Heights: []float64{0, 0}}}},
 		"huge":          {Lines: []report.Line{{X: []float64{-1e300, 1e300}, Y: []float64{0, 1e-300}}}},
+		"a gap":         {Lines: []report.Line{{X: []float64{1, 2, math.NaN(), 4, 5}, Y: []float64{1, 2, math.NaN(), 1, math.NaN()}, Points: true}}},
 		"equal spans":   {Spans: []report.Span{{Name: "a", Value: 2, Low: 2, High: 2}}},
 		"spans of none": {Spans: []report.Span{{Name: "a", Value: math.NaN(), Low: math.NaN(), High: math.NaN()}}},
 	} {
