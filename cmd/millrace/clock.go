@@ -20,7 +20,6 @@ type clockTold struct {
 	Clock   string    `json:"clock"`
 	Now     time.Time `json:"now"`
 	Next    time.Time `json:"next"`
-	Waited  bool      `json:"waited"`
 	Stopped bool      `json:"stopped"`
 	Running []string  `json:"running"`
 	Failed  string    `json:"failed"`

@@ -13,10 +13,10 @@ import (
 const (
 	// settle is how long, in the machine's time, nothing must have run before a
 	// jump: what is handed from one goroutine to another without a hold.
-	settle = 2 * time.Millisecond
+	settle = time.Millisecond
 	// overdue is how long a jump may be put off so: a client that asks again and
 	// again would put it off for ever.
-	overdue = 20 * settle
+	overdue = 50 * settle
 	// patience is how long a call back may keep those due after it from theirs.
 	patience = time.Second
 	// keepAgain is the pause after a jump that could not be kept.
@@ -32,7 +32,7 @@ const (
 // make it run away, nor a person's time to answer end at once.
 //
 // What is due is called in order of its time, and in the order of the AfterFuncs
-// where times are equal, each when the former has returned.
+// where times are equal, each when the former has returned, or takes long.
 type Virtual struct {
 	below Clock
 
@@ -56,7 +56,11 @@ type Virtual struct {
 	closed   bool
 }
 
-var _ Kept = (*Virtual)(nil)
+var (
+	_ Kept = (*Virtual)(nil)
+
+	errClosed = errors.New("the clock is closed")
+)
 
 // NewVirtual makes a virtual clock on another: Real, or Still in tests.
 func NewVirtual(below Clock) *Virtual {
@@ -80,6 +84,7 @@ func (v *Virtual) Close() error {
 	defer v.mu.Unlock()
 	v.closed = true
 	v.changed()
+	v.tell()
 	return nil
 }
 
@@ -209,7 +214,7 @@ func (v *Virtual) settled() {
 		return
 	}
 	v.calling = true
-	go v.jump(to)
+	go v.jump(max(v.ahead, to.Sub(v.below.Now()))) // the clock below may have passed it just now
 }
 
 // tell ends the waits for quiet.
@@ -219,12 +224,11 @@ func (v *Virtual) tell() {
 }
 
 // jump keeps a time, without the lock since a disk takes its time, and goes there.
-func (v *Virtual) jump(to time.Time) {
-	ahead := to.Sub(v.below.Now())
+func (v *Virtual) jump(ahead time.Duration) {
 	err := v.keep(ahead)
 	v.mu.Lock()
 	if v.failed = err; err == nil {
-		v.ahead = max(v.ahead, ahead)
+		v.ahead = ahead
 		v.mu.Unlock()
 		v.call()
 		return
@@ -305,6 +309,10 @@ func (v *Virtual) Advance(ctx context.Context, to time.Time) error {
 // not jump any more by itself.
 func (v *Virtual) Quiet(ctx context.Context) error {
 	v.mu.Lock()
+	if v.closed {
+		v.mu.Unlock()
+		return errClosed
+	}
 	quiet := v.quiet
 	v.waiting++
 	v.changed()
@@ -318,7 +326,11 @@ func (v *Virtual) Quiet(ctx context.Context) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.waiting--
-	if err == nil && v.failed != nil {
+	switch {
+	case err != nil:
+	case v.closed:
+		err = errClosed
+	case v.failed != nil:
 		err = fmt.Errorf("keep the time: %w", v.failed)
 	}
 	return err

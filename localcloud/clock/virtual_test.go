@@ -261,6 +261,9 @@ func TestVirtualIsKept(t *testing.T) {
 	if err := v.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if err := v.Advance(t.Context(), start.Add(3*year)); err == nil {
+		t.Error("a clock that is closed is advanced")
+	}
 }
 
 // Many at once: for the race detector.
