@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -36,47 +35,6 @@ func fill(t *testing.T, pid int, full bool) {
 	}
 }
 
-// plain is the clients to a cloud without Millrace in it, which ask once.
-type plain struct {
-	t   *testing.T
-	s3  *s3.Client
-	sfn *sfn.Client
-	sqs *sqs.Client
-}
-
-func plainAt(t *testing.T, endpoint string) *plain {
-	t.Helper()
-	cfg, err := localConfig(t.Context(), endpoint)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.RetryMaxAttempts = 1
-	return &plain{t: t, s3: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }), sfn: sfn.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg)}
-}
-
-func (p *plain) put(key string, raw []byte) error {
-	_, err := p.s3.PutObject(p.t.Context(), &s3.PutObjectInput{Bucket: aws.String("things"), Key: &key, Body: bytes.NewReader(raw)})
-	return err
-}
-
-func (p *plain) get(key string) ([]byte, error) {
-	out, err := p.s3.GetObject(p.t.Context(), &s3.GetObjectInput{Bucket: aws.String("things"), Key: &key})
-	if err != nil {
-		return nil, err
-	}
-	defer out.Body.Close()
-	return io.ReadAll(out.Body)
-}
-
-func (p *plain) status(arn *string) types.ExecutionStatus {
-	p.t.Helper()
-	out, err := p.sfn.DescribeExecution(p.t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: arn})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return out.Status
-}
-
 // A full disk: what cannot be kept is refused as AWS refuses what it cannot do,
 // nothing that was acknowledged is lost, and once there is room it goes on.
 func TestUp_FullDisk(t *testing.T) {
@@ -89,7 +47,7 @@ func TestUp_FullDisk(t *testing.T) {
 	empty := upCommand(t, dir, bin)
 	empty.Args = append(empty.Args, "--empty")
 	up := started(t, empty)
-	p, ctx := plainAt(t, up.endpoint), t.Context()
+	p, ctx := plainAt(t, up.endpoint, 1), t.Context()
 	small, large := []byte("small"), bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
 	_, err = p.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("things")})
 	if err := errors.Join(err, p.put("small", small), p.put("large", large)); err != nil {
@@ -157,7 +115,7 @@ func TestUp_FullDisk(t *testing.T) {
 	empty = upCommand(t, dir, bin)
 	empty.Args = append(empty.Args, "--empty")
 	up = started(t, empty)
-	p = plainAt(t, up.endpoint)
+	p = plainAt(t, up.endpoint, 0)
 	for key, want := range map[string][]byte{"small": small, "large": large, "after": large} {
 		if got, err := p.get(key); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s after the restart: %d bytes, %v", key, len(got), err)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
 // upProcess is a `millrace up` in a process of its own.
@@ -159,4 +166,46 @@ func sessionAt(t *testing.T, endpoint string) *session {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// plain is the clients to a cloud without Millrace in it.
+type plain struct {
+	t   *testing.T
+	s3  *s3.Client
+	sfn *sfn.Client
+	sqs *sqs.Client
+}
+
+// plainAt makes clients that ask so many times; 0 is as often as they do.
+func plainAt(t *testing.T, endpoint string, attempts int) *plain {
+	t.Helper()
+	cfg, err := localConfig(t.Context(), endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.RetryMaxAttempts = attempts
+	return &plain{t: t, s3: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }), sfn: sfn.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg)}
+}
+
+func (p *plain) put(key string, raw []byte) error {
+	_, err := p.s3.PutObject(p.t.Context(), &s3.PutObjectInput{Bucket: aws.String("things"), Key: &key, Body: bytes.NewReader(raw)})
+	return err
+}
+
+func (p *plain) get(key string) ([]byte, error) {
+	out, err := p.s3.GetObject(p.t.Context(), &s3.GetObjectInput{Bucket: aws.String("things"), Key: &key})
+	if err != nil {
+		return nil, err
+	}
+	defer out.Body.Close()
+	return io.ReadAll(out.Body)
+}
+
+func (p *plain) status(arn *string) types.ExecutionStatus {
+	p.t.Helper()
+	out, err := p.sfn.DescribeExecution(p.t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: arn})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return out.Status
 }
