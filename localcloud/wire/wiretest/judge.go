@@ -1,7 +1,7 @@
 package wiretest
 
 import (
-	_ "embed"
+	"embed"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,8 +13,8 @@ import (
 // set while Judged runs, for the tests' child processes too.
 const Folder = "MILLRACE_RECORD_WIRE"
 
-//go:embed validate.py
-var script string
+//go:embed *.py
+var scripts embed.FS
 
 // Judged runs tests (m.Run) while what they send and receive is recorded,
 // and then has the record judged by botocore's models; it gives the exit code. A
@@ -57,7 +57,15 @@ func Judge(folder string) (report string, err error) {
 	if err != nil || len(files) == 0 {
 		return "", err
 	}
-	cmd := exec.Command("python3", append([]string{"-c", script}, files...)...)
+	program, err := os.MkdirTemp("", "millrace-wire-")
+	if err != nil {
+		return "", fmt.Errorf("judge the record in %s: %w", folder, err)
+	}
+	defer os.RemoveAll(program)
+	if err := os.CopyFS(program, scripts); err != nil {
+		return "", fmt.Errorf("judge the record in %s: %w", folder, err)
+	}
+	cmd := exec.Command("python3", append([]string{filepath.Join(program, "validate.py")}, files...)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("judge the record in %s: %w", folder, err)
