@@ -3,7 +3,9 @@ package main_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +15,9 @@ import (
 	"time"
 
 	"github.com/millrace-ml/millrace/shared/definition"
+	"github.com/millrace-ml/millrace/shared/jobs/jobfile"
+	"github.com/millrace-ml/millrace/worker/prepare"
+	"github.com/millrace-ml/millrace/worker/quality"
 )
 
 // withColumn adds a column to a file of uploads, made of the row's cells by name
@@ -171,6 +176,47 @@ func TestTheFlightsLeakIsCaught(t *testing.T) {
 		rule := e.Decision.Rules[len(e.Decision.Rules)-1]
 		if caught != leaking || !leaking && len(e.Traps) > 0 || rule.Name != "leaks" || rule.Passed == leaking || leaking && e.Decision.Promote {
 			t.Errorf("leaking %v: promote %v, traps %+v: %s", leaking, e.Decision.Promote, e.Traps, e.Decision.Why)
+		}
+	}
+}
+
+// A column that the rows learned from had, and rows to be scored have not, is told
+// when they are scored: nothing else shows what is filled in later.
+func TestColumnsNotKnownWhenScored(t *testing.T) {
+	p := newPlatform(t, trips(), tripFiles())
+	prepared := p.prepare()
+	trained, _ := p.train(prepared)
+	for name, tt := range map[string]struct {
+		rows string
+		want string // column
+	}{
+		"all there":      {"A,2025-04-01T00:00:00Z,north,1\nB,2025-04-01T00:00:00Z,north,2\nC,2025-04-01T00:00:00Z,,3\n", ""},
+		"not yet filled": {"A,2025-04-01T00:00:00Z,north,\nB,2025-04-01T00:00:00Z,south,\nC,2025-04-01T00:00:00Z,east,3\n", "distance"},
+	} {
+		scores := newPlatform(t, trips(), map[string][]byte{"trips/score/x.csv": []byte("trip,at,zone,distance\n" + tt.rows)})
+		scores.def.Quality = nil
+		base := scores.begin(jobfile.File{Step: "prepare-scores"}, processing...)
+		scores.begun(base, jobfile.File{Step: "prepare-scores", Dataset: scores.dataset(base, []string{"trips/score/x.csv"})})
+		scores.write(base, p.tarOf(trained), "processing", "input", "model", "model.tar.gz")
+		scores.write(base, p.read(prepared, "processing", "output", "baseline", "statistics.json"), "processing", "input", "baseline", "statistics.json")
+		if err := base.Process(func() error { return prepare.RunScores(context.Background(), base, scores.log) }); err != nil {
+			t.Fatal(err)
+		}
+		if m := scores.message(base); m["ok"] != true {
+			t.Fatalf("%s: message is %v", name, m)
+		}
+		var r quality.Report
+		if err := json.Unmarshal(scores.read(base, "processing", "output", "quality", "report.json"), &r); err != nil {
+			t.Fatal(err)
+		}
+		var found []string
+		for _, f := range r.Findings {
+			if f.Check == "known" {
+				found = append(found, f.Column+": "+f.Message)
+			}
+		}
+		if len(found) > 1 || (len(found) == 1) != (tt.want != "") || tt.want != "" && !strings.HasPrefix(found[0], tt.want+": 66.67 % of the values are missing, and ") {
+			t.Errorf("%s: found %q, want %q", name, found, tt.want)
 		}
 	}
 }

@@ -59,6 +59,18 @@ type Common struct {
 	NumMissing int64 `json:"num_missing"`
 }
 
+// MissingShare is the share of rows without a value.
+func (f FeatureStatistics) MissingShare() float64 {
+	var c Common
+	switch {
+	case f.Numerical != nil:
+		c = f.Numerical.Common
+	case f.String != nil:
+		c = f.String.Common
+	}
+	return float64(c.NumMissing) / float64(max(1, c.NumPresent+c.NumMissing))
+}
+
 // NumericStatistics describes numbers.
 type NumericStatistics struct {
 	Common       Common              `json:"common"`

@@ -194,7 +194,11 @@ func (s *Steps) planPrepareScores(ctx context.Context, run ledger.Run, p *stepPl
 	if !found {
 		return statemachine.Failf(statemachine.ErrInvalid, "run %s/%d has no files to score", run.Pipeline, run.Run)
 	}
-	p.request = p.job.Process(machines(run.Definition.Prepare, set.Files), s.manifestInput(p, set.Files), jobs.Input{Name: "model", URI: serving.ModelData})
+	inputs := []jobs.Input{s.manifestInput(p, set.Files), {Name: "model", URI: serving.ModelData}}
+	if serving.Baseline != "" {
+		inputs = append(inputs, jobs.Input{Name: "baseline", URI: serving.Baseline})
+	}
+	p.request = p.job.Process(machines(run.Definition.Prepare, set.Files), inputs...)
 	return nil
 }
 

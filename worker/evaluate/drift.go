@@ -64,7 +64,7 @@ func (j *judging) findDrift(base job.Base) error {
 		if old, ok := before[f.Name]; ok {
 			j.out.Drift = append(j.out.Drift, driftOf(old, f))
 		} else {
-			j.out.Drift = append(j.out.Drift, Drift{Column: f.Name, Note: "the version in service does not read it", Distance: Num(math.NaN()), Beyond: Num(math.NaN()), Missing: [2]Num{Num(math.NaN()), missingOf(f)}})
+			j.out.Drift = append(j.out.Drift, Drift{Column: f.Name, Note: "the version in service does not read it", Distance: Num(math.NaN()), Beyond: Num(math.NaN()), Missing: [2]Num{Num(math.NaN()), Num(f.MissingShare())}})
 		}
 	}
 	return nil
@@ -85,19 +85,8 @@ func readStatistics(folder string) (*drift.Statistics, error) {
 	return &s, nil
 }
 
-func missingOf(f drift.FeatureStatistics) Num {
-	var c drift.Common
-	switch {
-	case f.Numerical != nil:
-		c = f.Numerical.Common
-	case f.String != nil:
-		c = f.String.Common
-	}
-	return Num(float64(c.NumMissing) / float64(max(1, c.NumPresent+c.NumMissing)))
-}
-
 func driftOf(then, now drift.FeatureStatistics) Drift {
-	d := Drift{Column: now.Name, Missing: [2]Num{missingOf(then), missingOf(now)}, Distance: Num(math.NaN()), Beyond: Num(math.NaN())}
+	d := Drift{Column: now.Name, Missing: [2]Num{Num(then.MissingShare()), Num(now.MissingShare())}, Distance: Num(math.NaN()), Beyond: Num(math.NaN())}
 	var simple, n, m float64
 	switch {
 	case then.Numerical != nil && now.Numerical != nil:

@@ -24,11 +24,11 @@ func RunScores(ctx context.Context, base job.Base, log *slog.Logger) error {
 		if err != nil {
 			return nil, err
 		}
-		return u.runScores(ctx, b.Spec)
+		return u.runScores(ctx, base, b.Spec)
 	})
 }
 
-func (u *upload) runScores(ctx context.Context, spec features.Spec) (map[string]any, error) {
+func (u *upload) runScores(ctx context.Context, base job.Base, spec features.Spec) (map[string]any, error) {
 	declared := map[string]features.Type{}
 	for name, t := range spec.Types {
 		kind, err := features.ParseType(t)
@@ -45,6 +45,9 @@ func (u *upload) runScores(ctx context.Context, spec features.Spec) (map[string]
 		return nil, err
 	}
 	u.checkLines()
+	if err := u.checkKnown(base); err != nil {
+		return nil, err
+	}
 	if u.report.Rows == 0 {
 		u.stop("rows", "", "there is no row to score")
 	}
