@@ -1,6 +1,7 @@
 package asl
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 )
@@ -46,6 +47,9 @@ func (x *Execution) startMap(t *thread, in *doc) error {
 		v, err := x.at(t, p, in)
 		if err != nil {
 			return err
+		}
+		if text, isText := v.(string); isText { // AWS reads the value's text
+			v = json.Number(text)
 		}
 		var ok bool
 		if limit, ok = integer(v); !ok {

@@ -70,6 +70,22 @@ func TestMap(t *testing.T) {
 	}
 }
 
+// MaxConcurrencyPath names a whole number, or its text.
+func TestMaxConcurrencyPath(t *testing.T) {
+	definition := `{"StartAt":"M","States":{"M":{"Type":"Map","ItemsPath":"$.l","MaxConcurrencyPath":"$.c","End":true,"ItemProcessor":{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}}}}`
+	for value, cause := range map[string]string{
+		`1`: "", `"1"`: "", `0`: "",
+		`"one"`: `The MaxConcurrencyPath field refers to value "one" which is not a valid integer: $.c`,
+		`{}`:    `The MaxConcurrencyPath field refers to value "{}" which is not a valid integer: $.c`,
+		`1.5`:   `The MaxConcurrencyPath field refers to value "1.5" which is not a valid integer: $.c`,
+	} {
+		d := drive(t, definition, `{"l":[1,2],"c":`+value+`}`, false, noTask)
+		if (d.status == asl.Succeeded) != (cause == "") || !strings.HasSuffix(d.cause, cause) {
+			t.Errorf("%s: %s %s", value, d.status, d.cause)
+		}
+	}
+}
+
 // At most 40 iterations run at once, whatever MaxConcurrency says.
 func TestMapAtMostFortyAtOnce(t *testing.T) {
 	m, err := asl.Parse(fmt.Appendf(nil, double, 0))

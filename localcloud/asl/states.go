@@ -126,20 +126,25 @@ func (x *Execution) fillIn(sc *scope, tpl *template, d *doc) (*doc, error) {
 	v, err := tpl.eval(sc)
 	var missing *templateError
 	if errors.As(err, &missing) {
-		if missing.err.path.root == rootContext {
-			d = newDoc(sc.context())
-		}
-		return nil, runtimef("The JSONPath '%s' specified for the field '%s' could not be found in the input '%s'",
-			missing.err.path.src, missing.field, d.Text())
-	}
-	var path *pathError
-	if errors.As(err, &path) {
-		return nil, runtimef("Invalid path '%s' : %v", path.path.src, err)
+		return nil, sc.worded(missing.err, missing.field, d)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return newDoc(v), nil
+}
+
+// worded says in AWS's words that a field's path selects nothing in the input d;
+// other errors stay as they are.
+func (sc *scope) worded(err error, field string, d *doc) error {
+	var missing *pathError
+	if !errors.As(err, &missing) {
+		return err
+	}
+	if missing.path.root == rootContext {
+		d = newDoc(sc.context())
+	}
+	return runtimef("The JSONPath '%s' specified for the field '%s' could not be found in the input '%s'", missing.path.src, field, d.Text())
 }
 
 // complete puts a result in its place, and leaves the state.
@@ -282,13 +287,10 @@ func (x *Execution) failHere(t *thread) error {
 		if field.e == nil {
 			continue
 		}
-		v, err := x.scope(t, t.Input.Value()).eval(field.e)
-		var missing *pathError
-		if errors.As(err, &missing) {
-			return runtimef("Invalid path '%s' : %v", missing.path.src, err)
-		}
+		sc := x.scope(t, t.Input.Value())
+		v, err := sc.eval(field.e)
 		if err != nil {
-			return err
+			return sc.worded(err, field.name, t.Input)
 		}
 		text, ok := v.(string)
 		if !ok {
@@ -363,9 +365,9 @@ func (x *Execution) waitUntil(t *thread, in *doc) (time.Time, error) {
 		}
 		return x.now.Add(time.Duration(n) * time.Second), nil
 	case st.timestampAt != nil:
-		v, err := x.at(t, st.timestampAt, in)
+		v, err := x.scope(t, in.Value()).path(st.timestampAt)
 		if err != nil {
-			return time.Time{}, err
+			return time.Time{}, runtimef("The TimestampPath parameter does not reference an input value: %s", st.timestampAt.src)
 		}
 		text, _ := v.(string)
 		at, err := parseTimestamp(text)

@@ -178,10 +178,11 @@ func TestWait(t *testing.T) {
 		}
 	}
 	for fields, cause := range map[string]string{
-		`"SecondsPath":"$.x"`:   "The SecondsPath parameter cannot be parsed as a long value: $.x == soon",
-		`"SecondsPath":"$.n"`:   "The SecondsPath parameter references a negative value: $.n == -1",
-		`"SecondsPath":"$.no"`:  "The SecondsPath parameter does not reference an input value: $.no",
-		`"TimestampPath":"$.x"`: "does not reference a valid ISO-8601 extended offset date-time format string: $.x == soon",
+		`"SecondsPath":"$.x"`:    "The SecondsPath parameter cannot be parsed as a long value: $.x == soon",
+		`"SecondsPath":"$.n"`:    "The SecondsPath parameter references a negative value: $.n == -1",
+		`"SecondsPath":"$.no"`:   "The SecondsPath parameter does not reference an input value: $.no",
+		`"TimestampPath":"$.no"`: "The TimestampPath parameter does not reference an input value: $.no",
+		`"TimestampPath":"$.x"`:  "does not reference a valid ISO-8601 extended offset date-time format string: $.x == soon",
 	} {
 		d := drive(t, `{"StartAt":"W","States":{"W":{"Type":"Wait",`+fields+`,"End":true}}}`, `{"x":"soon","n":-1}`, false, noTask)
 		if d.err != "States.Runtime" || !strings.Contains(d.cause, cause) {
@@ -195,6 +196,8 @@ func TestFail(t *testing.T) {
 		`"Error":"E","Cause":"c"`:                                   {Error: "E", Cause: "c"},
 		`"ErrorPath":"$.e","CausePath":"States.Format('{}!', $.e)"`: {Error: "X", Cause: "X!"},
 		`"Comment":"nothing said"`:                                  {},
+		`"ErrorPath":"$.no"`: {Error: "States.Runtime", Cause: "An error occurred while executing the state 'F' (entered at the event id #2). " +
+			`The JSONPath '$.no' specified for the field 'ErrorPath' could not be found in the input '{"e":"X"}'`},
 	} {
 		d := drive(t, `{"StartAt":"F","States":{"F":{"Type":"Fail",`+fields+`}}}`, `{"e":"X"}`, false, noTask)
 		if d.status != asl.Failed || d.err != want.Error || d.cause != want.Cause {
