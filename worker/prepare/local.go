@@ -24,8 +24,8 @@ import (
 )
 
 // inMemory is how many bytes of rows, and of the values of each unique column,
-// are sorted without going to disk.
-const (
+// are sorted without going to disk. Tests make them small.
+var (
 	rowsInMemory   = 64 << 20
 	valuesInMemory = 16 << 20
 )

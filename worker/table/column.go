@@ -1,6 +1,7 @@
 package table
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -178,9 +179,7 @@ func (c *column) read(out *BatchColumn, rows int) error {
 		}
 		take := min(rows-done, c.size-c.at)
 		if c.level == 0 {
-			for i := range take {
-				n.null[done+i] = false
-			}
+			clear(n.null[done : done+take])
 			if err := c.present(n, done, take); err != nil {
 				return err
 			}
@@ -199,10 +198,13 @@ func (c *column) read(out *BatchColumn, rows int) error {
 // optional reads values of which some may be missing, run by run.
 func (c *column) optional(n *native, to, take int) error {
 	levels := c.levels[c.at : c.at+take]
+	clear(n.null[to : to+take])
+	if bytes.Count(levels, []byte{c.level}) == take {
+		return c.present(n, to, take)
+	}
 	for i := 0; i < take; {
 		j := i
 		for j < take && levels[j] == c.level {
-			n.null[to+j] = false
 			j++
 		}
 		if j > i {
@@ -281,6 +283,10 @@ type physical interface {
 func pick[P physical, N int64 | float64](c *column, from int, out []N, values func(*encoding.Values) []P) {
 	all := values(c.plainOr())
 	if c.indexes == nil {
+		if same, is := any(all).([]N); is {
+			copy(out, same[from:from+len(out)])
+			return
+		}
 		for i, v := range all[from : from+len(out)] {
 			out[i] = N(v)
 		}

@@ -17,6 +17,7 @@ import (
 type native struct {
 	kind     kind
 	null     []bool
+	missed   bool // some value of null is true
 	ints     []int64
 	floats   []float64
 	text     []byte
@@ -28,7 +29,7 @@ func (n *native) begin(rows int) {
 	if cap(n.null) < rows {
 		n.null = make([]bool, batchRows)
 	}
-	n.null = n.null[:rows]
+	n.null, n.missed = n.null[:rows], false
 	switch n.kind.physical {
 	case parquet.Float, parquet.Double:
 		n.floats = grown(n.floats, rows)
@@ -49,6 +50,7 @@ func grown[T any](s []T, rows int) []T {
 // miss notes a missing value.
 func (n *native) miss(row int) {
 	n.null[row] = true
+	n.missed = true
 	if n.kind.isText() {
 		n.from[row], n.to[row] = int32(len(n.text))-1, int32(len(n.text))
 	}
@@ -107,15 +109,21 @@ func (n *native) parse(c *BatchColumn) {
 	switch {
 	case c.Type == features.Number && n.isFloat():
 		for row, x := range n.floats[:rows] {
-			if n.null[row] {
+			switch {
+			case n.missed && n.null[row]:
 				n.floats[row] = math.NaN()
-			} else if math.IsInf(x, 0) {
+			case x-x == 0: // neither infinite nor NaN
+			case math.IsInf(x, 0):
 				n.each(c, rows)
 				return
 			}
 		}
 		c.Numbers = n.floats[:rows]
-	case isNumber(c.Type) && isNumber(n.kind.natural) && !n.kind.decimal && !n.kind.unsigned && !n.isFloat():
+	case c.Type == features.Number && n.plain() && !n.missed || c.Type == features.Integer && n.plain() && !n.missed && n.within(1<<53, rows):
+		for row, v := range n.ints[:rows] {
+			c.Numbers[row] = float64(v)
+		}
+	case isNumber(c.Type) && n.plain():
 		for row, v := range n.ints[:rows] {
 			switch {
 			case n.null[row]:
@@ -130,6 +138,20 @@ func (n *native) parse(c *BatchColumn) {
 	default:
 		n.each(c, rows)
 	}
+}
+
+// plain tells whether the ints are the numbers.
+func (n *native) plain() bool {
+	return isNumber(n.kind.natural) && !n.kind.decimal && !n.kind.unsigned && !n.isFloat()
+}
+
+// within tells whether all ints are that far from 0 at most.
+func (n *native) within(most int64, rows int) bool {
+	low, high := int64(0), int64(0)
+	for _, v := range n.ints[:rows] {
+		low, high = min(low, v), max(high, v)
+	}
+	return low >= -most && high <= most
 }
 
 // each parses value by value.

@@ -74,7 +74,7 @@ func run(ctx context.Context, o options, w io.Writer) error {
 	for _, m := range []struct {
 		name    string
 		measure func(context.Context, options, io.Writer) ([]line, error)
-	}{{"demonstration", demo}, {"cold starts", coldStarts}, {"event to function", eventLatency}, {"state machines", states}, {"objects", objects}, {"trainer", trainer}, {"planted cases", planted}, {"Go benchmarks", goBenchmarks}} {
+	}{{"demonstration", demo}, {"cold starts", coldStarts}, {"event to function", eventLatency}, {"state machines", states}, {"objects", objects}, {"reading", reading}, {"preparing", preparing}, {"trainer", trainer}, {"planted cases", planted}, {"Go benchmarks", goBenchmarks}} {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
