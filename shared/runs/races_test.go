@@ -298,6 +298,45 @@ func TestScoresAreMadeByTheVersionTheyWerePreparedFor(t *testing.T) {
 	}
 }
 
+// TestWhatTheVersionInServiceLearnedFromIsGivenToJobs: a challenger is compared
+// with what the champion learned from, and so are rows to be scored.
+func TestWhatTheVersionInServiceLearnedFromIsGivenToJobs(t *testing.T) {
+	w := newWorld(t, &ledgertest.Faults{})
+	check(t, w.hear(w.upload("flights/raw/jan.csv"))())
+	w.work()
+	check(t, w.hear(w.upload("flights/raw/feb.csv"))())
+	check(t, w.hear(w.upload("flights/score/apr.csv"))())
+	w.work()
+	serving, found, err := w.ledger.InService(ctx, "flights")
+	check(t, err)
+	if !found || !strings.HasSuffix(serving.Baseline, "/prepare/baseline/") {
+		t.Fatalf("in service is %+v", serving)
+	}
+	first, evaluations, scorings := true, 0, 0
+	for _, name := range w.sm.Jobs() {
+		j, _ := w.sm.Job(name)
+		switch {
+		case strings.Contains(name, "-evaluate-"):
+			evaluations++
+			if own, champion := j.Inputs["baseline"], j.Inputs["champion-baseline"]; first != (own == "") || first != (champion == "") || !first && own == champion {
+				t.Errorf("%s is given %q and %q", name, own, champion)
+			}
+			if j.Inputs["quality"] == "" {
+				t.Errorf("%s is not given what preparation found", name)
+			}
+			first = false
+		case strings.Contains(name, "-prepare-scores-"):
+			scorings++
+			if !strings.HasSuffix(j.Inputs["baseline"], "/prepare/baseline/") {
+				t.Errorf("%s is given %q", name, j.Inputs["baseline"])
+			}
+		}
+	}
+	if evaluations != 2 || scorings != 1 {
+		t.Errorf("%d evaluations and %d scorings", evaluations, scorings)
+	}
+}
+
 // TestARunKeepsItsImage: a deployment in the middle of a run changes nothing for
 // it, since its recipe names the image.
 func TestARunKeepsItsImage(t *testing.T) {

@@ -186,7 +186,7 @@ func (s *SageMaker) CreateModelPackage(_ context.Context, in *sagemaker.CreateMo
 			s.tokens[*in.ClientToken] = i
 			s.packages = append(s.packages, &sagemaker.DescribeModelPackageOutput{ModelPackageArn: &arn, ModelPackageGroupName: in.ModelPackageGroupName,
 				ModelPackageVersion: &version, ModelApprovalStatus: in.ModelApprovalStatus, InferenceSpecification: in.InferenceSpecification,
-				CustomerMetadataProperties: in.CustomerMetadataProperties, CreationTime: s.tick()})
+				CustomerMetadataProperties: in.CustomerMetadataProperties, ModelMetrics: in.ModelMetrics, CreationTime: s.tick()})
 		}
 		out = &sagemaker.CreateModelPackageOutput{ModelPackageArn: s.packages[i].ModelPackageArn}
 		return nil
