@@ -4,12 +4,13 @@ import (
 	"context"
 	"slices"
 	"sort"
-	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	api "github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+
+	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
 func optional(s string) *string {
@@ -97,7 +98,7 @@ func (c *CloudFormation) describeStacks(_ context.Context, in *api.DescribeStack
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := paged(list, in.NextToken, 100)
+	page, next, err := paged(list, stackID, in.NextToken, 100)
 	out.NextToken = next
 	for i := range page {
 		out.Stacks = append(out.Stacks, page[i].describe())
@@ -105,21 +106,14 @@ func (c *CloudFormation) describeStacks(_ context.Context, in *api.DescribeStack
 	return out, err
 }
 
-// paged cuts a page out of a list; a token is the place where the page begins.
-func paged[T any](list []T, token *string, size int) ([]T, *string, error) {
-	from := 0
-	if token != nil {
-		n, err := strconv.Atoi(*token)
-		if err != nil || n < 0 || n > len(list) {
-			return nil, nil, invalid("NextToken %q is not one that was given", *token)
-		}
-		from = n
+func stackID(s stack) string { return s.ID }
+
+func paged[T any](list []T, nameOf func(T) string, token *string, size int) ([]T, *string, error) {
+	page, next, ok := wire.Page(list, nameOf, size, token)
+	if !ok {
+		return nil, nil, invalid("NextToken %q is not one that was given", *token)
 	}
-	to := min(from+size, len(list))
-	if to < len(list) {
-		return list[from:to], aws.String(strconv.Itoa(to)), nil
-	}
-	return list[from:to], nil, nil
+	return page, next, nil
 }
 
 func (c *CloudFormation) listStacks(_ context.Context, in *api.ListStacksInput) (*api.ListStacksOutput, error) {
@@ -129,7 +123,7 @@ func (c *CloudFormation) listStacks(_ context.Context, in *api.ListStacksInput) 
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := paged(list, in.NextToken, 100)
+	page, next, err := paged(list, stackID, in.NextToken, 100)
 	out := &api.ListStacksOutput{StackSummaries: []types.StackSummary{}, NextToken: next}
 	for i := range page {
 		d := page[i].describe()
@@ -159,7 +153,7 @@ func (c *CloudFormation) describeStackEvents(_ context.Context, in *api.Describe
 		return nil, err
 	}
 	slices.Reverse(list)
-	page, next, err := paged(list, in.NextToken, 100)
+	page, next, err := paged(list, func(e types.StackEvent) string { return *e.EventId }, in.NextToken, 100)
 	return &api.DescribeStackEventsOutput{StackEvents: page, NextToken: next}, err
 }
 
@@ -238,7 +232,7 @@ func (c *CloudFormation) listStackResources(_ context.Context, in *api.ListStack
 			DriftInformation: &types.StackResourceDriftInformationSummary{StackResourceDriftStatus: types.StackResourceDriftStatusNotChecked},
 		})
 	}
-	page, next, err := paged(list, in.NextToken, 100)
+	page, next, err := paged(list, func(r types.StackResourceSummary) string { return *r.LogicalResourceId }, in.NextToken, 100)
 	return &api.ListStackResourcesOutput{StackResourceSummaries: page, NextToken: next}, err
 }
 

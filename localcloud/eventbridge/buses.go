@@ -111,7 +111,7 @@ func (s *EventBridge) listEventBuses(_ context.Context, in *eb.ListEventBusesInp
 		}
 	}
 	sort.Slice(all, func(i, j int) bool { return *all[i].Name < *all[j].Name })
-	page, next, err := paged(all, in.Limit, in.NextToken)
+	page, next, err := paged(all, func(b types.EventBus) string { return *b.Name }, in.Limit, in.NextToken)
 	return &eb.ListEventBusesOutput{EventBuses: page, NextToken: next}, err
 }
 
@@ -330,19 +330,10 @@ func optional(s string) *string {
 }
 
 // paged cuts a list; its tokens are offsets.
-func paged[T any](all []T, limit *int32, token *string) ([]T, *string, error) {
-	from := 0
-	if token != nil {
-		n, err := strconv.Atoi(*token)
-		if err != nil || n < 0 || n > len(all) {
-			return nil, nil, invalid("Parameter NextToken is not valid.")
-		}
-		from = n
+func paged[T any](all []T, nameOf func(T) string, limit *int32, token *string) ([]T, *string, error) {
+	page, next, ok := wire.Page(all, nameOf, int(aws.ToInt32(limit)), token)
+	if !ok {
+		return nil, nil, invalid("Parameter NextToken is not valid.")
 	}
-	to := len(all)
-	if limit != nil && *limit > 0 && from+int(*limit) < to {
-		to = from + int(*limit)
-		return all[from:to], aws.String(strconv.Itoa(to)), nil
-	}
-	return all[from:], nil, nil
+	return page, next, nil
 }

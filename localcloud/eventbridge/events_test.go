@@ -141,7 +141,7 @@ func TestWholeEventsInTransformers(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.cloud.wait(t).Input["MessageBody"].(string)), &got); err != nil {
 		t.Fatal(err)
 	}
-	if fmt.Sprint(got.All["detail"]) != "map[n:7]" || got.Head["source"] != "acme" {
+	if fmt.Sprint(got.All["detail"]) != "map[n:7]" || got.Head["source"] != "acme" || got.Head["detailType"] == nil || got.All["detail-type"] == nil {
 		t.Errorf("got %v", got)
 	}
 	if _, has := got.Head["detail"]; has {

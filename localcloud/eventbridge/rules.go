@@ -177,7 +177,7 @@ func (s *EventBridge) listRules(_ context.Context, in *eb.ListRulesInput) (*eb.L
 				EventPattern: optional(r.Pattern), ScheduleExpression: optional(r.Schedule), RoleArn: optional(r.RoleARN), State: r.State})
 		}
 	}
-	page, next, err := paged(all, in.Limit, in.NextToken)
+	page, next, err := paged(all, func(r types.Rule) string { return *r.Name }, in.Limit, in.NextToken)
 	return &eb.ListRulesOutput{Rules: page, NextToken: next}, err
 }
 
@@ -215,7 +215,7 @@ func (s *EventBridge) putTargets(_ context.Context, in *eb.PutTargetsInput) (*eb
 		}
 		r.Targets = append(kept, in.Targets...)
 		if len(r.Targets) > maxTargets {
-			return wire.Errorf("LimitExceededException", "The requested resource exceeds the maximum number allowed: %d targets of rule %s.", maxTargets, r.Name)
+			return wire.Errorf("LimitExceededException", "The requested resource exceeds the maximum number allowed.")
 		}
 		return nil
 	})
@@ -262,7 +262,7 @@ func (s *EventBridge) listTargets(_ context.Context, in *eb.ListTargetsByRuleInp
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := paged(append([]types.Target{}, r.Targets...), in.Limit, in.NextToken)
+	page, next, err := paged(append([]types.Target{}, r.Targets...), func(t types.Target) string { return *t.Id }, in.Limit, in.NextToken)
 	return &eb.ListTargetsByRuleOutput{Targets: page, NextToken: next}, err
 }
 
@@ -282,6 +282,6 @@ func (s *EventBridge) listRuleNames(_ context.Context, in *eb.ListRuleNamesByTar
 			}
 		}
 	}
-	page, next, err := paged(names, in.Limit, in.NextToken)
+	page, next, err := paged(names, func(name string) string { return name }, in.Limit, in.NextToken)
 	return &eb.ListRuleNamesByTargetOutput{RuleNames: page, NextToken: next}, err
 }

@@ -214,5 +214,6 @@ func (d *delivery) variable(name string) (value json.RawMessage, ok bool, err er
 	}
 	e.Detail = nil
 	value, err = encode(e)
-	return value, true, err
+	// So AWS spells it here, unlike in the event itself.
+	return bytes.Replace(value, []byte(`"detail-type":`), []byte(`"detailType":`), 1), true, err
 }

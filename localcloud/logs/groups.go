@@ -2,13 +2,10 @@ package logs
 
 import (
 	"context"
-	"encoding/base64"
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"sort"
-	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -279,31 +276,15 @@ func (s *Logs) describeStreams(_ context.Context, in *cwl.DescribeLogStreamsInpu
 
 var errBothNames = wire.Errorf("ValidationException", "LogGroup name and LogGroup ARN are mutually exclusive parameters.")
 
-// paged cuts a list. A token names the last entry of its page and how many were
-// before: what comes or goes meanwhile moves no page, unless it is that entry.
 func paged[T any](all []T, nameOf func(T) string, limit *int32, usual int, token *string) ([]T, *string, error) {
-	from := 0
-	if token != nil {
-		raw, err := base64.RawURLEncoding.DecodeString(*token)
-		count, name, ok := strings.Cut(string(raw), " ")
-		n, bad := strconv.Atoi(count)
-		if err != nil || bad != nil || !ok || n < 0 {
-			return nil, nil, invalid("The specified nextToken is invalid.")
-		}
-		from = min(n, len(all))
-		if at := slices.IndexFunc(all, func(e T) bool { return nameOf(e) == name }); at >= 0 {
-			from = at + 1
-		}
-	}
-	size := usual
 	if limit != nil {
-		size = int(*limit)
+		usual = int(*limit)
 	}
-	if from+size < len(all) {
-		last := fmt.Sprintf("%d %s", from+size, nameOf(all[from+size-1]))
-		return all[from : from+size], aws.String(base64.RawURLEncoding.EncodeToString([]byte(last))), nil
+	page, next, ok := wire.Page(all, nameOf, usual, token)
+	if !ok {
+		return nil, nil, invalid("The specified nextToken is invalid.")
 	}
-	return all[from:], nil, nil
+	return page, next, nil
 }
 
 func (s *Logs) tag(name *string, tags map[string]string) error {

@@ -116,10 +116,12 @@ func (s *SNS) shown(all []subscription) []types.Subscription {
 	return out
 }
 
+func subscriptionARN(v subscription) string { return v.ARN }
+
 func (s *SNS) listSubscriptions(_ context.Context, in *awssns.ListSubscriptionsInput) (*awssns.ListSubscriptionsOutput, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	page, next, err := paged(s.of(""), in.NextToken)
+	page, next, err := paged(s.of(""), subscriptionARN, in.NextToken)
 	return &awssns.ListSubscriptionsOutput{Subscriptions: s.shown(page), NextToken: next}, err
 }
 
@@ -130,7 +132,7 @@ func (s *SNS) listByTopic(_ context.Context, in *awssns.ListSubscriptionsByTopic
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := paged(s.of(t.ARN), in.NextToken)
+	page, next, err := paged(s.of(t.ARN), subscriptionARN, in.NextToken)
 	return &awssns.ListSubscriptionsByTopicOutput{Subscriptions: s.shown(page), NextToken: next}, err
 }
 

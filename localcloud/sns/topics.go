@@ -117,24 +117,16 @@ func (s *SNS) listTopics(_ context.Context, in *awssns.ListTopicsInput) (*awssns
 	for _, arn := range slices.Sorted(maps.Keys(s.topic)) {
 		all = append(all, types.Topic{TopicArn: aws.String(arn)})
 	}
-	page, next, err := paged(all, in.NextToken)
+	page, next, err := paged(all, func(t types.Topic) string { return *t.TopicArn }, in.NextToken)
 	return &awssns.ListTopicsOutput{Topics: page, NextToken: next}, err
 }
 
-// paged cuts a list; its tokens are offsets.
-func paged[T any](all []T, token *string) ([]T, *string, error) {
-	from := 0
-	if token != nil {
-		n, err := strconv.Atoi(*token)
-		if err != nil || n < 0 {
-			return nil, nil, invalid("NextToken")
-		}
-		from = min(n, len(all))
+func paged[T any](all []T, nameOf func(T) string, token *string) ([]T, *string, error) {
+	page, next, ok := wire.Page(all, nameOf, pageSize, token)
+	if !ok {
+		return nil, nil, invalid("NextToken")
 	}
-	if from+pageSize < len(all) {
-		return all[from : from+pageSize], aws.String(strconv.Itoa(from + pageSize)), nil
-	}
-	return all[from:], nil, nil
+	return page, next, nil
 }
 
 func (s *SNS) getTopicAttributes(_ context.Context, in *awssns.GetTopicAttributesInput) (*awssns.GetTopicAttributesOutput, error) {

@@ -208,21 +208,12 @@ func (s *SQS) listSources(_ context.Context, in *awssqs.ListDeadLetterSourceQueu
 	return &out, err
 }
 
-// paged cuts a list; its tokens are offsets.
 func paged(all []string, limit *int32, token *string) ([]string, *string, error) {
-	from := 0
-	if token != nil {
-		n, err := strconv.Atoi(*token)
-		if err != nil || n < 0 || n > len(all) {
-			return nil, nil, wire.Errorf("InvalidParameterValue", "Invalid or expired next token.")
-		}
-		from = n
+	page, next, ok := wire.Page(all, func(url string) string { return url }, int(aws.ToInt32(limit)), token)
+	if !ok {
+		return nil, nil, wire.Errorf("InvalidParameterValue", "Invalid or expired next token.")
 	}
-	if limit != nil && *limit > 0 && from+int(*limit) < len(all) {
-		to := from + int(*limit)
-		return all[from:to], aws.String(strconv.Itoa(to)), nil
-	}
-	return all[from:], nil, nil
+	return page, next, nil
 }
 
 func (s *SQS) setAttributes(_ context.Context, in *awssqs.SetQueueAttributesInput) (*awssqs.SetQueueAttributesOutput, error) {

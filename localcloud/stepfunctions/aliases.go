@@ -199,6 +199,6 @@ func (s *StepFunctions) listAliases(_ context.Context, in *sfn.ListStateMachineA
 		}
 		list = append(list, types.StateMachineAliasListItem{StateMachineAliasArn: &a.ARN, CreationDate: &a.Created})
 	}
-	part, next, err := page(list, in.MaxResults, 100, in.NextToken)
+	part, next, err := page(list, func(a types.StateMachineAliasListItem) string { return *a.StateMachineAliasArn }, in.MaxResults, 100, in.NextToken)
 	return &sfn.ListStateMachineAliasesOutput{StateMachineAliases: part, NextToken: next}, err
 }

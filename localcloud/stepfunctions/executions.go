@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -211,7 +212,7 @@ func (s *StepFunctions) listExecutions(_ context.Context, in *sfn.ListExecutions
 		return nil, err
 	}
 	sort.SliceStable(list, func(i, j int) bool { return list[i].StartDate.After(*list[j].StartDate) })
-	items, next, err := page(list, in.MaxResults, 100, in.NextToken)
+	items, next, err := page(list, func(e types.ExecutionListItem) string { return *e.ExecutionArn }, in.MaxResults, 100, in.NextToken)
 	return &sfn.ListExecutionsOutput{Executions: items, NextToken: next}, err
 }
 
@@ -229,7 +230,7 @@ func (s *StepFunctions) getExecutionHistory(_ context.Context, in *sfn.GetExecut
 			events[i], events[j] = events[j], events[i]
 		}
 	}
-	part, next, err := page(events, in.MaxResults, 100, in.NextToken)
+	part, next, err := page(events, func(e asl.Event) string { return strconv.FormatInt(e.ID, 10) }, in.MaxResults, 100, in.NextToken)
 	if err != nil {
 		return nil, err
 	}

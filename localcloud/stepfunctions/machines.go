@@ -371,7 +371,7 @@ func (s *StepFunctions) listStateMachines(_ context.Context, in *sfn.ListStateMa
 	if err != nil {
 		return nil, err
 	}
-	items, next, err := page(list, in.MaxResults, 100, in.NextToken)
+	items, next, err := page(list, func(m types.StateMachineListItem) string { return *m.StateMachineArn }, in.MaxResults, 100, in.NextToken)
 	return &sfn.ListStateMachinesOutput{StateMachines: items, NextToken: next}, err
 }
 

@@ -231,28 +231,16 @@ func newUUID() string {
 }
 
 // page cuts a list by AWS's maxResults and nextToken.
-func page[T any](list []T, maxResults int32, most int, token *string) ([]T, *string, error) {
-	from := 0
-	if token != nil {
-		raw, err := base64.StdEncoding.DecodeString(*token)
-		if err == nil {
-			_, err = fmt.Sscanf(string(raw), "from %d", &from)
-		}
-		if err != nil || from < 0 {
-			return nil, nil, wire.Errorf("InvalidToken", "Invalid Token: 'Invalid token'")
-		}
-	}
+func page[T any](list []T, nameOf func(T) string, maxResults int32, most int, token *string) ([]T, *string, error) {
 	n := int(maxResults)
 	if n == 0 {
 		n = most
 	}
-	from = min(from, len(list))
-	to := min(from+n, len(list))
-	if to == len(list) {
-		return list[from:to], nil, nil
+	part, next, ok := wire.Page(list, nameOf, n, token)
+	if !ok {
+		return nil, nil, wire.Errorf("InvalidToken", "Invalid Token: 'Invalid token'")
 	}
-	next := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "from %d", to))
-	return list[from:to], &next, nil
+	return part, next, nil
 }
 
 func validation(member, value, constraint string) *wire.Error {

@@ -219,7 +219,7 @@ func (s *StepFunctions) listVersions(_ context.Context, in *sfn.ListStateMachine
 	if err != nil {
 		return nil, err
 	}
-	part, next, err := page(versions, in.MaxResults, 100, in.NextToken)
+	part, next, err := page(versions, func(v versionRecord) string { return v.ARN }, in.MaxResults, 100, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
