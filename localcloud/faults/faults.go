@@ -12,6 +12,7 @@ package faults
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -223,7 +224,7 @@ func (s *Set) List() (faults []Hold, seen []Seen) {
 		seen = append(seen, Seen{On: m.on, Match: m.Match, Count: n})
 	}
 	slices.SortFunc(seen, func(a, b Seen) int {
-		return cmp.Compare(fmt.Sprint(a.On, a.Match), fmt.Sprint(b.On, b.Match))
+		return cmp.Compare(a.On+a.Match.String(), b.On+b.Match.String())
 	})
 	return faults, seen
 }
@@ -253,7 +254,7 @@ func (s *Set) Meet(on string, at Match, killable bool) *Fault {
 	if met == nil {
 		return nil
 	}
-	s.log.Warn("fault is met", "fault", met.ID, "on", on, "do", met.Do, "after", met.After, "hit", met.Hits, "at", fmt.Sprintf("%+v", at))
+	s.log.Warn("fault is met", "fault", met.ID, "on", on, "do", met.Do, "after", met.After, "hit", met.Hits, "at", at.String())
 	f := met.Fault
 	return &f
 }
@@ -270,6 +271,12 @@ func (m Match) matches(at Match) bool {
 		glob(m.Source, at.Source) && glob(m.DetailType, at.DetailType) && glob(m.Rule, at.Rule) &&
 		glob(m.Service, at.Service) && glob(m.Operation, at.Operation) && glob(m.Caller, at.Caller) &&
 		glob(m.Function, at.Function) && glob(m.Kind, at.Kind) && glob(m.Job, at.Job)
+}
+
+// String is m as JSON.
+func (m Match) String() string {
+	raw, _ := json.Marshal(m) // texts and a number
+	return string(raw)
 }
 
 // glob reports whether text is what pattern says; "" says nothing, and * stands
