@@ -108,6 +108,27 @@ func TestScaledIsKept(t *testing.T) {
 		})
 	}
 	full := errors.New("the disk is full")
+	var kept atomic.Int64
+	stuck := clock.NewScaled(clock.MaxScale)
+	err := stuck.Open(0, func(ahead time.Duration) error {
+		if kept.CompareAndSwap(0, int64(ahead)) {
+			return nil
+		}
+		return full
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Once it has been kept for the last time it goes no further ahead.
+	for stuck.Now().Sub(time.Now()) < time.Duration(kept.Load())-time.Second {
+		time.Sleep(time.Millisecond)
+	}
+	if ahead := stuck.Now().Sub(time.Now()); ahead > time.Duration(kept.Load()) {
+		t.Errorf("it is %s ahead, and %s was kept", ahead, time.Duration(kept.Load()))
+	}
+	if err := stuck.Close(); !errors.Is(err, full) {
+		t.Errorf("close: %v", err)
+	}
 	if err := clock.NewScaled(2).Open(0, func(time.Duration) error { return full }); !errors.Is(err, full) {
 		t.Errorf("a clock whose time cannot be kept: %v", err)
 	}

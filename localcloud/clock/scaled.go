@@ -19,6 +19,7 @@ type Scaled struct {
 	mu    sync.Mutex
 	begun time.Time     // on the machine's clock
 	ahead time.Duration // of the machine's clock then
+	kept  time.Duration // further ahead it does not go
 	stop  func() error
 }
 
@@ -27,7 +28,7 @@ var _ Kept = (*Scaled)(nil)
 // NewScaled makes a clock that begins now and runs scale times as fast, from 1
 // to MaxScale.
 func NewScaled(scale float64) *Scaled {
-	return &Scaled{scale: scale, begun: Real{}.Now(), stop: func() error { return nil }}
+	return &Scaled{scale: scale, begun: Real{}.Now(), kept: furthest, stop: func() error { return nil }}
 }
 
 // Now is the time on the clock.
@@ -35,11 +36,26 @@ func (s *Scaled) Now() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := Real{}.Now()
-	return now.Add(s.aheadAt(now))
+	return now.Add(min(s.aheadAt(now), s.kept))
 }
 
 func (s *Scaled) aheadAt(now time.Time) time.Duration {
 	return time.Duration(math.Min(float64(s.ahead)+(s.scale-1)*float64(now.Sub(s.begun)), float64(furthest)))
+}
+
+// keep keeps how far ahead the clock may go until it is kept again. While that
+// fails it goes no further.
+func (s *Scaled) keep(keep func(time.Duration) error) error {
+	s.mu.Lock()
+	ceiling := s.aheadAt(Real{}.Now().Add(3 * keepEvery))
+	s.mu.Unlock()
+	if err := keep(ceiling); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept = ceiling
+	return nil
 }
 
 // AfterFunc is Clock's.
@@ -51,9 +67,9 @@ func (s *Scaled) AfterFunc(d time.Duration, f func()) (stop func() bool) {
 // until it is kept again: after a kill it goes on from there.
 func (s *Scaled) Open(ahead time.Duration, keep func(time.Duration) error) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.ahead = max(s.ahead, ahead)
-	if err := keep(s.ceiling()); err != nil {
+	s.mu.Unlock()
+	if err := s.keep(keep); err != nil {
 		return err
 	}
 	done, ended := make(chan struct{}), make(chan struct{})
@@ -64,28 +80,23 @@ func (s *Scaled) Open(ahead time.Duration, keep func(time.Duration) error) error
 		for {
 			select {
 			case <-each.C:
-				s.mu.Lock()
-				ceiling := s.ceiling()
-				s.mu.Unlock()
-				_ = keep(ceiling) // whoever keeps it tells of failures; the next may go well
+				_ = s.keep(keep) // which tells of failures by itself; the next may go well
 			case <-done:
 				return
 			}
 		}
 	}()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.stop = sync.OnceValue(func() error {
 		close(done)
 		<-ended
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return keep(s.aheadAt(Real{}.Now()))
+		s.kept = min(s.aheadAt(Real{}.Now()), s.kept)
+		return keep(s.kept)
 	})
 	return nil
-}
-
-// ceiling is how far ahead the clock will be when it was kept once more.
-func (s *Scaled) ceiling() time.Duration {
-	return s.aheadAt(Real{}.Now().Add(3 * keepEvery))
 }
 
 // Close is Kept's.
