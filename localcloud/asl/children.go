@@ -182,13 +182,36 @@ func (x *Execution) childFailed(c *thread, f Failure) {
 		if o == nil || o == c || o.Phase == phaseDone {
 			continue
 		}
+		x.aborted(o)
 		x.stop(o)
-		if t.st.kind == Map {
-			x.note(o.Prev, Event{Type: MapIterationAborted, Name: t.State, Index: ptr(int64(o.Index))})
-		}
 	}
 	t.Prev = prev
 	x.failed(t, f)
+}
+
+// aborted notes what was under way in a branch or iteration that ends from
+// outside, the innermost first. No event follows from these.
+func (x *Execution) aborted(o *thread) {
+	for _, c := range o.Children {
+		if c != nil && c.Phase != phaseDone && c.Phase != phaseFailed {
+			x.aborted(c)
+		}
+	}
+	if o.Phase != phaseEnter {
+		switch o.st.kind {
+		case Task:
+			x.note(o.Prev, Event{Type: TaskStateAborted})
+		case Wait:
+			x.note(o.Prev, Event{Type: WaitStateAborted})
+		case Parallel:
+			x.note(o.Prev, Event{Type: ParallelStateAborted})
+		case Map:
+			x.note(o.Prev, Event{Type: MapStateAborted})
+		}
+	}
+	if o.parent.st.kind == Map {
+		x.note(o.Prev, Event{Type: MapIterationAborted, Name: o.parent.State, Index: ptr(int64(o.Index))})
+	}
 }
 
 // closeChildren writes the failure of a state with children, once no retry follows.

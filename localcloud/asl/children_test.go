@@ -102,6 +102,51 @@ func TestMapAtMostFortyAtOnce(t *testing.T) {
 	}
 }
 
+// States.Runtime in a branch or an iteration ends the whole execution at once:
+// nothing around it is left, retried or caught.
+func TestRuntimeErrorInside(t *testing.T) {
+	inner := `{"StartAt":"In","States":{"In":{"Type":"Pass","InputPath":"$.no","End":true}}}`
+	rest := `"Retry":[{"ErrorEquals":["States.ALL"]}],"Catch":[{"ErrorEquals":["States.ALL"],"Next":"Z"}],"Next":"Z"},"Z":{"Type":"Succeed"}}}`
+	for definition, want := range map[string]string{
+		`{"StartAt":"A","States":{"A":{"Type":"Parallel","Branches":[` + inner + `],` + rest: "ExecutionStarted ParallelStateEntered ParallelStateStarted PassStateEntered ExecutionFailed",
+		`{"StartAt":"A","States":{"A":{"Type":"Map","ItemProcessor":` + inner + `,` + rest:   "ExecutionStarted MapStateEntered MapStateStarted MapIterationStarted PassStateEntered ExecutionFailed",
+	} {
+		d := drive(t, definition, `[{}]`, false, noTask)
+		last := d.events[len(d.events)-1]
+		if got := types(d.events); got != want || d.err != "States.Runtime" || last.Previous != last.ID-1 || !strings.Contains(d.cause, "the state 'In'") {
+			t.Errorf("%s (%s: %s, after %d), want %s", got, d.err, d.cause, last.Previous, want)
+		}
+	}
+}
+
+// What is under way beside a failure is told as aborted; no event follows from that.
+func TestAbortedSiblings(t *testing.T) {
+	fails := `{"StartAt":"F","States":{"F":{"Type":"Wait","Seconds":1,"Next":"G"},"G":{"Type":"Fail","Error":"Boom"}}}`
+	definition := `{"StartAt":"P","States":{"P":{"Type":"Parallel","Next":"Z","Catch":[{"ErrorEquals":["Boom"],"Next":"Z"}],"Branches":[` + fails + `,
+		{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"` + taskARN + `","End":true}}},
+		{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":9,"End":true}}},
+		{"StartAt":"M","States":{"M":{"Type":"Map","End":true,"ItemProcessor":{"StartAt":"T2","States":{"T2":{"Type":"Task","Resource":"` + taskARN + `","End":true}}}}}},
+		{"StartAt":"D","States":{"D":{"Type":"Pass","End":true}}}]},"Z":{"Type":"Succeed"}}}`
+	d := drive(t, definition, `[1]`, false, func(int, asl.Call) outcome { return outcome{silent: true} })
+	at := map[string]asl.Event{}
+	for _, e := range d.events {
+		at[e.Type+e.Name] = e
+	}
+	var after []string
+	for _, e := range d.events[at["FailStateEnteredG"].ID:] {
+		after = append(after, e.Type)
+	}
+	if got, want := strings.Join(after, " "), "TaskStateAborted WaitStateAborted TaskStateAborted MapIterationAborted MapStateAborted ParallelStateFailed ParallelStateExited SucceedStateEntered SucceedStateExited ExecutionSucceeded"; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if e := at["ParallelStateFailed"]; e.Previous != at["FailStateEnteredG"].ID {
+		t.Errorf("the failure follows %d, want %d", e.Previous, at["FailStateEnteredG"].ID)
+	}
+	if e := at["WaitStateAborted"]; e.Previous != at["WaitStateEnteredW"].ID {
+		t.Errorf("the aborted wait follows %d, want %d", e.Previous, at["WaitStateEnteredW"].ID)
+	}
+}
+
 func TestVariables(t *testing.T) {
 	definition := `{"StartAt":"A","States":{
 		"A":{"Type":"Pass","Result":{"v":1.50},"Assign":{"x.$":"$.v","y":"c"},"Next":"P"},
@@ -122,8 +167,11 @@ func TestVariables(t *testing.T) {
 
 func TestExecutionTimeout(t *testing.T) {
 	d := drive(t, `{"TimeoutSeconds":10,"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":60,"End":true}}}`, `{}`, true, noTask)
-	if d.status != asl.TimedOut || d.took != 10*time.Second || types(d.events) != "ExecutionStarted WaitStateEntered ExecutionTimedOut" {
-		t.Errorf("%s after %v: %s", d.status, d.took, types(d.events))
+	if d.status != asl.TimedOut || d.took != 10*time.Second || types(d.events) != "ExecutionStarted WaitStateEntered ExecutionTimedOut" || d.err != "" {
+		t.Errorf("%s after %v: %s, %s", d.status, d.took, types(d.events), d.err)
+	}
+	if end := d.events[2]; end.Error == nil || *end.Error != "States.Timeout" || end.Cause != nil || end.Previous != 0 {
+		t.Errorf("the last event is %+v", end)
 	}
 }
 

@@ -62,6 +62,10 @@ const (
 	MapIterationSucceeded  = "MapIterationSucceeded"
 	MapIterationFailed     = "MapIterationFailed"
 	MapIterationAborted    = "MapIterationAborted"
+	TaskStateAborted       = "TaskStateAborted"
+	WaitStateAborted       = "WaitStateAborted"
+	ParallelStateAborted   = "ParallelStateAborted"
+	MapStateAborted        = "MapStateAborted"
 )
 
 // The error names of the language.
@@ -71,7 +75,6 @@ const (
 	errTimeout    = "States.Timeout"
 	errHeartbeat  = "States.HeartbeatTimeout"
 	errRuntime    = "States.Runtime"
-	errNoChoice   = "States.NoChoiceMatched"
 	errIntrinsic  = "States.IntrinsicFailure"
 	errResultPath = "States.ResultPathMatchFailure"
 	errDataLimit  = "States.DataLimitExceeded"

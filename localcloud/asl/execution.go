@@ -395,11 +395,14 @@ func (x *Execution) finish(status Status, kind string, prev int64, output *doc, 
 	if output != nil {
 		e.Output = ptr(output.Text())
 	}
-	if f != nil && status != TimedOut {
+	if f != nil {
 		e.Error, e.Cause = optional(f.Error), optional(f.Cause)
 	}
 	x.note(prev, e)
 	x.s.Status, x.s.Output, x.s.Failure = status, output, f
+	if status == TimedOut {
+		x.s.Failure = nil // AWS tells it in the event only
+	}
 	if x.s.Root != nil {
 		x.stop(x.s.Root) // a redrive goes on from here
 	}

@@ -319,8 +319,8 @@ func (x *Execution) choose(t *thread) error {
 		}
 	}
 	if t.st.otherwise == "" {
-		return &stateError{Failure{Error: errNoChoice, Cause: fmt.Sprintf(
-			"An error occurred while executing the state '%s' (entered at the event id #%d). Failed to transition out of the state. The state does not point to a next state.", t.State, t.Entered)}}
+		// Not States.NoChoiceMatched, whatever AWS's guide says.
+		return runtimef("Failed to transition out of the state. The state does not point to a next state.")
 	}
 	return x.leave(t, in, in, t.st.assign, t.st.otherwise)
 }
@@ -382,10 +382,12 @@ func (x *Execution) waitUntil(t *thread, in *doc) (time.Time, error) {
 // failed routes a failure: a retry, a catcher, or the end of the thread.
 func (x *Execution) failed(t *thread, f Failure) {
 	t.Task = nil
-	if !f.uncaught {
-		if x.retry(t, f) {
-			return
-		}
+	switch {
+	case f.uncaught && x.probe == nil: // the whole execution ends there
+		x.finish(Failed, ExecutionFailed, t.Prev, nil, &f)
+		return
+	case !f.uncaught && x.retry(t, f):
+		return
 	}
 	x.closeChildren(t)
 	if !f.uncaught && x.caught(t, f) {

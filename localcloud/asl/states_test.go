@@ -154,7 +154,7 @@ func TestChoice(t *testing.T) {
 	one := func(rule string) string {
 		return `{"StartAt":"C","States":{"C":{"Type":"Choice","Choices":[{` + rule + `,"Next":"Y"}]},"Y":{"Type":"Succeed"}}}`
 	}
-	if d := drive(t, one(`"Variable":"$.n","NumericEquals":2`), `{"n":1}`, false, noTask); d.err != "States.NoChoiceMatched" {
+	if d := drive(t, one(`"Variable":"$.n","NumericEquals":2`), `{"n":1}`, false, noTask); d.err != "States.Runtime" || !strings.HasSuffix(d.cause, "(entered at the event id #2). Failed to transition out of the state. The state does not point to a next state.") {
 		t.Errorf("no rule matches: %s %s", d.err, d.cause)
 	}
 	if d := drive(t, one(`"Variable":"$.no","NumericEquals":2`), `{"n":1}`, false, noTask); d.err != "States.Runtime" || !strings.Contains(d.cause, "Invalid path '$.no'") {
