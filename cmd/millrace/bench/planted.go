@@ -49,7 +49,10 @@ func planted(ctx context.Context, o options, w io.Writer) ([]line, error) {
 			continue
 		}
 		name := strings.TrimPrefix(fields[0], "BenchmarkPlanted/")
-		shares[fields[5]][name[:strings.LastIndexByte(name, '-')]] = share
+		if cpus := strings.LastIndexByte(name, '-'); cpus > 0 {
+			name = name[:cpus] // go test ends it with their number
+		}
+		shares[fields[5]][name] = share
 		fmt.Fprintf(w, "  %-30s %5.1f %% %s\n", name, share, strings.TrimSuffix(fields[5], "-%"))
 	}
 	err = cmd.Wait() // it fails when a promise is broken, too
