@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace-ml/millrace/shared/definition"
 	"github.com/millrace-ml/millrace/shared/jobs/jobfile"
@@ -53,6 +54,42 @@ func TestRejectedUploads(t *testing.T) {
 			p.def.Quality = append(p.def.Quality, definition.Check{Column: "delay", Unique: true})
 			edit("T1-00007,", "T1-00008X,2025-01-03T00:00:00Z,north,1,7.125\nT1-00009X,2025-01-03T00:00:00Z,north,1,7.125\nT1-00007,")(p)
 		}, `column "delay": `},
+		"infinity": {func(p *platform) {
+			edit("T1-00007,", "T1-X,2025-01-03T00:00:00Z,north,inf,1\nT1-Y,2025-01-03T00:00:00Z,north,1e999,1\nT1-00007,")(p)
+		}, `column "distance": 2 values are not of type number; first: trips/raw/jan.csv, line 9: "inf" is not a number`},
+		"labels that are not there": {func(p *platform) {
+			p.def.Data.Label = definition.Label{Name: "gone"}
+			for k, month := range map[string]time.Month{"trips/raw/jan.csv": 1, "trips/raw/feb.csv.gz": 2} {
+				p.files[k] = eachRow(tripRows(month, 3000), func(i int, cells []string) []string {
+					if i == 0 {
+						return append(cells, "gone")
+					}
+					return append(cells, "NaN")
+				})
+			}
+		}, "there are 0 rows to learn from"},
+		"a column without values": {func(p *platform) {
+			p.def.Quality = nil
+			p.files = map[string][]byte{"trips/raw/jan.csv": eachRow(tripRows(1, 3000), func(i int, cells []string) []string {
+				if i > 0 {
+					cells[3] = ""
+				}
+				return cells
+			})}
+		}, `column "distance": there is no value in any of 3000 rows, and features read the column`},
+		"100,000 categories": {func(p *platform) {
+			p.def.Quality = nil
+			p.def.Features = []definition.Feature{{Name: "name", Expr: "name", Encode: "onehot"}}
+			p.files = map[string][]byte{"trips/raw/jan.csv": eachRow(tripRows(1, 100_000), func(i int, cells []string) []string {
+				if i == 0 {
+					return append(cells, "name")
+				}
+				return append(cells, cells[0])
+			})}
+		}, `fit feature "name": more than 1000 categories`},
+		"one row": {func(p *platform) {
+			p.files = map[string][]byte{"trips/raw/jan.csv": tripRows(1, 1)}
+		}, "there are 1 rows to learn from, and at least 100 are needed"},
 		"missing key": {edit("T1-00007,", ","), `column "trip": 1 rows have no key; first: trips/raw/jan.csv, line 9`},
 		"text in number": {func(p *platform) {
 			edit("T1-00007,", "T1-00007X,")(p)
@@ -124,12 +161,32 @@ func TestRejectedUploads(t *testing.T) {
 	}
 }
 
+// eachRow changes the rows of a file without quotes; the first is the header.
+func eachRow(raw []byte, change func(i int, cells []string) []string) []byte {
+	lines := strings.Split(strings.TrimSuffix(string(raw), "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = strings.Join(change(i, strings.Split(line, ",")), ",")
+	}
+	return []byte(strings.Join(lines, "\n") + "\n")
+}
+
 func TestToleratedFaults(t *testing.T) {
 	tests := map[string]struct {
 		change func(p *platform)
 		want   string // a warning's text
 		rows   float64
 	}{
+		"one value": {func(p *platform) {
+			p.def.Quality = nil
+			for k, month := range map[string]time.Month{"trips/raw/jan.csv": 1, "trips/raw/feb.csv.gz": 2} {
+				p.files[k] = eachRow(tripRows(month, 3000), func(i int, cells []string) []string {
+					if i > 0 {
+						cells[3] = "5"
+					}
+					return cells
+				})
+			}
+		}, `column "distance": the value is the same in all rows, so nothing can be learned from it`, 6000},
 		"within tolerance": {func(p *platform) { p.def.Quality[0].Tolerance = 0.01; edit(".", ".x")(p) }, "within the tolerance of 1 %", 6000},
 		"severity warn":    {func(p *platform) { p.def.Quality[0].Severity = "warn"; edit(".", ".x")(p) }, "1 value is not of type number", 6000},
 		"not one of":       {edit("north", "centre"), "1 value is not one of the 3 allowed", 6000},

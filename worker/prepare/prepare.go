@@ -62,6 +62,7 @@ func (r *rows) run(ctx context.Context) (map[string]any, error) {
 		return nil, err
 	}
 	r.compile(r.types)
+	r.flat()
 	r.report.Findings = append(r.report.Findings, faults...)
 	if label != nil {
 		r.labels()

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/millrace-ml/millrace/shared/drift"
 	"github.com/millrace-ml/millrace/worker/quality"
@@ -58,4 +59,25 @@ func (r *rows) together() error {
 	}
 	r.report.Findings = append(r.report.Findings, quality.CheckTogether(t, r.def.Quality)...)
 	return nil
+}
+
+// flat finds columns that features read and that say nothing: without a value, or
+// with one value in all rows.
+func (r *rows) flat() {
+	if r.program == nil || r.report.Rows == 0 {
+		return
+	}
+	read := r.program.Columns()
+	for _, p := range r.profiles {
+		if !slices.Contains(read, p.Name) {
+			continue
+		}
+		switch s := p.Summary(); {
+		case s.Present == 0:
+			r.stop("missing", p.Name, fmt.Sprintf("there is no value in any of %d rows, and features read the column (hint: leave them out, or upload it)", r.report.Rows))
+		case s.Missing > 0:
+		case s.Min != nil && *s.Min == *s.Max, s.Distinct != nil && *s.Distinct == 1:
+			r.warn("constant", p.Name, "the value is the same in all rows, so nothing can be learned from it")
+		}
+	}
 }

@@ -1,8 +1,8 @@
 package table
 
 import (
-	"errors"
 	"math"
+	"strings"
 	"unsafe"
 
 	"github.com/millrace-ml/millrace/shared/features"
@@ -118,10 +118,7 @@ func (c *BatchColumn) Mistake(row int) string {
 	if err == nil {
 		return "the value is not of the type"
 	}
-	if inner := errors.Unwrap(err); inner != nil {
-		err = inner
-	}
-	return err.Error()
+	return strings.TrimPrefix(err.Error(), "parse "+c.Type.String()+": ")
 }
 
 // parse reads the cells as the column's type.

@@ -14,7 +14,8 @@ import (
 )
 
 // maxPage bounds a page's uncompressed bytes. Writers make pages of about 1 MiB.
-const maxPage = 256 << 20
+// Tests make it small.
+var maxPage int64 = 256 << 20
 
 // checkPages walks over the page headers of a column chunk before the library
 // decodes its pages: a header may promise, and a few bytes may unpack to, more
@@ -41,7 +42,7 @@ func checkPages(r io.ReaderAt, size int64, m *format.ColumnMetaData, rows int64)
 		switch {
 		case packed < 0 || body+packed > end || h.UncompressedPageSize < 0:
 			return fmt.Errorf("a page is longer than its column")
-		case h.UncompressedPageSize > maxPage:
+		case int64(h.UncompressedPageSize) > maxPage:
 			return fmt.Errorf("a page of %d bytes is larger than %d", h.UncompressedPageSize, maxPage)
 		}
 		count, skip := valuesOf(&h)

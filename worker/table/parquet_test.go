@@ -14,6 +14,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress"
 	"github.com/parquet-go/parquet-go/deprecated"
 
 	"github.com/millrace-ml/millrace/shared/features"
@@ -206,6 +207,52 @@ func TestParquetSchemasOfSeveralFiles(t *testing.T) {
 	}
 	if _, err := table.MakePlan([]table.Source{one, three}, table.Options{KeepAll: true}); err == nil || !strings.HasPrefix(err.Error(), `3, column "X": the column is text, and it is integer in 1`) {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// TestBombs: a few bytes that unpack to more than there should be memory for.
+func TestBombs(t *testing.T) {
+	type one struct {
+		X string `parquet:"x"`
+	}
+	rows := make([]one, 64)
+	for i := range rows {
+		rows[i].X = strings.Repeat("a", 1<<16)
+	}
+	for name, codec := range map[string]compress.Codec{"zstd": &parquet.Zstd, "snappy": &parquet.Snappy, "gzip": &parquet.Gzip, "plain": &parquet.Uncompressed} {
+		raw := writeParquet(t, rows, parquet.Compression(codec), parquet.PageBufferSize(16<<20))
+		src := parquetSource("k", raw)
+		if _, err := table.Read(context.Background(), []table.Source{src}, table.Options{KeepAll: true}); err != nil {
+			t.Errorf("%s: a large page is refused: %v", name, err)
+		}
+		back := table.LimitPages(1 << 20)
+		_, err := table.Read(context.Background(), []table.Source{src}, table.Options{KeepAll: true})
+		back()
+		if err == nil || !strings.HasPrefix(err.Error(), `k, row group 1, row 1, column "x": the file is damaged: a page of 4`) {
+			t.Errorf("%s: error is %v", name, err)
+		}
+	}
+	var b bytes.Buffer
+	z, err := zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 64 {
+		if _, err := z.Write(bytes.Repeat([]byte{0}, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, src := range map[string]table.Source{
+		"zstd": source("k", b.String()), "gzip": source("k", zip(t, strings.Repeat("x", 64<<20))), "zstd, cut": source("k", b.String()[:b.Len()/2]),
+	} {
+		_, err := table.Read(context.Background(), []table.Source{src}, table.Options{KeepAll: true})
+		var problems table.Problems
+		if !errors.As(err, &problems) || !strings.Contains(err.Error(), "the row is longer than") {
+			t.Errorf("%s: error is %v", name, err)
+		}
 	}
 }
 
