@@ -33,7 +33,7 @@ var subresources = map[string]subresource{
 		initial: `<NotificationConfiguration` + xmlns + `/>`},
 	"encryption": {put: "s3:PutEncryptionConfiguration", get: "s3:GetEncryptionConfiguration", check: checkEncryption,
 		initial: `<ServerSideEncryptionConfiguration` + xmlns + `><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault><BucketKeyEnabled>false</BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>`},
-	"lifecycle": {put: "s3:PutLifecycleConfiguration", get: "s3:GetLifecycleConfiguration", check: checkRoot("LifecycleConfiguration"),
+	"lifecycle": {put: "s3:PutLifecycleConfiguration", get: "s3:GetLifecycleConfiguration", check: checkLifecycle,
 		none: notFound("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"), note: "lifecycle rules are kept, but nothing expires in the local cloud"},
 	"publicAccessBlock": {put: "s3:PutBucketPublicAccessBlock", get: "s3:GetBucketPublicAccessBlock", check: checkRoot("PublicAccessBlockConfiguration"),
 		initial: `<PublicAccessBlockConfiguration` + xmlns + `><BlockPublicAcls>true</BlockPublicAcls><IgnorePublicAcls>true</IgnorePublicAcls><BlockPublicPolicy>true</BlockPublicPolicy><RestrictPublicBuckets>true</RestrictPublicBuckets></PublicAccessBlockConfiguration>`},

@@ -95,22 +95,6 @@ func toSign(r *http.Request, q url.Values) string {
 	return strings.Join(append(append(lines, headers...), resource), "\n")
 }
 
-// refuse answers what the gateway would leave out in silence.
-func refuse(h http.Header) error {
-	for _, name := range []string{"X-Amz-Server-Side-Encryption-Customer-Algorithm", "X-Amz-Copy-Source-Server-Side-Encryption-Customer-Algorithm"} {
-		if h.Get(name) != "" {
-			return unsupported("encryption with a customer's key (" + strings.ToLower(name) + ")")
-		}
-	}
-	if e := h.Get("X-Amz-Server-Side-Encryption"); e != "" && e != "AES256" {
-		return unsupported("encryption by " + e + "; AES256 is supported")
-	}
-	if class := h.Get("X-Amz-Storage-Class"); class != "" && class != "STANDARD" {
-		return unsupported("the storage class " + class + "; STANDARD is supported")
-	}
-	return nil
-}
-
 const metaPrefix = "X-Amz-Meta-"
 
 // lowerMeta writes the names of metadata in lower case, as S3 does: clients take

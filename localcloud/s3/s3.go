@@ -220,7 +220,7 @@ func (s *S3) Wire() *wire.Service {
 func (s *S3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	err := s.upgrade(r)
 	if err == nil {
-		err = refuse(r.Header)
+		err = s.refuse(r)
 	}
 	if err != nil {
 		s.log.Warn("S3 request refused", "operation", r.Method+" "+r.URL.Path, "error", err)

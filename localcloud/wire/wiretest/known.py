@@ -20,7 +20,7 @@ EXTRA = {
     'sts': set(),
     'ecr': {'InvalidParameterException'},
     'cloudformation': {'ValidationError'},
-    's3': set('''AccessDenied AuthorizationHeaderMalformed AuthorizationQueryParametersError BadDigest BadRequest BucketAlreadyExists
+    's3': set('''AccessControlListNotSupported AccessDenied AuthorizationHeaderMalformed AuthorizationQueryParametersError BadDigest BadRequest BucketAlreadyExists
 BucketAlreadyOwnedByYou BucketNotEmpty EntityTooLarge EntityTooSmall IllegalLocationConstraintException IncompleteBody InternalError
 ExpiredToken InvalidAccessKeyId InvalidArgument InvalidBucketName InvalidBucketState InvalidDigest InvalidLocationConstraint InvalidPart InvalidPartNumber InvalidPartOrder InvalidRange
 InvalidRequest InvalidStorageClass InvalidTag InvalidURI KeyTooLongError MalformedACLError MalformedPolicy MalformedXML

@@ -1,0 +1,114 @@
+package s3
+
+import (
+	"encoding/xml"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/millrace-ml/millrace/localcloud/wire"
+)
+
+// refuse answers what the gateway would leave out in silence, or take as it comes.
+func (s *S3) refuse(r *http.Request) error {
+	h := r.Header
+	for name, what := range map[string]string{
+		"X-Amz-Server-Side-Encryption-Customer-Algorithm":             "encryption with a customer's key",
+		"X-Amz-Copy-Source-Server-Side-Encryption-Customer-Algorithm": "encryption with a customer's key",
+		"X-Amz-Write-Offset-Bytes":                                    "appending to an object",
+	} {
+		if h.Get(name) != "" {
+			return unsupported(what + " (" + strings.ToLower(name) + ")")
+		}
+	}
+	if e := h.Get("X-Amz-Server-Side-Encryption"); e != "" && e != "AES256" {
+		return unsupported("encryption by " + e + "; AES256 is supported")
+	}
+	if class := h.Get("X-Amz-Storage-Class"); class != "" && class != "STANDARD" {
+		return unsupported("the storage class " + class + "; STANDARD is supported")
+	}
+	if space := h.Get("X-Amz-Bucket-Namespace"); space != "" && space != "global" {
+		return unsupported("the bucket namespace " + space + "; global is supported")
+	}
+	for _, name := range []string{"X-Amz-Max-Parts", "X-Amz-Part-Number-Marker"} {
+		if v := h.Get(name); v != "" {
+			if n, err := strconv.ParseInt(v, 10, 32); err != nil || n < 0 {
+				return wire.Errorf("InvalidArgument", "Argument %s must be an integer between 0 and 2147483647", strings.ToLower(name))
+			}
+		}
+	}
+	return s.refuseACL(r)
+}
+
+// refuseACL refuses the ACL of an object that is written: by default buckets allow
+// none, and where they do there is only the owner here.
+func (s *S3) refuseACL(r *http.Request) error {
+	name, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if key == "" || r.Method != http.MethodPut && r.Method != http.MethodPost || r.URL.Query().Has("acl") {
+		return nil
+	}
+	acl := types.ObjectCannedACL(r.Header.Get("X-Amz-Acl"))
+	if acl != "" && !slices.Contains(acl.Values(), acl) {
+		return wire.Errorf("InvalidArgument", "The canned ACL %s is not valid (x-amz-acl)", acl)
+	}
+	grants := false
+	for header := range r.Header {
+		grants = grants || strings.HasPrefix(header, "X-Amz-Grant-")
+	}
+	if acl == "" && !grants || acl == types.ObjectCannedACLBucketOwnerFullControl {
+		return nil
+	}
+	b, err := s.keeper.bucket(name)
+	switch {
+	case err != nil:
+		return nil // the gateway says so
+	case b.Ownership == string(types.ObjectOwnershipBucketOwnerEnforced):
+		return wire.Errorf("AccessControlListNotSupported", "The bucket does not allow ACLs")
+	case grants || acl != types.ObjectCannedACLPrivate && acl != types.ObjectCannedACLBucketOwnerRead:
+		return unsupported("ACLs of objects that let in others than the owner")
+	}
+	return nil
+}
+
+// checkLifecycle refuses rules that S3 refuses; those that it takes are kept.
+func checkLifecycle(body []byte) error {
+	var given struct {
+		XMLName xml.Name
+		Rules   []struct {
+			ID, Status string
+			Prefix     *string
+			Filter     *struct{}
+			Expiration *struct {
+				Days *int
+				Date *string
+			}
+			Transitions []struct{} `xml:"Transition"`
+			Noncurrent  *struct{}  `xml:"NoncurrentVersionExpiration"`
+			Moves       []struct{} `xml:"NoncurrentVersionTransition"`
+			Abort       *struct{}  `xml:"AbortIncompleteMultipartUpload"`
+		} `xml:"Rule"`
+	}
+	if err := xml.Unmarshal(body, &given); err != nil || given.XMLName.Local != "LifecycleConfiguration" || len(given.Rules) == 0 {
+		return malformed()
+	}
+	ids := map[string]bool{}
+	for _, r := range given.Rules {
+		switch {
+		case r.Status != "Enabled" && r.Status != "Disabled" || r.Prefix == nil && r.Filter == nil:
+			return malformed()
+		case len(r.ID) > 255:
+			return wire.Errorf("InvalidArgument", "ID length should not exceed allowed limit of 255")
+		case r.ID != "" && ids[r.ID]:
+			return wire.Errorf("InvalidArgument", "Rule ID must be unique. Found same ID for more than one rule")
+		case r.Expiration == nil && r.Noncurrent == nil && r.Abort == nil && len(r.Transitions)+len(r.Moves) == 0:
+			return wire.Errorf("InvalidRequest", "At least one action needs to be specified in a rule")
+		case r.Expiration != nil && r.Expiration.Days != nil && *r.Expiration.Days < 1:
+			return wire.Errorf("InvalidArgument", "'Days' for Expiration action must be a positive integer")
+		}
+		ids[r.ID] = true
+	}
+	return nil
+}
