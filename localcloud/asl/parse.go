@@ -143,8 +143,12 @@ func (r *reader) whole(field string, least, most int64) (int64, bool) {
 		r.bad(field, SchemaFailed, "Expected value of type Integer")
 		return 0, false
 	}
-	if n < least || n > most {
-		r.bad(field, SchemaFailed, "Value must be between %d and %d but was %d", least, most, n)
+	switch {
+	case n < least:
+		r.bad(field, SchemaFailed, "Minimum value is %d", least)
+		return 0, false
+	case n > most:
+		r.bad(field, SchemaFailed, "Maximum value is %d", most)
 		return 0, false
 	}
 	return n, true
@@ -182,6 +186,17 @@ func (r *reader) path(field string) *Path {
 	path, err := ParsePath(src)
 	if err != nil {
 		r.bad(field, InvalidPath, "Value is not a valid JSONPath: %v", err)
+		return nil
+	}
+	return path
+}
+
+// numberPath reads a path to one value of the input or of a variable, such as
+// TimeoutSecondsPath; unlike others it does not reach the context object.
+func (r *reader) numberPath(field string) *Path {
+	path := r.path(field)
+	if path != nil && (path.root == rootContext || !path.definite) {
+		r.bad(field, InvalidPath, "Value is not a Reference Path")
 		return nil
 	}
 	return path

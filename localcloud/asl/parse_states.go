@@ -2,6 +2,7 @@ package asl
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -73,8 +74,11 @@ func (r *reader) only(required bool, fields ...string) {
 			n++
 		}
 	}
-	if n > 1 || required && n == 0 {
-		r.p.problem(r.loc, SchemaFailed, "Give one of %v", fields)
+	switch list := "[" + strings.Join(fields, ", ") + "]"; {
+	case n > 1:
+		r.p.problem(r.loc, SchemaFailed, "There should only be one of the following fields: %s", list)
+	case required && n == 0:
+		r.p.problem(r.loc, SchemaFailed, "There should be one of the following fields: %s", list)
 	}
 }
 
@@ -100,7 +104,7 @@ func (p *parser) task(st *state, r *reader) {
 	r.only(false, "HeartbeatSeconds", "HeartbeatSecondsPath")
 	st.timeout, _ = r.whole("TimeoutSeconds", 1, maxSeconds)
 	st.heartbeat, _ = r.whole("HeartbeatSeconds", 1, maxSeconds)
-	st.timeoutPath, st.beatsAt = r.path("TimeoutSecondsPath"), r.path("HeartbeatSecondsPath")
+	st.timeoutPath, st.beatsAt = r.numberPath("TimeoutSecondsPath"), r.numberPath("HeartbeatSecondsPath")
 	if st.timeout > 0 && st.heartbeat >= st.timeout {
 		r.bad("HeartbeatSeconds", SchemaFailed, "HeartbeatSeconds must be smaller than TimeoutSeconds")
 	}
@@ -211,7 +215,7 @@ func (p *parser) wait(st *state, r *reader) {
 		}
 		st.timestamp = ts
 	}
-	st.secondsAt, st.timestampAt = r.path("SecondsPath"), r.path("TimestampPath")
+	st.secondsAt, st.timestampAt = r.numberPath("SecondsPath"), r.numberPath("TimestampPath")
 }
 
 // parseTimestamp reads AWS's timestamps: RFC 3339 with a T and a zone.
@@ -271,7 +275,7 @@ func (p *parser) mapState(st *state, r *reader) {
 	}
 	st.items = r.path("ItemsPath")
 	st.concurrency, _ = r.whole("MaxConcurrency", 0, maxSeconds)
-	st.concurrencyAt = r.path("MaxConcurrencyPath")
+	st.concurrencyAt = r.numberPath("MaxConcurrencyPath")
 	p.resulting(st, r)
 	for _, field := range []string{"ItemProcessor", "Iterator"} {
 		obj, ok := r.object(field)

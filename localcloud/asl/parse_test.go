@@ -31,6 +31,7 @@ func TestParseRefuses(t *testing.T) {
 		"bad function":          {`{"StartAt":"A","States":{"A":{"Type":"Pass","Parameters":{"x.$":"States.Nothing()"},"End":true}}}`, "/States/A/Parameters/x.$"},
 		"path not text":         {`{"StartAt":"A","States":{"A":{"Type":"Pass","Parameters":{"l":[{"x.$":1}]},"End":true}}}`, "/States/A/Parameters/l[0]/x.$"},
 		"function for a cause":  {`{"StartAt":"A","States":{"A":{"Type":"Fail","CausePath":"States.MathAdd(1,2)"}}}`, "/States/A/CausePath"},
+		"seconds of context":    {`{"StartAt":"A","States":{"A":{"Type":"Wait","SecondsPath":"$$.Execution.Input.n","End":true}}}`, "/States/A/SecondsPath"},
 		"two waits":             {`{"StartAt":"A","States":{"A":{"Type":"Wait","Seconds":1,"SecondsPath":"$.x","End":true}}}`, "/States/A"},
 		"two operators":         {`{"StartAt":"A","States":{"A":{"Type":"Choice","Choices":[{"Variable":"$.a","IsNull":true,"IsString":true,"Next":"Z"}]},` + ok + `}}`, "/States/A/Choices[0]"},
 		"operand type":          {`{"StartAt":"A","States":{"A":{"Type":"Choice","Choices":[{"Variable":"$.a","NumericEquals":"1","Next":"Z"}]},` + ok + `}}`, "/States/A/Choices[0]/NumericEquals"},
