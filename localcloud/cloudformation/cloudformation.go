@@ -145,6 +145,7 @@ func (c *CloudFormation) operations() *wire.Service {
 		wire.Op("DeleteChangeSet", c.deleteChangeSet),
 		wire.Op("UpdateTerminationProtection", c.updateTerminationProtection),
 		wire.Op("ListExports", c.listExports),
+		wire.Op("ListImports", c.listImports),
 	)
 	return s
 }
@@ -178,6 +179,7 @@ type stack struct {
 	Prior          *generation
 	RetainNow      []string // resources a DeleteStack leaves alone
 	Imports        []string // resources that the operation takes into the stack
+	ImportedValues []string // exports of other stacks that it uses, sorted
 	Caller         wire.Caller
 	Token          string
 	Sequence       int // of its events

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sort"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	api "github.com/aws/aws-sdk-go-v2/service/cloudformation"
@@ -331,22 +330,5 @@ func (c *CloudFormation) validateTemplate(ctx context.Context, in *api.ValidateT
 		out.Capabilities = append(out.Capabilities, types.Capability(n))
 	}
 	out.CapabilitiesReason = optional(reason)
-	return out, nil
-}
-
-func (c *CloudFormation) listExports(_ context.Context, _ *api.ListExportsInput) (*api.ListExportsOutput, error) {
-	list, err := c.all(func(s *stack) bool { return s.Status != "DELETE_COMPLETE" })
-	if err != nil {
-		return nil, err
-	}
-	out := &api.ListExportsOutput{Exports: []types.Export{}}
-	for _, s := range list {
-		for _, o := range s.Outputs {
-			if o.Export != "" {
-				out.Exports = append(out.Exports, types.Export{ExportingStackId: aws.String(s.ID), Name: aws.String(o.Export), Value: aws.String(o.Value)})
-			}
-		}
-	}
-	sort.Slice(out.Exports, func(i, j int) bool { return strings.Compare(*out.Exports[i].Name, *out.Exports[j].Name) < 0 })
 	return out, nil
 }

@@ -102,7 +102,7 @@ func (c *CloudFormation) apply(ctx context.Context, s *stack) error {
 	if err != nil {
 		return err
 	}
-	env, err := t.environment(s, c.o.Region, c.o.Account, func(logical string) (*resourceRecord, bool) {
+	env, err := c.environment(t, s, func(logical string) (*resourceRecord, bool) {
 		r, ok := s.Resources[logical]
 		return r, ok && r.Status != ""
 	})
@@ -132,10 +132,14 @@ func (c *CloudFormation) apply(ctx context.Context, s *stack) error {
 			return fmt.Errorf("The following resource(s) failed to %s: [%s].", verb, logical) //nolint:revive,staticcheck // AWS's wording, shown to people
 		}
 	}
-	s.Outputs, err = t.outputs(env)
+	outputs, err := t.outputs(env)
 	if err != nil {
 		return fmt.Errorf("Template error: %w.", err) //nolint:revive,staticcheck // shown to people
 	}
+	if err := c.mayExport(s, outputs); err != nil {
+		return err
+	}
+	s.Outputs, s.ImportedValues = outputs, sortedKeys(env.imported)
 	return nil
 }
 
@@ -315,7 +319,7 @@ func (c *CloudFormation) cleanup(ctx context.Context, s *stack) error {
 	if err != nil {
 		return err
 	}
-	env, err := t.environment(s, c.o.Region, c.o.Account, func(string) (*resourceRecord, bool) { return nil, false })
+	env, err := c.environment(t, s, func(string) (*resourceRecord, bool) { return nil, false })
 	if err != nil {
 		return err
 	}
@@ -407,6 +411,9 @@ func (c *CloudFormation) rollbackUpdate(ctx context.Context, s *stack, reason st
 
 // remove deletes the stack.
 func (c *CloudFormation) remove(ctx context.Context, s *stack) error {
+	if err := c.mayExport(s, nil); err != nil {
+		return c.note(s, "", "DELETE_FAILED", err.Error())
+	}
 	failed, err := c.removeAll(ctx, s, sortedByOrder(s.Resources), false)
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ const (
 	scopeRule
 )
 
-var valueFunctions = []string{"Ref", "Fn::GetAtt", "Fn::Sub", "Fn::Join", "Fn::Select", "Fn::Split", "Fn::If", "Fn::FindInMap", "Fn::Base64"}
+var valueFunctions = []string{"Ref", "Fn::GetAtt", "Fn::Sub", "Fn::Join", "Fn::Select", "Fn::Split", "Fn::If", "Fn::FindInMap", "Fn::Base64", "Fn::ImportValue"}
 
 var conditionFunctions = []string{"Fn::Equals", "Fn::And", "Fn::Or", "Fn::Not", "Condition"}
 
@@ -197,6 +197,14 @@ func (t *template) checkFunction(path, name string, arg any, scope scopeKind, p 
 	case "Fn::Base64":
 		t.checkValue(path, arg, scope, p)
 		return
+	case "Fn::ImportValue":
+		walkReferences(arg, func(name string) {
+			if _, ok := t.Resources[name]; ok {
+				p.add(path, "the name of an import cannot depend on the resource %s", name)
+			}
+		})
+		t.checkValue(path, arg, scope, p)
+		return
 	}
 	want := map[string]int{"Fn::Join": 2, "Fn::Select": 2, "Fn::Split": 2, "Fn::FindInMap": 3, "Fn::Equals": 2, "Fn::Not": 1, "Fn::Contains": 2}[name]
 	if list == nil || (want > 0 && len(list) != want) || (want == 0 && (len(list) < 2 || len(list) > 10)) {
@@ -258,6 +266,8 @@ type environment struct {
 	mappings   map[string]map[string]map[string]any
 	conditions map[string]bool
 	resource   func(logical string) (*resourceRecord, bool)
+	exported   func(name string) (value string, err error)
+	imported   map[string]bool // names of exports that were asked for
 }
 
 // absent is AWS::NoValue: the member that has it is left out.
@@ -323,8 +333,13 @@ func (e *environment) call(name string, arg any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if name == "Fn::Base64" {
+	switch name {
+	case "Fn::Base64":
 		return encodeBase64(asString(r)), nil
+	case "Fn::ImportValue":
+		export := asString(r)
+		e.imported[export] = true
+		return e.exported(export)
 	}
 	list, _ := r.([]any)
 	switch {

@@ -178,10 +178,11 @@ func (p *parameter) resolved(value, fetched string) any {
 func (p *parameter) secret() bool { return asString(p.NoEcho) == "true" }
 
 // environment prepares the resolution of a stack's values.
-func (t *template) environment(s *stack, region, account string, resource func(string) (*resourceRecord, bool)) (*environment, error) {
+func (c *CloudFormation) environment(t *template, s *stack, resource func(string) (*resourceRecord, bool)) (*environment, error) {
 	e := &environment{
+		exported: c.exported, imported: map[string]bool{},
 		pseudo: map[string]string{
-			"AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com",
+			"AWS::AccountId": c.o.Account, "AWS::Region": c.o.Region, "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com",
 			"AWS::StackName": s.Name, "AWS::StackId": s.ID,
 		},
 		parameters: map[string]any{}, mappings: t.Mappings, conditions: map[string]bool{}, resource: resource,

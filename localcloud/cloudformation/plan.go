@@ -20,7 +20,7 @@ func (c *CloudFormation) plan(s *stack, p *prepared) (changes []types.Change, di
 	replaced := map[string]bool{}
 	next := &stack{ID: s.ID, Name: s.Name, Parameters: p.parameters, Fetched: p.fetched}
 	var env *environment
-	env, err = t.environment(next, c.o.Region, c.o.Account, func(logical string) (*resourceRecord, bool) {
+	env, err = c.environment(t, next, func(logical string) (*resourceRecord, bool) {
 		r, ok := t.Resources[logical]
 		if !ok || (r.Condition != "" && !env.conditions[r.Condition]) {
 			return nil, false
@@ -180,7 +180,7 @@ func withoutValues(changes []types.Change) []types.Change {
 // imports finds the resources to be created whose names are taken: they become
 // the stack's, if it keeps them when it is deleted and no other stack has them.
 func (c *CloudFormation) imports(ctx context.Context, s *stack, p *prepared, changes []types.Change) ([]string, error) {
-	env, err := p.template.environment(&stack{ID: s.ID, Name: s.Name, Parameters: p.parameters, Fetched: p.fetched}, c.o.Region, c.o.Account,
+	env, err := c.environment(p.template, &stack{ID: s.ID, Name: s.Name, Parameters: p.parameters, Fetched: p.fetched},
 		func(string) (*resourceRecord, bool) { return nil, false })
 	if err != nil {
 		return nil, err

@@ -128,7 +128,7 @@ func (c *CloudFormation) prepare(ctx context.Context, s *stack, w wanted) (*prep
 	if p.role, err = c.passed(ctx, s, w.role); err != nil {
 		return nil, err
 	}
-	env, err := p.template.environment(&stack{ID: s.ID, Name: s.Name, Parameters: p.parameters, Fetched: p.fetched}, c.o.Region, c.o.Account, func(string) (*resourceRecord, bool) { return nil, false })
+	env, err := c.environment(p.template, &stack{ID: s.ID, Name: s.Name, Parameters: p.parameters, Fetched: p.fetched}, func(string) (*resourceRecord, bool) { return nil, false })
 	if err != nil {
 		return nil, err
 	}
