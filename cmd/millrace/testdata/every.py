@@ -396,6 +396,12 @@ def cloudformation():
     c.describe_stack_resources(**name)
     c.list_stack_resources(**name)
     c.list_exports()
+    using = {'Resources': {'T': {'Type': 'AWS::SNS::Topic', 'Properties': {'DisplayName': {'Fn::ImportValue': 'every-export'}}}}}
+    c.create_stack(StackName='every-importer', TemplateBody=json.dumps(using))
+    c.get_waiter('stack_create_complete').wait(StackName='every-importer', WaiterConfig={'Delay': 1})
+    c.list_imports(ExportName='every-export')
+    c.delete_stack(StackName='every-importer')
+    c.get_waiter('stack_delete_complete').wait(StackName='every-importer', WaiterConfig={'Delay': 1})
     c.get_template(**name)
     template['Resources']['T']['Properties']['DisplayName'] = 'one'
     c.update_stack(**name, TemplateBody=json.dumps(template))
