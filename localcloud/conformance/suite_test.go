@@ -44,6 +44,8 @@ var areas = []struct {
 }{
 	{"S3", slices.Concat(s3Buckets, s3Conditions, s3Objects, s3Ranges, s3Checksums, s3Versions, s3Deletes, s3Lists, s3Multipart, s3Copies, s3Tags, s3Presigned, s3Events)},
 	{"EventBridge", slices.Concat(patternBehaviours, eventBehaviours)},
+	{"Step Functions", statesBehaviours},
+	{"Lambda", lambdaBehaviours},
 	{"SageMaker", slices.Concat(jobBehaviours, registryBehaviours)},
 	{"CloudWatch Logs", logsBehaviours},
 	{"SQS", sqsBehaviours},

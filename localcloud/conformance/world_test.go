@@ -47,6 +47,7 @@ type world struct {
 	prefix  string // of all names of this run
 	made    atomic.Int64
 	role    func() (string, error)
+	zipped  func() ([]byte, error)
 
 	s3     *s3.Client
 	events *eventbridge.Client
@@ -90,7 +91,7 @@ func open(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.account = *who.Account
-	w.role = sync.OnceValues(w.makeRole)
+	w.role, w.zipped = sync.OnceValues(w.makeRole), sync.OnceValues(functionZip)
 	return w
 }
 

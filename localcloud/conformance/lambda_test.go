@@ -1,0 +1,165 @@
+package conformance_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+)
+
+const lambdaAPI = "https://docs.aws.amazon.com/lambda/latest/api/API_"
+
+// functionZip is this test binary as a function's code: see function in program_test.go.
+func functionZip() ([]byte, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	header := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate}
+	header.SetMode(0o755)
+	w, err := z.CreateHeader(header)
+	if err == nil {
+		_, err = w.Write(raw)
+	}
+	err = errors.Join(err, z.Close())
+	return b.Bytes(), err
+}
+
+// functionCode is a function's code in a bucket; it is zipped once for all.
+func (c *call) functionCode() *types.FunctionCode {
+	c.Helper()
+	b := c.bucket()
+	c.put(b, "code.zip", string(try(c.zipped()).ok(c))).ok(c)
+	return &types.FunctionCode{S3Bucket: &b, S3Key: ref("code.zip")}
+}
+
+// function makes a function.
+func (c *call) function() string {
+	c.Helper()
+	name := c.name()
+	try(c.lambda.CreateFunction(c.ctx, &lambda.CreateFunctionInput{FunctionName: &name, Role: ref(c.roleARN()), Runtime: types.RuntimeProvidedal2023, Handler: ref("bootstrap"),
+		Architectures: []types.Architecture{types.ArchitectureX8664}, Timeout: aws.Int32(30), Code: c.functionCode(),
+		Environment: &types.Environment{Variables: map[string]string{"COLOUR": "blue"}}, Tags: map[string]string{"a": "1"}})).ok(c)
+	c.after(func(ctx context.Context) error {
+		_, err := c.lambda.DeleteFunction(ctx, &lambda.DeleteFunctionInput{FunctionName: &name})
+		return err
+	})
+	c.eventually("the function is active", func() bool {
+		return try(c.lambda.GetFunctionConfiguration(c.ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &name})).ok(c).State == types.StateActive
+	})
+	return name
+}
+
+func (c *call) invoke(name, payload string, with ...func(*lambda.InvokeInput)) result[*lambda.InvokeOutput] {
+	in := &lambda.InvokeInput{FunctionName: &name, Payload: []byte(payload)}
+	for _, f := range with {
+		f(in)
+	}
+	return try(c.lambda.Invoke(c.ctx, in))
+}
+
+var lambdaBehaviours = []behaviour{
+	{id: "lambda.invoke", says: "a function is invoked with its event, and its answer and version come back", source: lambdaAPI + "Invoke.html", need: needRole, run: func(c *call) {
+		out := c.invoke(c.function(), `{"n":1}`).ok(c)
+		equal(c, "answer", []any{out.StatusCode, string(out.Payload), str(out.FunctionError), str(out.ExecutedVersion)}, `[200 {"n":1} <nil> $LATEST]`)
+	}},
+	{id: "lambda.invoke.by-arn", says: "a function is named by its ARN, whole or in part, and by $LATEST", source: lambdaAPI + "Invoke.html", need: needRole, run: func(c *call) {
+		name := c.function()
+		for _, form := range []string{c.arn("lambda", "function:"+name), c.account + ":function:" + name, name + ":$LATEST"} {
+			equal(c, form, string(c.invoke(form, `1`).ok(c).Payload), "1")
+		}
+	}},
+	{id: "lambda.invoke.error", says: "a function that fails is answered 200 with Unhandled, and its message and type", source: lambdaAPI + "Invoke.html", need: needRole, run: func(c *call) {
+		out := c.invoke(c.function(), `{"fail":"no luck"}`).ok(c)
+		equal(c, "answer", []any{out.StatusCode, str(out.FunctionError)}, "[200 Unhandled]")
+		if !strings.Contains(string(out.Payload), `"errorMessage":"no luck"`) || !strings.Contains(string(out.Payload), `"errorType":"Asked"`) {
+			c.Errorf("payload %s", out.Payload)
+		}
+	}},
+	{id: "lambda.invoke.environment", says: "a function has its own variables, and those of the runtime", source: "https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html", need: needRole, run: func(c *call) {
+		name := c.function()
+		for variable, want := range map[string]string{"COLOUR": "blue", "AWS_LAMBDA_FUNCTION_NAME": name, "AWS_REGION": c.cfg.Region, "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "_HANDLER": "bootstrap"} {
+			equal(c, variable, string(c.invoke(name, `{"env":"`+variable+`"}`).ok(c).Payload), `"`+want+`"`)
+		}
+	}},
+	{id: "lambda.invoke.event", says: "an Event is answered 202 without a payload, and DryRun 204", source: lambdaAPI + "Invoke.html", need: needRole, run: func(c *call) {
+		name := c.function()
+		out := c.invoke(name, `{}`, func(in *lambda.InvokeInput) { in.InvocationType = types.InvocationTypeEvent }).ok(c)
+		equal(c, "event", []any{out.StatusCode, len(out.Payload)}, "[202 0]")
+		equal(c, "dry run", c.invoke(name, `{}`, func(in *lambda.InvokeInput) { in.InvocationType = types.InvocationTypeDryRun }).ok(c).StatusCode, 204)
+	}},
+	{id: "lambda.invoke.tail", says: "with LogType Tail the end of the log comes with the answer", source: lambdaAPI + "Invoke.html", need: needRole, run: func(c *call) {
+		out := c.invoke(c.function(), `{"log":"hello"}`, func(in *lambda.InvokeInput) { in.LogType = types.LogTypeTail }).ok(c)
+		if log := string(try(base64.StdEncoding.DecodeString(str(out.LogResult))).ok(c)); !strings.Contains(log, "hello") || !strings.Contains(log, "START RequestId: ") || !strings.Contains(log, "REPORT RequestId: ") {
+			c.Errorf("log: %s", log)
+		}
+	}},
+	{id: "lambda.invoke.missing", says: "a function that is not there is ResourceNotFoundException", source: lambdaAPI + "Invoke.html", run: func(c *call) {
+		name := c.name()
+		c.invoke(name, "{}").fails(c, 404, "ResourceNotFoundException", "Function not found: "+c.arn("lambda", "function:"+name))
+		try(c.lambda.GetFunction(c.ctx, &lambda.GetFunctionInput{FunctionName: &name})).fails(c, 404, "ResourceNotFoundException", "Function not found: "+c.arn("lambda", "function:"+name))
+	}},
+	{id: "lambda.invoke.no-json", says: "a payload that is no JSON is InvalidRequestContentException", source: lambdaAPI + "Invoke.html", need: needRole, run: func(c *call) {
+		c.invoke(c.function(), `{`).fails(c, 400, "InvalidRequestContentException", "Could not parse request body into json")
+	}},
+	{id: "lambda.create.exists", says: "a function of a name that is taken is ResourceConflictException", source: lambdaAPI + "CreateFunction.html", need: needRole, run: func(c *call) {
+		name := c.function()
+		try(c.lambda.CreateFunction(c.ctx, &lambda.CreateFunctionInput{FunctionName: &name, Role: ref(c.roleARN()), Runtime: types.RuntimeProvidedal2023, Handler: ref("bootstrap"), Code: c.functionCode()})).
+			fails(c, 409, "ResourceConflictException", "Function already exist: "+name)
+	}},
+	{id: "lambda.get", says: "a function is described as it was made, with defaults", source: lambdaAPI + "GetFunction.html", need: needRole, run: func(c *call) {
+		name := c.function()
+		out := try(c.lambda.GetFunction(c.ctx, &lambda.GetFunctionInput{FunctionName: &name})).ok(c)
+		f := out.Configuration
+		equal(c, "function", []any{str(f.FunctionArn), f.Runtime, num(f.MemorySize), num(f.Timeout), f.PackageType, str(f.Version), f.LastUpdateStatus, f.Environment.Variables, num(f.EphemeralStorage.Size), f.TracingConfig.Mode, out.Tags},
+			[]any{c.arn("lambda", "function:"+name), "provided.al2023", 128, 30, "Zip", "$LATEST", "Successful", "map[COLOUR:blue]", 512, "PassThrough", "map[a:1]"})
+		if len(str(f.CodeSha256)) != 44 || f.CodeSize == 0 {
+			c.Errorf("code: %+v", f)
+		}
+	}},
+	{id: "lambda.update", says: "a configuration's changes hold, the rest stays", source: lambdaAPI + "UpdateFunctionConfiguration.html", need: needRole, run: func(c *call) {
+		name := c.function()
+		try(c.lambda.UpdateFunctionConfiguration(c.ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &name, MemorySize: aws.Int32(256), Environment: &types.Environment{Variables: map[string]string{"COLOUR": "red"}}})).ok(c)
+		c.eventually("the change", func() bool { return string(c.invoke(name, `{"env":"COLOUR"}`).ok(c).Payload) == `"red"` })
+		f := try(c.lambda.GetFunctionConfiguration(c.ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &name})).ok(c)
+		equal(c, "function", []int64{num(f.MemorySize), num(f.Timeout)}, "[256 30]")
+	}},
+	{id: "lambda.list", says: "functions are listed in pages", source: lambdaAPI + "ListFunctions.html", need: needRole, run: func(c *call) {
+		name := c.function()
+		found := 0
+		pages := lambda.NewListFunctionsPaginator(c.lambda, &lambda.ListFunctionsInput{MaxItems: aws.Int32(1)})
+		for pages.HasMorePages() {
+			for _, f := range try(pages.NextPage(c.ctx)).ok(c).Functions {
+				if *f.FunctionName == name {
+					found++
+				}
+			}
+		}
+		equal(c, "found", found, 1)
+	}},
+	{id: "lambda.policy", says: "permissions are added once each, shown as a policy, and removed", source: lambdaAPI + "AddPermission.html", need: needRole, run: func(c *call) {
+		name := c.function()
+		try(c.lambda.GetPolicy(c.ctx, &lambda.GetPolicyInput{FunctionName: &name})).fails(c, 404, "ResourceNotFoundException", "The resource you requested does not exist.")
+		in := &lambda.AddPermissionInput{FunctionName: &name, StatementId: ref("s"), Action: ref("lambda:InvokeFunction"), Principal: ref("events.amazonaws.com")}
+		try(c.lambda.AddPermission(c.ctx, in)).ok(c)
+		try(c.lambda.AddPermission(c.ctx, in)).fails(c, 409, "ResourceConflictException", "The statement id (s) provided already exists.")
+		if policy := str(try(c.lambda.GetPolicy(c.ctx, &lambda.GetPolicyInput{FunctionName: &name})).ok(c).Policy); !strings.Contains(policy, `"Sid":"s"`) || !strings.Contains(policy, `{"Service":"events.amazonaws.com"}`) {
+			c.Errorf("policy %s", policy)
+		}
+		try(c.lambda.RemovePermission(c.ctx, &lambda.RemovePermissionInput{FunctionName: &name, StatementId: ref("s")})).ok(c)
+		try(c.lambda.GetPolicy(c.ctx, &lambda.GetPolicyInput{FunctionName: &name})).fails(c, 404, "ResourceNotFoundException")
+	}},
+}
