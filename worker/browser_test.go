@@ -53,6 +53,7 @@ function light(c) { const [r, g, b] = c.map(v => (v /= 255) <= 0.04045 ? v / 12.
 f.onload = () => {
   const d = f.contentDocument, w = f.contentWindow, out = {wide: [], least: 99, text: ""};
   const behind = e => { for (; e; e = e.parentElement) { const c = rgba(w.getComputedStyle(e).backgroundColor); if (c[3] == 1) return c.slice(0, 3); } return [255, 255, 255]; };
+  out.tables = [...d.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth).length;
   out.scroll = d.documentElement.scrollWidth - d.documentElement.clientWidth;
   out.ground = light(behind(d.querySelector("main")));
   for (const e of d.querySelectorAll("main *")) {
@@ -75,6 +76,7 @@ f.onload = () => {
 type measure struct {
 	Scroll int      // pixels to scroll sideways
 	Wide   []string // elements that stick out
+	Tables int      // that must be scrolled in
 	Least  float64  // contrast
 	Text   string   // that has it
 	Ground float64  // luminance of the page
@@ -219,6 +221,9 @@ func TestReportsInABrowser(t *testing.T) {
 			m := v.see(t, name, look.width, look.dark, filepath.Join(dir, name+"-"+look.name+".png"))
 			if m.Scroll > 0 || len(m.Wide) > 0 {
 				t.Errorf("%s, %s: %d pixels to scroll sideways, %q stick out", name, look.name, m.Scroll, m.Wide)
+			}
+			if look.width > 1000 && m.Tables > 0 {
+				t.Errorf("%s, %s: %d tables do not fit", name, look.name, m.Tables)
 			}
 			if m.Least < 4.5 {
 				t.Errorf("%s, %s: a contrast of %.2f: %s", name, look.name, m.Least, m.Text)

@@ -188,7 +188,7 @@ func TestLegend(t *testing.T) {
 func TestStyle(t *testing.T) {
 	got := write(t, page("x"))
 	_, print, _ := strings.Cut(got, "@media print")
-	for _, want := range []string{".scroll { overflow: visible; }", ".charts { grid-template-columns: 1fr 1fr;", ".head, h3, thead { break-after: avoid; }"} {
+	for _, want := range []string{".scroll { overflow: visible; }", ".charts { grid-template-columns: 1fr 1fr;", ".head, h2, h3, thead { break-after: avoid; }"} {
 		if !strings.Contains(print, want) {
 			t.Errorf("the style for print lacks %q", want)
 		}
