@@ -395,7 +395,7 @@ func (t *template) capabilities() (names []string, reason string) {
 			continue
 		}
 		types = append(types, r.Type)
-		if _, ok := r.Properties["RoleName"]; ok {
+		if _, ok := r.Properties["RoleName"]; ok && r.Type == "AWS::IAM::Role" {
 			named = true
 		}
 	}
