@@ -213,8 +213,33 @@ func TestDifferential(t *testing.T) {
 		for id := range number(t, "MILLRACE_ASL_CASES", peer.sample) {
 			list = append(list, generate(uint64(seed), id, peer.calls)) //nolint:gosec // not negative
 		}
-		compare(t, peer.name, list, answers(t, cmd, list))
+		odd := compare(t, peer.name, list, answers(t, cmd, list))
+		// Which of its threads is first changes from run to run: what has no reason
+		// is asked again, a few at a time. A difference that is one stays.
+		for range 2 {
+			if len(odd) == 0 || len(odd) > 20 {
+				break
+			}
+			list = nil
+			for _, o := range odd {
+				list = append(list, o.machineCase)
+			}
+			odd = compare(t, peer.name, list, answers(t, peer.command(), list))
+		}
+		for _, o := range odd[:min(20, len(odd))] {
+			raw, err := json.Marshal(o.machineCase)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Errorf("%s, machine %d: ours, theirs: %s\n%s", peer.name, o.ID, o.why, raw)
+		}
 	}
+}
+
+// unexplained is a case that ends differently for no known reason.
+type unexplained struct {
+	machineCase
+	why string
 }
 
 func number(t *testing.T, name string, otherwise int) int {
@@ -261,9 +286,9 @@ func answers(t *testing.T, cmd *exec.Cmd, list []machineCase) []ending {
 	return all
 }
 
-func compare(t *testing.T, peer string, list []machineCase, theirs []ending) {
+func compare(t *testing.T, peer string, list []machineCase, theirs []ending) (odd []unexplained) {
 	t.Helper()
-	explained, equal, shown := map[string]int{}, 0, 0
+	explained, equal := map[string]int{}, 0
 	for i, c := range list {
 		mine := ours(t, c, false)
 		why := differs(mine, theirs[i], false)
@@ -275,15 +300,10 @@ func compare(t *testing.T, peer string, list []machineCase, theirs []ending) {
 			explained[reason]++
 			continue
 		}
-		if shown++; shown <= 20 {
-			raw, err := json.Marshal(c)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Errorf("%s, machine %d: ours, theirs: %s\n%s", peer, c.ID, why, raw)
-		}
+		odd = append(odd, unexplained{c, why})
 	}
-	t.Logf("%s: %d machines, %d equal, %d differ without a reason; with one: %v", peer, len(list), equal, shown, explained)
+	t.Logf("%s: %d machines, %d equal, %d differ without a reason; with one: %v", peer, len(list), equal, len(odd), explained)
+	return odd
 }
 
 // explain tells a difference that is known not to be ours.
@@ -300,7 +320,7 @@ func explain(t *testing.T, peer string, c machineCase, mine, theirs ending) stri
 		}
 	}
 	// Of branches that fail, one is first: where AWS leaves open which, any may be.
-	for try := range uint64(16) {
+	for try := range uint64(64) {
 		dice := rand.New(rand.NewPCG(try, 0)) //nolint:gosec // a test's dice
 		other, changed := delayed(c.Definition, dice)
 		if !changed {

@@ -26,7 +26,7 @@ const maxTaskBody = 1 << 20
 
 type (
 	objectInput struct {
-		Bucket, Key, VersionId      *string //nolint:revive // the SDK's name
+		Bucket, Key, VersionId      *string
 		Range, IfMatch, IfNoneMatch *string
 		PartNumber                  *int32
 		ExpectedBucketOwner         *string
@@ -54,7 +54,7 @@ type (
 			ETag         *string
 			LastModified *time.Time
 		}
-		CopySourceVersionId, VersionId *string //nolint:revive // the SDK's name
+		CopySourceVersionId, VersionId *string
 	}
 	copyInput struct {
 		Bucket, Key, CopySource                                    *string
@@ -67,11 +67,11 @@ type (
 		TaggingDirective                                           types.TaggingDirective
 	}
 	deleteInput struct {
-		Bucket, Key, VersionId, IfMatch, ExpectedBucketOwner *string //nolint:revive // the SDK's name
+		Bucket, Key, VersionId, IfMatch, ExpectedBucketOwner *string
 	}
 	deleteOutput struct {
 		DeleteMarker *bool
-		VersionId    *string //nolint:revive // the SDK's name
+		VersionId    *string
 	}
 	listInput struct {
 		Bucket, Prefix, Delimiter, StartAfter, ContinuationToken, ExpectedBucketOwner *string
@@ -88,12 +88,12 @@ type (
 	bucketInput  struct{ Bucket, ExpectedBucketOwner *string }
 	bucketOutput struct{ BucketRegion *string }
 	taggingInput struct {
-		Bucket, Key, VersionId, ExpectedBucketOwner *string //nolint:revive // the SDK's name
+		Bucket, Key, VersionId, ExpectedBucketOwner *string
 		Tagging                                     *types.Tagging
 	}
 	taggingOutput struct {
 		TagSet    []types.Tag
-		VersionId *string //nolint:revive // the SDK's name
+		VersionId *string
 	}
 	bucketsInput  struct{ Prefix *string }
 	bucketsOutput struct {

@@ -5,15 +5,26 @@ import functools
 import json
 import os
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-east-1")
 import boto3  # noqa: E402
 from moto import mock_aws  # noqa: E402
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser  # noqa: E402
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker  # noqa: E402
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend  # noqa: E402
 
+parse_one, parsing = AmazonStateLanguageParser.parse, threading.Lock()
+
+
+def parse(definition):
+    with parsing:  # its parser is for one thread
+        return parse_one(definition)
+
+
+AmazonStateLanguageParser.parse = staticmethod(parse)
 ROLE = "arn:aws:iam::123456789012:role/r"
 
 if os.environ.get("CACHE_PATHS"):
