@@ -28,7 +28,7 @@ const (
 	keyRows    = 100   // fewer values are easily all different
 	sharedRows = 0.01  // of the test rows
 	movedP     = 0.01
-	aloneRows  = 50_000 // that are looked at
+	aloneRows  = 20_000 // that are looked at
 )
 
 // Kinds of traps, in the order of reports.
