@@ -45,6 +45,7 @@ type world struct {
 	files  map[string]string
 
 	parameters map[string]string // of the parameter store
+	lists      bool              // they are lists
 	buckets    map[string]bool   // that are there
 	asked      []string          // of authorize: "action resource"
 }
@@ -104,7 +105,7 @@ func (w *world) Call(ctx context.Context, service, operation string, input []byt
 	switch operation {
 	case "GetParameters":
 		if v, ok := w.parameters[in["Names"].([]any)[0].(string)]; ok {
-			out["Parameters"] = []any{map[string]any{"Type": "String", "Value": v}}
+			out["Parameters"] = []any{map[string]any{"Type": map[bool]string{false: "String", true: "StringList"}[w.lists], "Value": v}}
 		}
 	case "CreateRole":
 		out["Role"] = map[string]any{"Arn": "arn:aws:iam::000000000000:role/" + id, "RoleId": "AROA" + id}

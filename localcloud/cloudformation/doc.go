@@ -12,6 +12,10 @@
 // background and with AWS's statuses and events. State is in the store: an
 // operation that a stop interrupted is rolled back, or finished, by Resume.
 //
+// Values come from parameters, other stacks' exports and the parameter store
+// ({{resolve:ssm:NAME}}). A changed value of the parameter store is taken up by the
+// next update, also by one that changes nothing else of the resource.
+//
 // Not here: nested stacks, imports by identifier, macros, drift, stack sets,
 // stack policies, custom resources, and resource types that neither a pipeline
 // nor the CDK's bootstrap stack uses. One under a condition that is false may

@@ -148,7 +148,7 @@ func (c *CloudFormation) applyOne(ctx context.Context, s *stack, env *environmen
 	k := kinds[r.Type]
 	cur := s.Resources[logical]
 	exists := cur != nil && cur.ID != "" // one that failed to be created is none
-	resolved, err := env.resolve(mapOf(r.Properties))
+	properties, err := env.properties(r)
 	if err != nil {
 		if !exists {
 			s.Resources[logical] = &resourceRecord{Type: r.Type, Order: order}
@@ -156,7 +156,6 @@ func (c *CloudFormation) applyOne(ctx context.Context, s *stack, env *environmen
 		_ = c.note(s, logical, failedStatus(exists), err.Error())
 		return err
 	}
-	properties := resolved.(map[string]any)
 	metadata := ""
 	if r.Metadata != nil {
 		metadata = canonical(r.Metadata)

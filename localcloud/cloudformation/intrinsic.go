@@ -268,6 +268,7 @@ type environment struct {
 	resource   func(logical string) (*resourceRecord, bool)
 	exported   func(name string) (value string, err error)
 	imported   map[string]bool // names of exports that were asked for
+	stored     func(name string) (value string, err error)
 }
 
 // absent is AWS::NoValue: the member that has it is left out.

@@ -2,8 +2,6 @@ package cloudformation
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,10 +12,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 )
 
-// ssmString is a parameter whose value is a name in the parameter store.
-const ssmString = "AWS::SSM::Parameter::Value<String>"
+// Parameters whose value is a name in the parameter store.
+const (
+	ssmString = "AWS::SSM::Parameter::Value<String>"
+	ssmList   = "AWS::SSM::Parameter::Value<List<String>>"
+	ssmCommas = "AWS::SSM::Parameter::Value<CommaDelimitedList>"
+)
 
-var parameterTypes = []string{"String", "Number", "List<Number>", "CommaDelimitedList", ssmString}
+// storedType is the parameter store's type that a parameter's type is for; "" for none.
+func storedType(kind string) string {
+	return map[string]string{ssmString: "String", ssmList: "StringList", ssmCommas: "StringList"}[kind]
+}
+
+var parameterTypes = []string{"String", "Number", "List<Number>", "CommaDelimitedList", ssmString, ssmList, ssmCommas, "AWS::SSM::Parameter::Name"}
 
 func (p *parameter) check(path string, out *problems) {
 	if p == nil || !slices.Contains(parameterTypes, p.Type) {
@@ -125,30 +132,19 @@ func (c *CloudFormation) fetch(ctx context.Context, t *template, values map[stri
 	out := map[string]string{}
 	var missing []string
 	for _, name := range sortedKeys(values) {
-		if t.Parameters[name].Type != ssmString {
+		if storedType(t.Parameters[name].Type) == "" {
 			continue
 		}
-		in, err := json.Marshal(map[string]any{"Names": []string{values[name]}})
-		if err != nil {
-			return nil, fmt.Errorf("encode name of parameter %s: %w", name, err)
-		}
-		raw, err := c.o.Call(ctx, "ssm", "GetParameters", in)
-		if err != nil {
-			return nil, err
-		}
-		var answer struct {
-			Parameters []struct{ Type, Value string }
-		}
-		if err := json.Unmarshal(raw, &answer); err != nil {
-			return nil, fmt.Errorf("read parameter %s: %w", values[name], err)
-		}
+		p, found, err := c.parameter(ctx, values[name])
 		switch {
-		case len(answer.Parameters) != 1:
+		case err != nil:
+			return nil, err
+		case !found:
 			missing = append(missing, values[name])
-		case answer.Parameters[0].Type != "String":
+		case p.Type != storedType(t.Parameters[name].Type):
 			return nil, invalid("Parameters [%s] referenced by template have types not supported by CloudFormation.", values[name])
 		default:
-			out[name] = answer.Parameters[0].Value
+			out[name] = p.Value
 		}
 	}
 	if len(missing) > 0 {
@@ -162,7 +158,10 @@ func (p *parameter) resolved(value, fetched string) any {
 	switch p.Type {
 	case ssmString:
 		return fetched
-	case "CommaDelimitedList", "List<Number>":
+	case ssmList, ssmCommas, "CommaDelimitedList", "List<Number>":
+		if storedType(p.Type) != "" {
+			value = fetched
+		}
 		out := []any{}
 		if value == "" {
 			return out
@@ -180,7 +179,7 @@ func (p *parameter) secret() bool { return asString(p.NoEcho) == "true" }
 // environment prepares the resolution of a stack's values.
 func (c *CloudFormation) environment(t *template, s *stack, resource func(string) (*resourceRecord, bool)) (*environment, error) {
 	e := &environment{
-		exported: c.exported, imported: map[string]bool{},
+		exported: c.exported, imported: map[string]bool{}, stored: c.stored(s),
 		pseudo: map[string]string{
 			"AWS::AccountId": c.o.Account, "AWS::Region": c.o.Region, "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com",
 			"AWS::StackName": s.Name, "AWS::StackId": s.ID,

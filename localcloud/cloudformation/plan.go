@@ -18,7 +18,7 @@ const unknownYet = "{{changeSet:KNOWN_AFTER_APPLY}}"
 func (c *CloudFormation) plan(s *stack, p *prepared) (changes []types.Change, differs bool, err error) {
 	t := p.template
 	replaced := map[string]bool{}
-	next := &stack{ID: s.ID, Name: s.Name, Parameters: p.parameters, Fetched: p.fetched}
+	next := p.stack(s)
 	var env *environment
 	env, err = c.environment(t, next, func(logical string) (*resourceRecord, bool) {
 		r, ok := t.Resources[logical]
@@ -48,7 +48,7 @@ func (c *CloudFormation) plan(s *stack, p *prepared) (changes []types.Change, di
 			continue
 		}
 		kept[logical] = true
-		resolved, err := env.resolve(mapOf(r.Properties))
+		next, err := env.properties(r)
 		if err != nil {
 			return nil, false, invalid("Template error: Resources/%s: %v", logical, err)
 		}
@@ -57,7 +57,6 @@ func (c *CloudFormation) plan(s *stack, p *prepared) (changes []types.Change, di
 			changes = append(changes, change(types.ChangeActionAdd, logical, r.Type, "", ""))
 			continue
 		}
-		next := resolved.(map[string]any)
 		if names := changed(cur.Properties, next); len(names) > 0 {
 			replaced[logical] = kinds[r.Type].replaces(names)
 			changes = append(changes, modification(logical, r, cur, next, names))
@@ -180,7 +179,7 @@ func withoutValues(changes []types.Change) []types.Change {
 // imports finds the resources to be created whose names are taken: they become
 // the stack's, if it keeps them when it is deleted and no other stack has them.
 func (c *CloudFormation) imports(ctx context.Context, s *stack, p *prepared, changes []types.Change) ([]string, error) {
-	env, err := c.environment(p.template, &stack{ID: s.ID, Name: s.Name, Parameters: p.parameters, Fetched: p.fetched},
+	env, err := c.environment(p.template, p.stack(s),
 		func(string) (*resourceRecord, bool) { return nil, false })
 	if err != nil {
 		return nil, err
@@ -196,11 +195,10 @@ func (c *CloudFormation) imports(ctx context.Context, s *stack, p *prepared, cha
 			continue
 		}
 		// One whose properties depend on others has no name to be found by yet.
-		resolved, err := env.resolve(mapOf(r.Properties))
+		properties, err := env.properties(r)
 		if err != nil {
 			continue
 		}
-		properties := resolved.(map[string]any)
 		name := kinds[r.Type].customName(properties)
 		if name == "" {
 			continue

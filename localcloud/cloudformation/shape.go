@@ -64,6 +64,9 @@ func checkShape(t reflect.Type, v any, path string, p *problems) {
 		}
 	case reflect.Interface:
 	default:
+		if isDynamic(v) {
+			return
+		}
 		if _, err := scalar(t, v); err != nil {
 			p.add(path, "%v", err)
 		}

@@ -45,6 +45,12 @@ type prepared struct {
 	caps       []string
 	role       string
 	imports    []string
+	caller     wire.Caller
+}
+
+// stack is what a stack would be, as far as its values need it.
+func (p *prepared) stack(s *stack) *stack {
+	return &stack{ID: s.ID, Name: s.Name, Parameters: p.parameters, Fetched: p.fetched, Role: p.role, Caller: p.caller}
 }
 
 func (c *CloudFormation) templateText(ctx context.Context, body, where *string) (string, error) {
@@ -97,7 +103,7 @@ func locate(where string) (bucket, key, version string, err error) {
 
 // prepare judges a request against the template it brings, before anything happens.
 func (c *CloudFormation) prepare(ctx context.Context, s *stack, w wanted) (*prepared, error) {
-	p := &prepared{tags: map[string]string{}}
+	p := &prepared{tags: map[string]string{}, caller: wire.CallerFrom(ctx)}
 	var err error
 	if w.previous {
 		if s.Template == "" {
@@ -128,7 +134,7 @@ func (c *CloudFormation) prepare(ctx context.Context, s *stack, w wanted) (*prep
 	if p.role, err = c.passed(ctx, s, w.role); err != nil {
 		return nil, err
 	}
-	env, err := c.environment(p.template, &stack{ID: s.ID, Name: s.Name, Parameters: p.parameters, Fetched: p.fetched}, func(string) (*resourceRecord, bool) { return nil, false })
+	env, err := c.environment(p.template, p.stack(s), func(string) (*resourceRecord, bool) { return nil, false })
 	if err != nil {
 		return nil, err
 	}

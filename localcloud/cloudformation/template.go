@@ -306,6 +306,7 @@ func (t *template) checkResource(name string, r *resource, p *problems) {
 	if k.anyProps {
 		return
 	}
+	checkDynamic(path, mapOf(r.Properties), p)
 	t.checkValue(path, mapOf(r.Properties), scopeResource, p)
 	checkShape(k.props, mapOf(r.Properties), path, p)
 }
