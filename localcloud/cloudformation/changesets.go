@@ -54,6 +54,7 @@ func (c *CloudFormation) createChangeSet(ctx context.Context, in *api.CreateChan
 		}
 	}
 	w := wanted{body: in.TemplateBody, url: in.TemplateURL, previous: aws.ToBool(in.UsePreviousTemplate), parameters: in.Parameters, tags: in.Tags, capabilities: in.Capabilities, role: in.RoleARN}
+	w.keepTags(s)
 	p, err := c.prepare(ctx, s, w)
 	if err != nil {
 		return nil, err
@@ -114,7 +115,7 @@ func (c *CloudFormation) changeSetStack(ctx context.Context, in *api.CreateChang
 func (c *CloudFormation) findChangeSet(name, stackName *string) (*changeSet, error) {
 	n, owner := aws.ToString(name), ""
 	if stackName != nil && !strings.HasPrefix(n, "arn:") {
-		s, err := c.find(*stackName)
+		s, err := c.named(*stackName)
 		if err != nil {
 			return nil, err
 		}

@@ -285,6 +285,15 @@ func (c *CloudFormation) find(nameOrID string) (*stack, error) {
 	return found, nil
 }
 
+// named is find for the operations that say it in other words when there is none.
+func (c *CloudFormation) named(nameOrID string) (*stack, error) {
+	s, err := c.find(nameOrID)
+	if err != nil && wire.HasCode(err, "ValidationError") {
+		return nil, invalid("Stack [%s] does not exist", nameOrID)
+	}
+	return s, err
+}
+
 // save writes the stack; a state that cannot be written stops the operation loudly.
 func (c *CloudFormation) save(s *stack) error {
 	stacks := c.stacks

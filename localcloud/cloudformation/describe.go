@@ -135,7 +135,7 @@ func (c *CloudFormation) listStacks(_ context.Context, in *api.ListStacksInput) 
 }
 
 func (c *CloudFormation) describeStackEvents(_ context.Context, in *api.DescribeStackEventsInput) (*api.DescribeStackEventsOutput, error) {
-	s, err := c.find(aws.ToString(in.StackName))
+	s, err := c.named(aws.ToString(in.StackName))
 	if err != nil {
 		return nil, err
 	}

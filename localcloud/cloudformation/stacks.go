@@ -35,6 +35,16 @@ type wanted struct {
 	role         *string
 }
 
+// keepTags leaves a stack its tags where none are given.
+func (w *wanted) keepTags(s *stack) {
+	if w.tags != nil {
+		return
+	}
+	for _, k := range sortedKeys(s.Tags) {
+		w.tags = append(w.tags, types.Tag{Key: aws.String(k), Value: aws.String(s.Tags[k])})
+	}
+}
+
 // prepared is a request that was judged: it can be carried out.
 type prepared struct {
 	template   *template
@@ -287,11 +297,7 @@ func (c *CloudFormation) updateStack(ctx context.Context, in *api.UpdateStackInp
 		return nil, err
 	}
 	w := wanted{body: in.TemplateBody, url: in.TemplateURL, previous: aws.ToBool(in.UsePreviousTemplate), parameters: in.Parameters, tags: in.Tags, capabilities: in.Capabilities, role: in.RoleARN}
-	if in.Tags == nil {
-		for _, k := range sortedKeys(s.Tags) {
-			w.tags = append(w.tags, types.Tag{Key: aws.String(k), Value: aws.String(s.Tags[k])})
-		}
-	}
+	w.keepTags(s)
 	p, err := c.prepare(ctx, s, w)
 	if err != nil {
 		return nil, err

@@ -211,7 +211,7 @@ func TestChangeSets_OfStacksOfOneName(t *testing.T) {
 		}
 	}
 	_, err := c.client.DescribeChangeSet(ctx, &api.DescribeChangeSetInput{StackName: name, ChangeSetName: set})
-	wantCode(t, err, "ValidationError", "Stack with id S does not exist")
+	wantCode(t, err, "ValidationError", "Stack [S] does not exist")
 }
 
 // awaitExecution waits until a change set has got as far as wanted.

@@ -46,6 +46,7 @@ var areas = []struct {
 	{"EventBridge", slices.Concat(patternBehaviours, eventBehaviours)},
 	{"Step Functions", statesBehaviours},
 	{"Lambda", lambdaBehaviours},
+	{"CloudFormation", stackBehaviours},
 	{"SageMaker", slices.Concat(jobBehaviours, registryBehaviours)},
 	{"CloudWatch Logs", logsBehaviours},
 	{"SQS", sqsBehaviours},
