@@ -2,6 +2,7 @@ package table
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,9 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"golang.org/x/sync/errgroup"
 )
+
+// maxFooter bounds the description of a file's columns and row groups, in bytes.
+const maxFooter = 64 << 20
 
 // batchRows is how many rows of a Parquet file make a batch.
 const batchRows = 8 << 10
@@ -66,7 +70,8 @@ func (f *parquetFile) check(size int64) error {
 	fail := func(message, hint string) error {
 		return Problems{{Key: f.key, Message: message, Hint: hint}}
 	}
-	var head, tail [4]byte
+	var head [4]byte
+	var tail [8]byte
 	if size == 0 {
 		return fail("the file is empty", "a Parquet file with at least one row is needed")
 	}
@@ -82,11 +87,14 @@ func (f *parquetFile) check(size int64) error {
 	if size < 12 {
 		return fail("the file ends early", "the upload was cut short: upload the file again")
 	}
-	if _, err := f.raw.ReadAt(tail[:], size-4); err != nil {
+	if _, err := f.raw.ReadAt(tail[:], size-8); err != nil {
 		return fmt.Errorf("read %s: %w", f.key, err)
 	}
-	if string(tail[:]) != string(magicParq) {
+	if string(tail[4:]) != string(magicParq) {
 		return fail("the file ends early", "the upload was cut short: upload the file again")
+	}
+	if footer := int64(binary.LittleEndian.Uint32(tail[:])); footer > size-12 || footer > maxFooter {
+		return fail(fmt.Sprintf("the file is damaged: its footer of %d bytes is longer than the file, or than %d bytes", footer, maxFooter), "write and upload the file again")
 	}
 	return nil
 }

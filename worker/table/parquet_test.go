@@ -176,6 +176,8 @@ func TestParquetRefuses(t *testing.T) {
 		"a group":    {odd, []string{"some"}, `k, column "some": the column is nested`},
 		"a time":     {odd, []string{"at"}, `k, column "at": the column is of type TIME`},
 		"not there":  {good, []string{"i9"}, `k, column "i9": the column is missing; the file has i8, i64`},
+		"LZ4":        {writeParquet(t, wideRows(100), parquet.Compression(&parquet.Lz4Raw)), []string{"i8"}, `k, row group 1, row 1, column "`},
+		"footer":     {append(bytes.Clone(good[:len(good)-8]), "\xff\xff\xff\x7fPAR1"...), nil, "k: the file is damaged: its footer of 2147483647 bytes is longer than the file"},
 		"encrypted":  {append([]byte("PARE"), good...), nil, "k: the file's footer is encrypted"},
 		"whole file": {append(append([]byte("PAR1"), bytes.Repeat([]byte{0xff}, 100)...), "\x60\x00\x00\x00PAR1"...), nil, "k: the file is damaged"},
 	}
