@@ -74,7 +74,7 @@ func TestScaled(t *testing.T) {
 	if at := <-called; at.Sub(begin) < time.Hour {
 		t.Errorf("an hour later it is %s", at.Sub(begin))
 	}
-	if off := begin.Sub(time.Now()); off < -time.Minute || off > 24*time.Hour {
+	if off := time.Until(begin); off < -time.Minute || off > 24*time.Hour {
 		t.Errorf("it begins %s off", off)
 	}
 }
@@ -88,7 +88,7 @@ func TestScaledIsKept(t *testing.T) {
 			if err := first.Open(year, func(ahead time.Duration) error { kept.Store(int64(ahead)); return nil }); err != nil {
 				t.Fatal(err)
 			}
-			if ahead := first.Now().Sub(time.Now()); ahead < year-time.Minute {
+			if ahead := time.Until(first.Now()); ahead < year-time.Minute {
 				t.Errorf("it begins %s ahead", ahead)
 			}
 			last := first.Now()
@@ -120,10 +120,10 @@ func TestScaledIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Once it has been kept for the last time it goes no further ahead.
-	for stuck.Now().Sub(time.Now()) < time.Duration(kept.Load())-time.Second {
+	for time.Until(stuck.Now()) < time.Duration(kept.Load())-time.Second {
 		time.Sleep(time.Millisecond)
 	}
-	if ahead := stuck.Now().Sub(time.Now()); ahead > time.Duration(kept.Load()) {
+	if ahead := time.Until(stuck.Now()); ahead > time.Duration(kept.Load()) {
 		t.Errorf("it is %s ahead, and %s was kept", ahead, time.Duration(kept.Load()))
 	}
 	if err := stuck.Close(); !errors.Is(err, full) {
