@@ -222,6 +222,14 @@ func (c *Cloud) Serves(service, operation string) bool {
 	return ok
 }
 
+// Members names the members of an operation's input; nil when it does not exist.
+func (c *Cloud) Members(service, operation string) []string {
+	if !c.Serves(service, operation) {
+		return nil
+	}
+	return c.services[service].Ops[operation].Members()
+}
+
 // Emit puts an event of a service onto the default event bus.
 func (c *Cloud) Emit(ctx context.Context, source, detailType string, resources []string, detail any) {
 	if c.emit != nil {

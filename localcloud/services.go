@@ -164,7 +164,7 @@ func (c *Cloud) openSageMaker() error {
 
 func (c *Cloud) openStepFunctions() error {
 	s, err := stepfunctions.New(stepfunctions.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "states"),
-		Authorize: c.iam.Authorize, Call: c.Call, Emit: c.Emit, Serves: c.Serves})
+		Authorize: c.iam.Authorize, Call: c.Call, Emit: c.Emit, Serves: c.Serves, Members: c.Members})
 	if err != nil {
 		return err
 	}

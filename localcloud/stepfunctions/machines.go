@@ -89,7 +89,7 @@ func (s *StepFunctions) problemsOf(definition string) (*asl.Machine, []asl.Probl
 			problems = append(problems, asl.Problem{Code: asl.Unsupported, Message: err.Error(), Location: t.Location + "/Resource"})
 			continue
 		}
-		problems = append(problems, parameterProblems(t)...)
+		problems = append(problems, s.parameterProblems(t)...)
 	}
 	return m, problems, nil
 }

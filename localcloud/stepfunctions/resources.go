@@ -123,28 +123,33 @@ func (s *StepFunctions) checkResource(r asl.Resource) error {
 
 // parameterProblems says which members of a task's parameters its API does not
 // have, and which it needs.
-func parameterProblems(t asl.TaskState) (problems []asl.Problem) {
+func (s *StepFunctions) parameterProblems(t asl.TaskState) (problems []asl.Problem) {
 	in, err := find(t.Resource)
 	if t.Resource.Lambda || t.Parameters == nil || err != nil {
 		return nil
 	}
-	known := model.Of(in.service)
-	if known == nil {
-		return nil
+	var members, required []string
+	if known := model.Of(in.service); known != nil {
+		shape := known.Shapes[known.Operations[in.operation]]
+		for _, m := range shape.Members {
+			members = append(members, m[0])
+		}
+		required = shape.Required
+	} else if s.o.Members != nil {
+		members = s.o.Members(in.service, in.operation)
 	}
-	shape, ok := known.Shapes[known.Operations[in.operation]]
-	if !ok {
+	if members == nil {
 		return nil
 	}
 	problem := func(format string, args ...any) {
 		problems = append(problems, asl.Problem{Code: asl.SchemaFailed, Message: fmt.Sprintf(format, args...), Location: t.Location + "/Parameters"})
 	}
 	for _, name := range t.Parameters {
-		if !slices.ContainsFunc(shape.Members, func(m [2]string) bool { return upperFirst(m[0]) == name }) {
+		if !slices.ContainsFunc(members, func(m string) bool { return upperFirst(m) == name }) {
 			problem("The field %q is not supported by Step Functions", name)
 		}
 	}
-	for _, name := range shape.Required {
+	for _, name := range required {
 		if !slices.Contains(t.Parameters, upperFirst(name)) {
 			problem("The field %q is required but was missing", upperFirst(name))
 		}

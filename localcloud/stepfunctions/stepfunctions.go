@@ -33,8 +33,11 @@ type Options struct {
 	// Serves tells whether an operation exists, so that a task that calls
 	// another is refused at creation; nil says yes.
 	Serves func(service, operation string) bool
-	NewID  func() string  // nil: random UUIDs
-	Rand   func() float64 // in [0,1): jitter and States.MathRandom; nil: random
+	// Members names the members of an operation's input, where no service model
+	// tells; nil leaves them unchecked.
+	Members func(service, operation string) []string
+	NewID   func() string  // nil: random UUIDs
+	Rand    func() float64 // in [0,1): jitter and States.MathRandom; nil: random
 }
 
 // StepFunctions is the service.

@@ -61,6 +61,15 @@ func Op[In, Out any](name string, f func(context.Context, *In) (*Out, error)) Op
 	}
 }
 
+// Members names the members of the operation's input.
+func (o Operation) Members() []string {
+	var names []string
+	for _, f := range reflect.VisibleFields(o.in) {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
 // On names the resource ARNs that the caller's policy must allow; without it
 // the resource is "*".
 func On[In any](op Operation, f func(*In) []string) Operation {
