@@ -70,7 +70,9 @@ func (r *rig) open(t testing.TB) {
 		t.Fatal(err)
 	}
 	r.server = httptest.NewServer(r.Wire())
-	r.client = cwl.New(cwl.Options{Region: "us-east-1", BaseEndpoint: aws.String(r.server.URL), Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), RetryMaxAttempts: 1})
+	// The SDK closes a request's body as soon as an answer begins, which now and then breaks the
+	// connection of a long one; its retries are made for that.
+	r.client = cwl.New(cwl.Options{Region: "us-east-1", BaseEndpoint: aws.String(r.server.URL), Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), RetryMaxAttempts: 3})
 	t.Cleanup(func() { r.server.Close(); _ = r.Close(); _ = r.store.Close() })
 }
 
