@@ -125,7 +125,7 @@ func (l lockedWriter) Write(p []byte) (int, error) {
 }
 
 func (c *cloud) client(access, secret, token string) *awss3.Client {
-	return awss3.New(awss3.Options{Region: "us-east-1", BaseEndpoint: &c.url, RetryMaxAttempts: 1,
+	return awss3.New(awss3.Options{Region: "us-east-1", BaseEndpoint: &c.url, RetryMaxAttempts: 3,
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported, ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported,
 		Credentials: credentials.NewStaticCredentialsProvider(access, secret, token)})
 }

@@ -100,7 +100,7 @@ func (c *cloud) up() {
 	}
 	server := httptest.NewServer(c.svc.Wire())
 	c.client = sfn.New(sfn.Options{
-		Region: region, BaseEndpoint: aws.String(server.URL), RetryMaxAttempts: 1,
+		Region: region, BaseEndpoint: aws.String(server.URL), RetryMaxAttempts: 3,
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
 	c.stop = func() {
