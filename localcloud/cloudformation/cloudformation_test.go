@@ -226,7 +226,7 @@ func (c *cloud) start(t testing.TB) {
 		s.Wire().ServeHTTP(w, r.WithContext(wire.WithRequestID(wire.WithCaller(r.Context(), root), "req-1")))
 	}))
 	t.Cleanup(server.Close)
-	c.client = api.New(api.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL), RetryMaxAttempts: 1,
+	c.client = api.New(api.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL), RetryMaxAttempts: 3,
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")})
 }
 

@@ -43,7 +43,7 @@ func client(t *testing.T) *awsecr.Client {
 			t.Error(err)
 		}
 	})
-	return awsecr.New(awsecr.Options{Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), RetryMaxAttempts: 1})
+	return awsecr.New(awsecr.Options{Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), RetryMaxAttempts: 3})
 }
 
 func wantCode(t *testing.T, what string, err error, want string) {

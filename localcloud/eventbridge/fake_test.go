@@ -193,7 +193,7 @@ func (r *rig) open(t testing.TB, start bool) {
 	}
 	server := httptest.NewServer(s.Wire())
 	r.EventBridge, r.store, r.url = s, st, server.URL
-	r.client = eb.New(eb.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL), Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), RetryMaxAttempts: 1})
+	r.client = eb.New(eb.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL), Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), RetryMaxAttempts: 3})
 	t.Cleanup(func() { server.Close(); r.close(t) })
 	if start {
 		s.Start()

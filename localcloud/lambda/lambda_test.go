@@ -213,7 +213,7 @@ func (c *cloud) start(t testing.TB) {
 	}))
 	t.Cleanup(server.Close)
 	c.client = api.New(api.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String(server.URL), RetryMaxAttempts: 1,
+		Region: "us-east-1", BaseEndpoint: aws.String(server.URL), RetryMaxAttempts: 3,
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
 }

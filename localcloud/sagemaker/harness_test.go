@@ -368,7 +368,7 @@ func reopen(t *testing.T, dir string, s3 *buckets, change func(*setup)) *cloud {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.sage.Wire().ServeHTTP(w, r.WithContext(wire.WithCaller(r.Context(), set.caller)))
 	}))
-	c.Client = sm.NewFromConfig(aws.Config{Region: region, BaseEndpoint: aws.String(server.URL), RetryMaxAttempts: 1,
+	c.Client = sm.NewFromConfig(aws.Config{Region: region, BaseEndpoint: aws.String(server.URL), RetryMaxAttempts: 3,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 		})})

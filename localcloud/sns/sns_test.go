@@ -127,7 +127,7 @@ func (r *rig) open(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.server = httptest.NewServer(r.Wire())
-	r.client = awssns.New(awssns.Options{Region: "us-east-1", BaseEndpoint: aws.String(r.server.URL), Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), RetryMaxAttempts: 1})
+	r.client = awssns.New(awssns.Options{Region: "us-east-1", BaseEndpoint: aws.String(r.server.URL), Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), RetryMaxAttempts: 3})
 	t.Cleanup(r.close)
 }
 

@@ -104,7 +104,7 @@ func (r *rig) open(t testing.TB) {
 		t.Fatal(err)
 	}
 	r.server = httptest.NewServer(r.Wire())
-	r.client = awssqs.New(awssqs.Options{Region: "us-east-1", BaseEndpoint: aws.String(r.server.URL), Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), RetryMaxAttempts: 1})
+	r.client = awssqs.New(awssqs.Options{Region: "us-east-1", BaseEndpoint: aws.String(r.server.URL), Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), RetryMaxAttempts: 3})
 	t.Cleanup(r.close)
 }
 

@@ -45,7 +45,7 @@ func open(t *testing.T, path string) (client *awsssm.Client, stop func()) {
 			t.Error(err)
 		}
 	}
-	return awsssm.New(awsssm.Options{Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), RetryMaxAttempts: 1}), stop
+	return awsssm.New(awsssm.Options{Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), RetryMaxAttempts: 3}), stop
 }
 
 func client(t *testing.T) *awsssm.Client {
