@@ -2,6 +2,7 @@ package table
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -83,6 +84,24 @@ func (c *BatchColumn) Append(b []byte, row int) []byte {
 		return c.native.append(b, row)
 	}
 	return append(b, c.bytes(row)...)
+}
+
+// AppendAll appends the texts of all rows' cells, and to ends where in b each of
+// them ends: what Append of every row gives, at once where the file allows.
+func (c *BatchColumn) AppendAll(b []byte, ends []uint32, rows int) ([]byte, []uint32) {
+	if c.memory == nil || c.native != nil { // the texts do not follow one another
+		for row := range rows {
+			b = c.Append(b, row)
+			ends = append(ends, uint32(len(b)))
+		}
+		return b, ends
+	}
+	begin := uint32(len(b))
+	b, ends = append(b, c.text...), slices.Grow(ends, rows)
+	for _, to := range c.to[:rows] {
+		ends = append(ends, begin+uint32(to))
+	}
+	return b, ends
 }
 
 // Empty tells whether there is nothing in a row's cell.

@@ -95,12 +95,7 @@ func readTyped(src table.Source) (int, error) {
 				out[i].numbers = slices.Clone(c.Numbers)
 				continue
 			}
-			k := kept{ends: make([]uint32, 0, b.Rows), text: make([]byte, 0, 8*b.Rows)}
-			for row := range b.Rows {
-				k.text = c.Append(k.text, row)
-				k.ends = append(k.ends, uint32(len(k.text)))
-			}
-			out[i] = k
+			out[i].text, out[i].ends = c.AppendAll(nil, nil, b.Rows)
 		}
 		return out, nil
 	}, func(_ *table.Batch, k []kept) error {

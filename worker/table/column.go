@@ -239,10 +239,18 @@ func (c *column) present(n *native, to, count int) error {
 			}
 		}
 	case parquet.Int64:
+		if c.lends(n, count) {
+			n.ints = lent(c, n, c.values.Int64(), n.ints, from)
+			break
+		}
 		pick(c, from, n.ints[to:to+count], func(v *encoding.Values) []int64 { return v.Int64() })
 	case parquet.Float:
 		pick(c, from, n.floats[to:to+count], func(v *encoding.Values) []float32 { return v.Float() })
 	case parquet.Double:
+		if c.lends(n, count) {
+			n.floats = lent(c, n, c.values.Double(), n.floats, from)
+			break
+		}
 		pick(c, from, n.floats[to:to+count], func(v *encoding.Values) []float64 { return v.Double() })
 	case parquet.Int96:
 		values, indexes := c.plainOr(), c.indexes
@@ -265,6 +273,29 @@ func (c *column) present(n *native, to, count int) error {
 		return fmt.Errorf("values of type %v", c.kind.physical)
 	}
 	return nil
+}
+
+// maxLent bounds the memory of a page, in bytes, that a batch keeps from being
+// used again.
+const maxLent = 8 << 20
+
+// lends tells whether the page has all values of a batch as the batch would.
+func (c *column) lends(n *native, count int) bool {
+	return c.indexes == nil && count == len(n.null)
+}
+
+// lent is the batch's values in the page's own memory, which the batch then
+// holds until its next rows; or in the batch's memory when the page is too large
+// to be held.
+func lent[N int64 | float64](c *column, n *native, page, own []N, from int) []N {
+	values := page[from : from+len(own)]
+	if cap(page) > maxLent/8 {
+		copy(own, values)
+		return own
+	}
+	parquet.Retain(c.page)
+	n.lender = c.page
+	return values
 }
 
 // plainOr is the dictionary's values, or the page's own.
@@ -308,6 +339,10 @@ func (c *column) texts(n *native, to, from, count int) {
 	} else {
 		data, size = values.FixedLenByteArray()
 	}
+	if c.indexes != nil && size == 0 && !c.kind.decimal && !c.kind.uuid {
+		n.words(data, offsets, c.indexes[from:from+count], to)
+		return
+	}
 	for i := range count {
 		at := from + i
 		if c.indexes != nil {
@@ -329,8 +364,8 @@ func (c *column) texts(n *native, to, from, count int) {
 			n.text = append(n.text, value...)
 		}
 		n.to[to+i] = int32(len(n.text))
-		if len(n.text) > math.MaxInt32/2 {
-			panic("texts of more than 1 GiB in one batch of rows")
+		if len(n.text) > maxTexts {
+			panic(tooMuchText)
 		}
 	}
 }

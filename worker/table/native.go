@@ -22,6 +22,10 @@ type native struct {
 	floats   []float64
 	text     []byte
 	from, to []int32
+
+	lender    parquet.Page // has the memory of ints or floats; nil: they are own
+	ownInts   []int64
+	ownFloats []float64
 }
 
 // begin makes room for rows.
@@ -30,13 +34,19 @@ func (n *native) begin(rows int) {
 		n.null = make([]bool, batchRows)
 	}
 	n.null, n.missed = n.null[:rows], false
+	if n.lender != nil {
+		parquet.Release(n.lender)
+		n.lender = nil
+	}
 	switch n.kind.physical {
 	case parquet.Float, parquet.Double:
-		n.floats = grown(n.floats, rows)
+		n.ownFloats = grown(n.ownFloats, rows)
+		n.floats = n.ownFloats
 	case parquet.ByteArray, parquet.FixedLenByteArray:
 		n.text, n.from, n.to = n.text[:0], grown(n.from, rows), grown(n.to, rows)
 	default:
-		n.ints = grown(n.ints, rows)
+		n.ownInts = grown(n.ownInts, rows)
+		n.ints = n.ownInts
 	}
 }
 
@@ -45,6 +55,34 @@ func grown[T any](s []T, rows int) []T {
 		s = make([]T, batchRows)
 	}
 	return s[:rows]
+}
+
+// maxTexts bounds the texts of one column of a batch, in bytes.
+const maxTexts = math.MaxInt32 / 2
+
+const tooMuchText = "texts of more than 1 GiB in one batch of rows"
+
+// words copies texts of a dictionary, at[i] to row to+i. Short ones are copied
+// with what follows them, which one move does.
+func (n *native) words(data []byte, offsets []uint32, at []int32, to int) {
+	const short = 16
+	text, from, ends := n.text, n.from[to:to+len(at)], n.to[to:to+len(at)]
+	for i, k := range at {
+		begin, end := int(offsets[k]), int(offsets[k+1])
+		size := len(text)
+		from[i] = int32(size) - 1
+		if end-begin <= short && begin <= end && begin+short <= len(data) && size+short <= cap(text) {
+			*(*[short]byte)(text[size : size+short]) = *(*[short]byte)(data[begin : begin+short])
+			text = text[:size+end-begin]
+		} else {
+			text = append(text, data[begin:end]...)
+		}
+		ends[i] = int32(len(text))
+		if len(text) > maxTexts {
+			panic(tooMuchText)
+		}
+	}
+	n.text = text
 }
 
 // miss notes a missing value.
@@ -92,7 +130,7 @@ func (n *native) append(b []byte, row int) []byte {
 func (n *native) split(row int) (seconds, nanos int64) {
 	v, unit := n.ints[row], n.kind.unit
 	seconds = v / unit
-	if rest := v % unit; rest < 0 {
+	if rest := v - seconds*unit; rest < 0 {
 		return seconds - 1, (rest + unit) * (1e9 / unit)
 	} else {
 		return seconds, rest * (1e9 / unit)
@@ -107,6 +145,8 @@ const firstSecond, lastSecond = -62167219200, 253402300799
 func (n *native) parse(c *BatchColumn) {
 	rows := len(c.Numbers)
 	switch {
+	case c.Type == features.Number && n.isFloat() && !n.missed && finite(n.floats[:rows]):
+		c.Numbers = n.floats[:rows]
 	case c.Type == features.Number && n.isFloat():
 		for row, x := range n.floats[:rows] {
 			switch {
@@ -119,9 +159,16 @@ func (n *native) parse(c *BatchColumn) {
 			}
 		}
 		c.Numbers = n.floats[:rows]
-	case c.Type == features.Number && n.plain() && !n.missed || c.Type == features.Integer && n.plain() && !n.missed && n.within(1<<53, rows):
-		for row, v := range n.ints[:rows] {
-			c.Numbers[row] = float64(v)
+	case isNumber(c.Type) && n.plain() && !n.missed:
+		numbers, beyond := c.Numbers, false
+		for row, v := range n.ints[:len(numbers)] {
+			numbers[row] = float64(v)
+			if uint64(v)+1<<53 > 1<<54 { // v is not within -2^53 to 2^53
+				beyond = true
+			}
+		}
+		if beyond && c.Type == features.Integer {
+			n.each(c, rows)
 		}
 	case isNumber(c.Type) && n.plain():
 		for row, v := range n.ints[:rows] {
@@ -140,18 +187,21 @@ func (n *native) parse(c *BatchColumn) {
 	}
 }
 
+// finite tells whether no value is infinite or NaN, which have all bits of the
+// exponent set.
+func finite(values []float64) bool {
+	const exponent = 0x7ff << 52
+	for _, x := range values {
+		if math.Float64bits(x)&exponent == exponent {
+			return false
+		}
+	}
+	return true
+}
+
 // plain tells whether the ints are the numbers.
 func (n *native) plain() bool {
 	return isNumber(n.kind.natural) && !n.kind.decimal && !n.kind.unsigned && !n.isFloat()
-}
-
-// within tells whether all ints are that far from 0 at most.
-func (n *native) within(most int64, rows int) bool {
-	low, high := int64(0), int64(0)
-	for _, v := range n.ints[:rows] {
-		low, high = min(low, v), max(high, v)
-	}
-	return low >= -most && high <= most
 }
 
 // each parses value by value.
