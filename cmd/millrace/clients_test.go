@@ -29,7 +29,11 @@ func TestClients(t *testing.T) {
 				}
 				t.Skipf("LEFT OUT: %s is not installed here (%v); CI runs this", name, err)
 			}
-			c := newCloud(t, smallFlights)
+			bin, err := newBin(t.TempDir(), smallFlights)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := serveCloud(t, cloudOptions{bin: bin, faults: true}) // a job that is to be stopped is slowed down
 			folder := t.TempDir()
 			write(t, filepath.Join(folder, "learn.csv.gz"), gzipped(t, flightRows(3000, 1)))
 			write(t, filepath.Join(folder, "score.csv"), flightRows(500, 2))
