@@ -12,6 +12,8 @@ import (
 	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // queue makes a queue that AWS's services may send to.
@@ -33,6 +35,20 @@ func (c *call) queue(attributes ...string) (url string) {
 func (c *call) queueARN(url string) string {
 	c.Helper()
 	return try(c.sqs.GetQueueAttributes(c.ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{"QueueArn"}})).ok(c).Attributes["QueueArn"]
+}
+
+// sends makes a request send another body than its input.
+func sends(body string) func(*middleware.Stack) error {
+	return func(stack *middleware.Stack) error {
+		return stack.Serialize.Add(middleware.SerializeMiddlewareFunc("sends", func(ctx context.Context, in middleware.SerializeInput, next middleware.SerializeHandler) (middleware.SerializeOutput, middleware.Metadata, error) {
+			r, err := in.Request.(*smithyhttp.Request).SetStream(strings.NewReader(body))
+			if err != nil {
+				return middleware.SerializeOutput{}, middleware.Metadata{}, err
+			}
+			in.Request = r
+			return next.HandleSerialize(ctx, in)
+		}), middleware.After)
+	}
 }
 
 // messages receives up to ten, waiting a second for the first.
@@ -126,6 +142,26 @@ var sqsBehaviours = []behaviour{
 		var second []types.Message
 		c.eventually("the message again", func() bool { second = c.messages(url); return len(second) == 1 })
 		equal(c, "count", second[0].Attributes["ApproximateReceiveCount"], "2")
+	}},
+	{id: "sqs.visibility.none", says: "a change of visibility without a timeout is MissingParameter", source: sqsAPI + "ChangeMessageVisibility.html", run: func(c *call) {
+		url := c.queue()
+		body := sends(`{"QueueUrl":"` + url + `","ReceiptHandle":"r"}`)
+		try(c.sqs.ChangeMessageVisibility(c.ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: ref("r")}, func(o *sqs.Options) { o.APIOptions = append(o.APIOptions, body) })).
+			fails(c, 400, "MissingParameter", "The request must contain the parameter VisibilityTimeout.")
+	}},
+	{id: "sqs.json.unknown-member", says: "a member of a request that the API does not have is passed over", source: "https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html", run: func(c *call) {
+		url := c.queue()
+		body := sends(`{"Colour":{"of":["the","message"]},"QueueUrl":"` + url + `","messageBody":"no","MessageBody":"yes"}`)
+		try(c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: ref("b")}, func(o *sqs.Options) {
+			o.APIOptions, o.DisableMessageChecksumValidation = append(o.APIOptions, body), true
+		})).ok(c)
+		equal(c, "body", *c.message(url).Body, "yes")
+	}},
+	{id: "sqs.json.wrong-type", says: "a member of another type than the API's is SerializationException", source: "https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html", run: func(c *call) {
+		url := c.queue()
+		body := sends(`{"QueueUrl":"` + url + `","MessageBody":{"a":1}}`)
+		try(c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: ref("b")}, func(o *sqs.Options) { o.APIOptions = append(o.APIOptions, body) })).
+			fails(c, 400, "SerializationException", "")
 	}},
 	{id: "sqs.redrive", says: "a message that was received too often goes to the dead-letter queue", source: "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html", run: func(c *call) {
 		dead := c.queue()

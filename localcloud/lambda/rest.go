@@ -72,10 +72,10 @@ func serve(s *wire.Service, w http.ResponseWriter, r *http.Request, code int, op
 		if err != nil {
 			return err
 		}
-		if err := wire.DecodeJSON(body, in); err != nil {
+		if err := s.Decode(operation, body, in); err != nil {
 			return err
 		}
-		return bindNames(r, reflect.ValueOf(in).Elem())
+		return bindNames(r, reflect.ValueOf(in).Elem(), func(member string) { s.Ignored(operation, member) })
 	})
 	if err != nil {
 		s.WriteError(w, r, err)
@@ -104,7 +104,9 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return body, nil
 }
 
-func bindNames(r *http.Request, in reflect.Value) error {
+// bindNames sets the members that a request's path and query name; unknown hears
+// of those that the API does not have.
+func bindNames(r *http.Request, in reflect.Value, unknown func(member string)) error {
 	for _, name := range []string{"FunctionName", "StatementId", "Resource"} {
 		if v := r.PathValue(name); v != "" {
 			in.FieldByName(name).Set(reflect.ValueOf(aws.String(v)))
@@ -116,7 +118,7 @@ func bindNames(r *http.Request, in reflect.Value) error {
 		case name == "tagKeys":
 			in.FieldByName("TagKeys").Set(reflect.ValueOf(values))
 		case !f.IsValid():
-			err = fmt.Errorf("query member %s is not supported", name)
+			unknown(name)
 		case f.Type() == reflect.TypeFor[*string]():
 			f.Set(reflect.ValueOf(aws.String(values[0])))
 		case f.Type() == reflect.TypeFor[*int32]():

@@ -129,21 +129,21 @@ func (s *Service) unsupported(name string) *Error {
 }
 
 // check holds an operation's input against AWS's constraints.
-func (s *Service) check(operation string, in any) error {
+func (s *Service) check(operation string, in any, as *model.Reading) error {
 	if s.Model == nil {
 		return nil
 	}
-	err := s.Model.Check(operation, in)
+	err := s.Model.Check(operation, in, as)
 	if r := (*model.Refusal)(nil); errors.As(err, &r) {
 		return &Error{Code: r.Code, Message: r.Message}
 	}
 	return err
 }
 
-// Do runs an operation on a decoded SDK input struct, after its constraints are
+// do runs an operation on a decoded SDK input struct, after its constraints are
 // checked and it is authorized.
-func (s *Service) Do(ctx context.Context, op Operation, in any) (any, error) {
-	if err := s.check(op.Name, in); err != nil {
+func (s *Service) do(ctx context.Context, op Operation, in any, as *model.Reading) (any, error) {
+	if err := s.check(op.Name, in, as); err != nil {
 		return nil, err
 	}
 	if s.Authorize != nil {
@@ -172,18 +172,63 @@ func (s *Service) Run(ctx context.Context, name string, fill func(in any) error)
 	if err := fill(in); err != nil {
 		return nil, err
 	}
-	return s.Do(ctx, op, in)
+	return s.do(ctx, op, in, nil)
 }
 
 // Call runs an operation on JSON input (the members' names as in the API, in
 // any case of the first letter) and returns its output as JSON. This is how
-// services reach each other: the caller is in ctx.
+// services reach each other: the caller is in ctx. A member that is not in the
+// API is refused.
 func (s *Service) Call(ctx context.Context, name string, input []byte) ([]byte, error) {
-	out, err := s.Run(ctx, name, func(in any) error { return DecodeJSON(input, in) })
+	return s.callJSON(ctx, name, input, false)
+}
+
+func (s *Service) callJSON(ctx context.Context, name string, input []byte, sent bool) ([]byte, error) {
+	op, ok := s.Ops[name]
+	if !ok {
+		return nil, s.unsupported(name)
+	}
+	in := reflect.New(op.in).Interface()
+	as, err := s.decode(name, input, in, sent)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.do(ctx, op, in, as)
 	if err != nil {
 		return nil, err
 	}
 	return EncodeJSON(out, s.Lower)
+}
+
+// Decode decodes a request's JSON into the operation's SDK input. As on AWS, a
+// member that the API does not have is passed over: a log line names it.
+func (s *Service) Decode(operation string, body []byte, in any) error {
+	_, err := s.decode(operation, body, in, true)
+	return err
+}
+
+// decode reads JSON that was sent to the service, or is a call inside the cloud.
+func (s *Service) decode(operation string, body []byte, in any, sent bool) (as *model.Reading, err error) {
+	if len(bytes.TrimSpace(body)) == 0 {
+		body = []byte("{}")
+	}
+	if s.Model != nil {
+		if as, err = s.Model.Read(operation, body, reflect.TypeOf(in), sent); err != nil {
+			return nil, Errorf("SerializationException", "%v", err)
+		}
+		for _, member := range as.Unknown {
+			s.Ignored(operation, member)
+		}
+		body = as.Body
+	}
+	return as, DecodeJSON(body, in)
+}
+
+// Ignored logs a member of a request that the API does not have.
+func (s *Service) Ignored(operation, member string) {
+	if s.Log != nil {
+		s.Log.Warn("request has a member that the API does not: ignored, as on AWS", "service", s.Name, "operation", operation, "member", member)
+	}
 }
 
 // ServeHTTP answers a request in the service's protocol.
@@ -205,7 +250,7 @@ func (s *Service) serveJSON(w http.ResponseWriter, r *http.Request) {
 		s.WriteError(w, r, err)
 		return
 	}
-	out, err := s.Call(r.Context(), name, body)
+	out, err := s.callJSON(r.Context(), name, body, true)
 	if err != nil {
 		s.WriteError(w, r, err)
 		return

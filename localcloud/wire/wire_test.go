@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 
 	"github.com/millrace-ml/millrace/localcloud/wire"
+	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
 func TestDecodeJSON(t *testing.T) {
@@ -151,17 +152,22 @@ func TestQuery(t *testing.T) {
 }
 
 func TestJSONService(t *testing.T) {
-	s := echo(io.Discard)
-	s.Protocol, s.Target, s.Lower = wire.JSON10, "SNS", true
+	var log bytes.Buffer
+	s := echo(&log)
+	s.Protocol, s.Target, s.Lower, s.Model = wire.JSON10, "SNS", true, model.Of("sns")
 	for name, tc := range map[string]struct {
 		target, body string
 		status       int
 		contains     string
 	}{
 		"called":            {"SNS.CreateTopic", `{"Name":"n"}`, 200, `{"topicArn":`},
-		"error":             {"SNS.CreateTopic", `{"Name":"bad"}`, 400, `"__type":"InvalidParameter"`},
+		"error":             {"SNS.CreateTopic", `{"Name":"bad"}`, 400, `"__type":"InvalidParameterException"`},
 		"unknown operation": {"SNS.Fly", `{}`, 400, `"__type":"UnknownOperationException"`},
-		"unknown member":    {"SNS.CreateTopic", `{"Nam":"n"}`, 400, `"__type":"SerializationException"`},
+		"unknown member":    {"SNS.CreateTopic", `{"Nam":"n","Name":"m"}`, 200, `{\"Name\":\"m\"`},
+		"only unknown":      {"SNS.CreateTopic", `{"Nam":"n"}`, 400, `Value null at 'name' failed to satisfy constraint`},
+		"another case":      {"SNS.CreateTopic", `{"name":"n"}`, 400, `Value null at 'name' failed to satisfy constraint`},
+		"wrong type":        {"SNS.CreateTopic", `{"Name":1}`, 400, `"__type":"SerializationException"`},
+		"no JSON":           {"SNS.CreateTopic", `{"Name":`, 400, `"__type":"SerializationException"`},
 		"too large":         {"SNS.CreateTopic", `{"Name":"` + strings.Repeat("x", wire.MaxBody) + `"}`, 413, "RequestEntityTooLarge"},
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(tc.body))
@@ -171,6 +177,12 @@ func TestJSONService(t *testing.T) {
 		if w.Code != tc.status || !strings.Contains(w.Body.String(), tc.contains) {
 			t.Errorf("%s: %d %.200s", name, w.Code, w.Body.String())
 		}
+	}
+	if !strings.Contains(log.String(), "operation=CreateTopic member=Nam\n") {
+		t.Errorf("the log does not name what was ignored: %s", log.String())
+	}
+	if _, err := s.Call(context.Background(), "CreateTopic", []byte(`{"Nam":"n","Name":"m"}`)); !wire.HasCode(err, "SerializationException") || !strings.Contains(err.Error(), "Nam") {
+		t.Errorf("a call inside the cloud with an unknown member: %v", err)
 	}
 }
 

@@ -21,8 +21,6 @@ OWN = {
     'Runtime': {'InvalidParameterValueException'}, 'QueueAttributeName': {'InvalidAttributeName', 'AWS.SimpleQueueService.NonExistentQueue'},
     'MessageSystemAttributeName': {'InvalidAttributeName', 'AWS.SimpleQueueService.NonExistentQueue'}, 'MessageSystemAttributeNameForSends': {'InvalidParameterValue'},
 }
-# Numbers that the SDK's structures hold by value: one that is not given cannot be told from a zero, which is right here.
-UNTOLD = {'ChangeMessageVisibility.VisibilityTimeout', 'CreateStateMachineAlias.routingConfiguration.weight', 'UpdateStateMachineAlias.routingConfiguration.weight'}
 SAMPLES = ['a', 'aa', 'abc', '1', 'a' * 20, 'a' * 100, '/', 'arn:aws:iam::000000000000:role/r', 'arn:aws:sagemaker:us-east-1:000000000000:model-package/a/1', '000000000000',
            'arn:aws:sagemaker:us-east-1:000000000000:training-job/a', 'arn:aws:lambda:us-east-1:000000000000:function:f', 's3://bucket/key', 'https://bucket/key', 'ml.m5.xlarge',
            'lambda:InvokeFunction', 'arn:aws:events:us-east-1:000000000000:rule/a', 'bootstrap', '1.0', 'subnet-0', 'sg-0', '$.a', 'text/csv', 'a:b', '2026-03-01T10:00:00Z',
@@ -156,7 +154,7 @@ def main(supported):
             told = set()
             for path, what, request, of in broken(shape, [], frozenset()):
                 name = f'{operation}.{".".join(path)}'
-                if what == 'missing' and name in UNTOLD or (of.name, what) in told and len(path) > 1:
+                if (of.name, what) in told and len(path) > 1:
                     continue  # a shape's constraint once an operation is enough, where it lies deep
                 told.add((of.name, what))
                 tried += 1

@@ -26,13 +26,14 @@ type violation struct {
 }
 
 // Check holds in, the input struct of the named operation, against the
-// operation's constraints; a *Refusal tells of every one that it breaks.
-func (s *Service) Check(operation string, in any) error {
+// operation's constraints; a *Refusal tells of every one that it breaks. Of what
+// was JSON, as tells more than in holds; else it is nil.
+func (s *Service) Check(operation string, in any, as *Reading) error {
 	shape, ok := s.Operations[operation]
 	if !ok {
 		return fmt.Errorf("check input: no constraints are known of %s:%s (hint: run localcloud/wire/model/gen)", s.name, operation)
 	}
-	c := checker{Service: s}
+	c := checker{Service: s, as: as}
 	c.walk(shape, "", reflect.ValueOf(in), "")
 	if len(c.found) == 0 {
 		return nil
@@ -51,6 +52,7 @@ func (s *Service) Check(operation string, in any) error {
 
 type checker struct {
 	*Service
+	as    *Reading
 	found []violation
 }
 
@@ -80,16 +82,13 @@ func (c *checker) walk(name, member string, v reflect.Value, path string) {
 
 func (c *checker) members(s Shape, v reflect.Value, path string) {
 	for _, m := range s.Members {
-		p := LowerFirst(m[0])
-		if path != "" {
-			p = path + "." + p
-		}
+		p := join(path, LowerFirst(m[0]))
 		f := v.FieldByName(upperFirst(m[0]))
 		switch {
 		case !f.IsValid(): // no member of the body
 		case !absent(f):
 			c.walk(m[1], m[0], f, p)
-		case slices.Contains(s.Required, m[0]) && !number(f):
+		case slices.Contains(s.Required, m[0]) && (!number(f) || c.as.Lacks(p)):
 			c.found = append(c.found, violation{member: m[0], path: p, null: true, broken: "Member must not be null"})
 		}
 	}
@@ -166,7 +165,8 @@ func (c *checker) broken(s Shape, v reflect.Value) (out []violation) {
 }
 
 // absent reports a member that was not sent. The SDK's numbers by value cannot
-// tell: their zero is what AWS takes for nothing.
+// tell: of those a Reading does, where one is required. No other has a zero that
+// AWS refuses.
 func absent(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:

@@ -97,7 +97,7 @@ func TestCheck(t *testing.T) {
 			"1 validation error detected: Value '[]' at 'names' failed to satisfy constraint: Member must have length greater than or equal to 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := model.Of(tt.service).Check(tt.op, tt.in)
+			err := model.Of(tt.service).Check(tt.op, tt.in, nil)
 			if tt.want == "" {
 				if err != nil {
 					t.Error(err)
@@ -110,7 +110,7 @@ func TestCheck(t *testing.T) {
 			}
 		})
 	}
-	if err := model.Of("sagemaker").Check("CreateEndpoint", &sm.CreateEndpointInput{}); err == nil || errors.As(err, new(*model.Refusal)) {
+	if err := model.Of("sagemaker").Check("CreateEndpoint", &sm.CreateEndpointInput{}, nil); err == nil || errors.As(err, new(*model.Refusal)) {
 		t.Errorf("an operation of which nothing is known: %v", err)
 	}
 }
