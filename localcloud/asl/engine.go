@@ -224,12 +224,23 @@ func (e *Engine) Stop(arn, errorName, cause string) error {
 
 // TaskSucceeded ends a task with its result; ErrNoSuchTask when it does not wait.
 func (e *Engine) TaskSucceeded(arn, id, output string) error {
-	return e.feed(arn, func(x *Execution, now time.Time) error { return x.Succeed(now, id, output) })
+	return e.toldBefore(id, e.feed(arn, func(x *Execution, now time.Time) error { return x.Succeed(now, id, output) }))
 }
 
 // TaskFailed ends a task with an error; ErrNoSuchTask when it does not wait.
 func (e *Engine) TaskFailed(arn, id string, f Failure) error {
-	return e.feed(arn, func(x *Execution, now time.Time) error { return x.Fail(now, id, f) })
+	return e.toldBefore(id, e.feed(arn, func(x *Execution, now time.Time) error { return x.Fail(now, id, f) }))
+}
+
+// toldBefore lets go of the job of a task that was ended by its token, without
+// an error: the job itself goes on.
+func (e *Engine) toldBefore(id string, err error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if stop := e.waits[id]; stop != nil && err == nil {
+		stop()
+	}
+	return err
 }
 
 // Heartbeat keeps a task waiting; ErrNoSuchTask when it does not wait.

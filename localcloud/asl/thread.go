@@ -111,7 +111,8 @@ func (x *Execution) context(t *thread, item *thread) any {
 		st.set("RetryCount", number(t.Attempt))
 	}
 	c.set("State", st)
-	if t.Task != nil && t.st.resource.WaitsForToken() {
+	// A task that awaits a job may also be ended by its token.
+	if t.Task != nil && (t.st.resource.WaitsForToken() || t.st.resource.AwaitsJob()) {
 		c.set("Task", members("Token", t.Task.ID))
 	}
 	for at := item; at != nil; at = at.parent {

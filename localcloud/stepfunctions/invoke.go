@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/millrace-ml/millrace/localcloud/asl"
 )
@@ -143,7 +144,7 @@ func putEventsRequest(_ integration, c asl.Call, params map[string]any) (map[str
 		if given := entry["Resources"]; given != nil && json.Unmarshal(given, &resources) != nil {
 			return nil, &asl.TaskError{Name: "States.Runtime", Cause: fmt.Sprintf("The field 'Resources' of Entries[%d] must be an array", i)}
 		}
-		put["Resources"] = append(resources, c.Execution.ARN, c.Execution.MachineARN)
+		put["Resources"] = append(resources, c.Execution.MachineARN, c.Execution.ARN)
 		list[i] = put
 	}
 	req := maps.Clone(params)
@@ -151,11 +152,12 @@ func putEventsRequest(_ integration, c asl.Call, params map[string]any) (map[str
 	return req, nil
 }
 
-func putEventsResult(_, out map[string]any, raw []byte, req request) (any, error) {
+// putEventsResult has no metadata on AWS.
+func putEventsResult(_, out map[string]any, raw []byte, _ request) (any, error) {
 	if n, ok := out["FailedEntryCount"].(json.Number); ok && n != "0" {
 		return nil, &asl.TaskError{Name: "EventBridge.FailedEntry", Cause: string(raw)}
 	}
-	return withMetadata(out, len(raw), "application/x-amz-json-1.1", req), nil
+	return out, nil
 }
 
 // verbatimText makes JSON text of the field that may be given as a value.
@@ -173,4 +175,25 @@ func verbatimText(in integration, _ asl.Call, params map[string]any) (map[string
 		req[in.verbatim] = text
 	}
 	return req, nil
+}
+
+// sendRequest makes text of the body. A QueueUrl without a scheme names a host
+// to AWS's client, which it cannot find.
+func sendRequest(in integration, c asl.Call, params map[string]any) (map[string]any, error) {
+	if url, ok := params["QueueUrl"].(string); ok && url != "" && !strings.Contains(url, "://") {
+		host, _, _ := strings.Cut(url, "/")
+		return nil, &asl.TaskError{Name: in.prefix + ".SdkClientException", Cause: "Unable to execute HTTP request: " + host + ": Name or service not known"}
+	}
+	return verbatimText(in, c, params)
+}
+
+// publishResult counts the characters of SNS's answer, which is XML on AWS.
+func publishResult(_, out map[string]any, _ []byte, req request) (any, error) {
+	number := ""
+	if n, ok := out["SequenceNumber"]; ok {
+		number = fmt.Sprintf("    <SequenceNumber>%v</SequenceNumber>\n", n)
+	}
+	answer := fmt.Sprintf("<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">\n  <PublishResult>\n    <MessageId>%v</MessageId>\n%s  </PublishResult>\n"+
+		"  <ResponseMetadata>\n    <RequestId>%s</RequestId>\n  </ResponseMetadata>\n</PublishResponse>\n", out["MessageId"], number, req.id)
+	return withMetadata(out, len(answer), xml, req), nil
 }

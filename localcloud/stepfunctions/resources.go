@@ -28,7 +28,8 @@ type integration struct {
 	// request makes the API's input of the parameters; nil leaves them.
 	request func(in integration, c asl.Call, params map[string]any) (map[string]any, error)
 	// result makes the task's result of the API's output; nil adds the SDK's metadata.
-	result func(params, out map[string]any, raw []byte, req request) (any, error)
+	result      func(params, out map[string]any, raw []byte, req request) (any, error)
+	contentType string // of the service's answers
 	// errors name the service's errors: prefix, and the name of the rest.
 	prefix, other, label string
 	// modeled are the codes, of those most services share, that this one's API names.
@@ -41,9 +42,9 @@ var integrations = withSageMaker(map[string]integration{
 		prefix: "Lambda", other: "Lambda.AWSLambdaException", label: "AWSLambda"},
 	"events:putEvents": {service: "events", operation: "PutEvents", token: true, verbatim: "Entries", request: putEventsRequest, result: putEventsResult,
 		prefix: "EventBridge", other: "EventBridge.AmazonEventBridgeException", label: "AmazonEventBridge"},
-	"sqs:sendMessage": {service: "sqs", operation: "SendMessage", token: true, verbatim: "MessageBody", request: verbatimText,
+	"sqs:sendMessage": {service: "sqs", operation: "SendMessage", token: true, verbatim: "MessageBody", request: sendRequest, contentType: json10,
 		prefix: "SQS", other: "SQS.AmazonSQSException", label: "AmazonSQS"},
-	"sns:publish": {service: "sns", operation: "Publish", token: true, verbatim: "Message", request: verbatimText,
+	"sns:publish": {service: "sns", operation: "Publish", token: true, verbatim: "Message", request: verbatimText, result: publishResult,
 		prefix: "SNS", other: "SNS.AmazonSNSException", label: "AmazonSNS"},
 	"states:startExecution": {service: "states", operation: "StartExecution", token: true, verbatim: "Input", request: startRequest, result: startResult,
 		prefix: "StepFunctions", other: "StepFunctions.AWSStepFunctionsException", label: "AWSStepFunctions"},
@@ -53,7 +54,7 @@ var integrations = withSageMaker(map[string]integration{
 func withSageMaker(all map[string]integration) map[string]integration {
 	for _, op := range []string{"createTrainingJob", "createProcessingJob", "createTransformJob", "createModel",
 		"createEndpointConfig", "createEndpoint", "updateEndpoint"} {
-		all["sagemaker:"+op] = integration{service: "sagemaker", operation: upperFirst(op), request: tagJob,
+		all["sagemaker:"+op] = integration{service: "sagemaker", operation: upperFirst(op), request: tagJob, contentType: json11,
 			prefix: "SageMaker", other: "SageMaker.AmazonSageMakerException", label: "AmazonSageMaker"}
 	}
 	return all
@@ -202,7 +203,7 @@ func (r runner) Run(ctx context.Context, c asl.Call) (string, error) {
 			return "", err
 		}
 	} else {
-		result = withMetadata(out, len(raw), "application/x-amz-json-1.1", req)
+		result = withMetadata(out, len(raw), in.contentType, req)
 	}
 	text, err := encode(result)
 	if err != nil {
@@ -287,9 +288,21 @@ type request struct {
 	at time.Time
 }
 
-// headers are those that every answer has.
+// The content types of answers.
+const (
+	json10 = "application/x-amz-json-1.0"
+	json11 = "application/x-amz-json-1.1"
+	xml    = "text/xml"
+)
+
+// headers are those that every answer has. The services of json10 and xml write
+// "connection" in lower case.
 func (r request) headers(size int, contentType string) map[string]string {
-	return map[string]string{"Connection": "keep-alive", "Content-Length": fmt.Sprint(size), "Content-Type": contentType,
+	connection := "Connection"
+	if contentType == json10 || contentType == xml {
+		connection = "connection"
+	}
+	return map[string]string{connection: "keep-alive", "Content-Length": fmt.Sprint(size), "Content-Type": contentType,
 		"Date": r.at.UTC().Format(http.TimeFormat), "x-amzn-RequestId": r.id}
 }
 
@@ -315,7 +328,7 @@ func addMetadata(out map[string]any, headers map[string]string, status int, requ
 
 // commonCodes are errors of AWS's front door: an API does not name them, unless
 // it is in modeledCodes, so that the SDK knows them by the service only.
-var commonCodes = map[string]bool{"AccessDenied": true, "AccessDeniedException": true, "ValidationException": true, "ValidationError": true,
+var commonCodes = map[string]bool{"MissingParameter": true, "AccessDenied": true, "AccessDeniedException": true, "ValidationException": true, "ValidationError": true,
 	"ThrottlingException": true, "InternalFailure": true, "UnknownOperationException": true}
 
 var modeledCodes = map[string][]string{

@@ -107,7 +107,7 @@ func startRequest(in integration, c asl.Call, params map[string]any) (map[string
 }
 
 func startResult(_, out map[string]any, raw []byte, req request) (any, error) {
-	return withMetadata(inMillis(recase(out)).(map[string]any), len(raw), "application/x-amz-json-1.0", req), nil
+	return withMetadata(inMillis(recase(out)).(map[string]any), len(raw), json10, req), nil
 }
 
 // inMillis turns times into epoch milliseconds, as the results of .sync have them.

@@ -105,6 +105,28 @@ func TestSyncJobSucceeds(t *testing.T) {
 	}
 }
 
+// A task that awaits a job has a token too, which ends it before its job.
+func TestSyncJobEndedByItsToken(t *testing.T) {
+	c, jobs := newCloud(t), newTraining()
+	c.answer = jobs.answer
+	definition := strings.Replace(trains, `"RoleArn":"r",`, `"RoleArn":"r","Environment":{"TOKEN.$":"$$.Task.Token"},`, 1)
+	arn := c.start(c.create("m", definition), "e", `{"name":"j"}`)
+	c.await(c.called("DescribeTrainingJob"))
+	token, _ := c.calls[0].input["Environment"].(map[string]any)["TOKEN"].(string)
+	if _, err := c.client.SendTaskSuccess(context.Background(), &sfn.SendTaskSuccessInput{TaskToken: &token, Output: aws.String(`"early"`)}); err != nil {
+		t.Fatal(err)
+	}
+	if end := c.ended(arn); end["output"] != `"early"` {
+		t.Errorf("ended with %v", end)
+	}
+	if got := kinds(c.history(arn)); !strings.HasSuffix(got, "TaskSubmitted TaskSucceeded TaskStateExited ExecutionSucceeded") {
+		t.Errorf("history %s", got)
+	}
+	if len(jobs.stops) != 0 {
+		t.Errorf("the job was stopped: %v", jobs.stops)
+	}
+}
+
 func TestSyncJobFails(t *testing.T) {
 	for status, reason := range map[string]string{"Failed": "AlgorithmError: no rows", "Stopped": ""} {
 		t.Run(status, func(t *testing.T) {

@@ -72,7 +72,7 @@ func TestTaskCalls(t *testing.T) {
 		"putEvents": {
 			definition: one("arn:aws:states:::events:putEvents", `,"Parameters":{"Entries":[{"Source":"s","DetailType":"d","Detail":{"z":1,"n.$":"$.n"}}]}`),
 			answer:     answer(map[string]any{"Entries": []any{map[string]any{"EventId": "1"}}, "FailedEntryCount": 0}), call: "events:PutEvents",
-			sent:   `{"Entries":[{"Source":"s","DetailType":"d","Detail":"{\"z\":1,\"n\":1.0}","Resources":["arn:aws:states:us-east-1:000000000000:execution:m:e","arn:aws:states:us-east-1:000000000000:stateMachine:m"]}]}`,
+			sent:   `{"Entries":[{"Source":"s","DetailType":"d","Detail":"{\"z\":1,\"n\":1.0}","Resources":["arn:aws:states:us-east-1:000000000000:stateMachine:m","arn:aws:states:us-east-1:000000000000:execution:m:e"]}]}`,
 			status: "SUCCEEDED", output: `{"Entries":[{"EventId":"1"}],"FailedEntryCount":0}`,
 		},
 		"putEvents fails in part": {
@@ -81,9 +81,14 @@ func TestTaskCalls(t *testing.T) {
 			status: "FAILED", failure: "EventBridge.FailedEntry", cause: "NotThere",
 		},
 		"sqs": {
-			definition: one("arn:aws:states:::sqs:sendMessage", `,"Parameters":{"QueueUrl":"q","MessageBody":{"z":1,"n.$":"$.n"}}`),
-			answer:     answer(map[string]any{"MessageId": "7"}), call: "sqs:SendMessage", sent: `{"QueueUrl":"q","MessageBody":"{\"z\":1,\"n\":1.0}"}`,
+			definition: one("arn:aws:states:::sqs:sendMessage", `,"Parameters":{"QueueUrl":"http://q","MessageBody":{"z":1,"n.$":"$.n"}}`),
+			answer:     answer(map[string]any{"MessageId": "7"}), call: "sqs:SendMessage", sent: `{"QueueUrl":"http://q","MessageBody":"{\"z\":1,\"n\":1.0}"}`,
 			status: "SUCCEEDED", output: `{"MessageId":"7"}`,
+		},
+		"sqs, an error that the API does not name": {
+			definition: one("arn:aws:states:::sqs:sendMessage", `,"Parameters":{"QueueUrl":"http://q","MessageBody":""}`),
+			answer:     refuse(&wire.Error{Code: "MissingParameter", Message: "no body"}), call: "sqs:SendMessage",
+			status: "FAILED", failure: "SQS.AmazonSQSException", cause: "no body (Service: AmazonSQS; Status Code: 400; Error Code: MissingParameter;",
 		},
 		"sns": {
 			definition: one("arn:aws:states:::sns:publish", `,"Parameters":{"TopicArn":"t","Message.$":"$.n"}`),
@@ -175,6 +180,69 @@ func contains(t *testing.T, what, got, want string) {
 		if string(a) != string(b) {
 			t.Errorf("%s has %s: %s, want %s", what, k, a, b)
 		}
+	}
+}
+
+// The metadata in a result are those of the service's own answer.
+func TestMetadataOfResults(t *testing.T) {
+	id := "5f1f5a1e-0000-4000-8000-000000000000"
+	for name, tc := range map[string]struct {
+		resource, parameters string
+		answer               map[string]any
+		want                 string // headers that are the same each time; "" for no metadata
+	}{
+		"sqs": {"sqs:sendMessage", `{"QueueUrl":"http://q","MessageBody":"b"}`, map[string]any{"MD5OfMessageBody": strings.Repeat("0", 32), "MessageId": id},
+			`{"Content-Length":"106","Content-Type":"application/x-amz-json-1.0","connection":"keep-alive"}`},
+		"sns": {"sns:publish", `{"TopicArn":"t","Message":"m"}`, map[string]any{"MessageId": id},
+			`{"Content-Length":"294","Content-Type":"text/xml","connection":"keep-alive"}`},
+		"sns, in order": {"sns:publish", `{"TopicArn":"t","Message":"m"}`, map[string]any{"MessageId": id, "SequenceNumber": "10000000000000000001"},
+			`{"Content-Length":"352","Content-Type":"text/xml","connection":"keep-alive"}`},
+		"states": {"states:startExecution", `{"StateMachineArn":"a"}`, map[string]any{"executionArn": "a", "startDate": 1},
+			`{"Content-Length":"34","Content-Type":"application/x-amz-json-1.0","connection":"keep-alive"}`},
+		"sagemaker": {"sagemaker:createModel", `{"ModelName":"m"}`, map[string]any{"ModelArn": "a"},
+			`{"Connection":"keep-alive","Content-Length":"16","Content-Type":"application/x-amz-json-1.1"}`},
+		"lambda": {"lambda:invoke", `{"FunctionName":"f"}`, lambdaAnswer(`1.5`, false),
+			`{"Connection":"keep-alive","Content-Length":"3","Content-Type":"application/json","X-Amz-Executed-Version":"$LATEST","x-amzn-Remapped-Content-Length":"0"}`},
+		"events": {"events:putEvents", `{"Entries":[{"Source":"s","DetailType":"d","Detail":"{}"}]}`, map[string]any{"Entries": []any{}, "FailedEntryCount": 0}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCloud(t)
+			c.answer = func(context.Context, string, string, map[string]any) (any, error) { return tc.answer, nil }
+			end := c.ended(c.start(c.create("m", one("arn:aws:states:::"+tc.resource, `,"Parameters":`+tc.parameters)), "e", `{}`))
+			var result struct {
+				SdkHttpMetadata struct{ HttpHeaders map[string]string }
+			}
+			output, _ := end["output"].(string)
+			if err := json.Unmarshal([]byte(output), &result); err != nil {
+				t.Fatalf("ended with %v: %v", end, err)
+			}
+			headers := result.SdkHttpMetadata.HttpHeaders
+			if tc.want == "" {
+				if strings.Contains(output, "Sdk") {
+					t.Errorf("there are metadata: %s", output)
+				}
+				return
+			}
+			for _, other := range []string{"Date", "x-amzn-RequestId"} {
+				if headers[other] == "" {
+					t.Errorf("there is no %s", other)
+				}
+				delete(headers, other)
+			}
+			delete(headers, "X-Amzn-Trace-Id")
+			if got, _ := json.Marshal(headers); string(got) != tc.want {
+				t.Errorf("headers %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// AWS's client takes a name for a host, which is not there.
+func TestQueueUrlThatIsNoURL(t *testing.T) {
+	c := newCloud(t)
+	end := c.ended(c.start(c.create("m", one("arn:aws:states:::sqs:sendMessage", `,"Parameters":{"QueueUrl":"jobs","MessageBody":"b"}`)), "e", `{}`))
+	if end["error"] != "SQS.SdkClientException" || end["cause"] != "Unable to execute HTTP request: jobs: Name or service not known" || len(c.calls) != 0 {
+		t.Errorf("ended with %v after %d calls", end, len(c.calls))
 	}
 }
 
