@@ -278,7 +278,7 @@ func (c *Cloud) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelDebug)}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
-	if err := c.Start(ctx, "http://"+addr.String()); err != nil {
+	if err := c.Start(ctx, "http://"+addr.String()); err != nil && ctx.Err() == nil { // told to stop while it starts: it stops as ever
 		return errors.Join(err, server.Close())
 	}
 	select {

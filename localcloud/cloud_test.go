@@ -284,6 +284,22 @@ func TestServesLoopbackOnly(t *testing.T) {
 	}
 }
 
+func TestStopsWhileItStarts(t *testing.T) {
+	cloud, err := localcloud.New(t.Context(), localcloud.Options{Ephemeral: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := errors.Join(cloud.Serve(ctx, l), cloud.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCall(t *testing.T) {
 	c := must[*localcloud.Cloud](t)(localcloud.New(t.Context(), localcloud.Options{Ephemeral: true}))
 	t.Cleanup(func() { _ = c.Close() })

@@ -12,17 +12,44 @@ import (
 	"github.com/millrace-ml/millrace/localcloud"
 )
 
-// The commonest commands of the AWS CLI, in an empty cloud. It is left out, or
-// required, as TestClients is.
-func TestCommands(t *testing.T) {
-	t.Parallel()
-	if out, err := exec.CommandContext(t.Context(), "aws", "--version").CombinedOutput(); err != nil {
-		if os.Getenv("MILLRACE_TEST_CLIENTS") == "required" {
-			t.Fatalf("the AWS CLI is required and not there: %v\n%s", err, out)
-		}
-		t.Skipf("LEFT OUT: the AWS CLI is not installed here (%v); CI runs this", err)
+// In an empty cloud each: the commonest commands of the AWS CLI, and all of
+// boto3's paginators and waiters. They are left out, or required, as in TestClients.
+func TestEmptyCloud(t *testing.T) {
+	for name, client := range map[string]struct{ has, run []string }{
+		"commands": {[]string{"aws", "--version"}, []string{"bash", "commands.sh"}},
+		"pages":    {[]string{"python3", "-c", "import boto3"}, []string{"python3", "pages.py", filepath.Join("..", "..", "..", "docs", "supported-operations.md")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if out, err := exec.CommandContext(t.Context(), client.has[0], client.has[1:]...).CombinedOutput(); err != nil {
+				if os.Getenv("MILLRACE_TEST_CLIENTS") == "required" {
+					t.Fatalf("%s is required and not there: %v\n%s", client.has[0], err, out)
+				}
+				t.Skipf("LEFT OUT: %s is not installed here (%v); CI runs this", client.has[0], err)
+			}
+			folder := t.TempDir()
+			cmd := exec.CommandContext(t.Context(), client.run[0], append(client.run[1:], folder)...)
+			cmd.Dir = "testdata"
+			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder, "PYTHONDONTWRITEBYTECODE=1", "AWS_ENDPOINT_URL=" + emptyCloud(t),
+				"AWS_DEFAULT_REGION=" + localRegion, "AWS_ACCESS_KEY_ID=" + localKey, "AWS_SECRET_ACCESS_KEY=" + localKey, "AWS_EC2_METADATA_DISABLED=true"}
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			t.Logf("%s", out)
+		})
 	}
-	cloud, err := localcloud.New(t.Context(), localcloud.Options{Ephemeral: true})
+}
+
+// emptyCloud serves a cloud with nothing in it, whose image "program" is
+// testdata/program.py, and returns its address.
+func emptyCloud(t *testing.T) string {
+	t.Helper()
+	program, err := filepath.Abs(filepath.Join("testdata", "program.py"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloud, err := localcloud.New(t.Context(), localcloud.Options{Ephemeral: true, Images: map[string]string{"program": program}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,15 +66,5 @@ func TestCommands(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	script, err := filepath.Abs(filepath.Join("testdata", "commands.sh"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "bash", script, folder)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + folder, "PYTHONDONTWRITEBYTECODE=1", "AWS_ENDPOINT_URL=http://" + l.Addr().String(),
-		"AWS_DEFAULT_REGION=" + localRegion, "AWS_ACCESS_KEY_ID=" + localKey, "AWS_SECRET_ACCESS_KEY=" + localKey, "AWS_EC2_METADATA_DISABLED=true"}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	return "http://" + l.Addr().String()
 }

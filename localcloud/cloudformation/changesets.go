@@ -142,15 +142,19 @@ func (c *CloudFormation) describeChangeSet(_ context.Context, in *api.DescribeCh
 	if err != nil {
 		return nil, err
 	}
+	changes, next, err := paged(cs.Changes, func(ch types.Change) string { return *ch.ResourceChange.LogicalResourceId }, in.NextToken, pageSize)
+	if err != nil {
+		return nil, err
+	}
 	out := &api.DescribeChangeSetOutput{
 		ChangeSetId: aws.String(cs.ID), ChangeSetName: aws.String(cs.Name), StackId: aws.String(cs.Stack), StackName: aws.String(cs.StackName),
 		CreationTime: aws.Time(cs.Created), Status: types.ChangeSetStatus(cs.Status), ExecutionStatus: types.ExecutionStatus(cs.Execution),
-		Changes: cs.Changes, Tags: tagsOf(cs.Tags), Description: optional(cs.Description), StatusReason: optional(cs.Reason),
+		Changes: changes, NextToken: next, Tags: tagsOf(cs.Tags), Description: optional(cs.Description), StatusReason: optional(cs.Reason),
 		OnStackFailure: types.OnStackFailure(cs.OnFailure), NotificationARNs: []string{}, ImportExistingResources: aws.Bool(cs.ImportExisting),
 		RollbackConfiguration: &types.RollbackConfiguration{}, IncludeNestedStacks: aws.Bool(cs.Nested),
 	}
 	if !aws.ToBool(in.IncludePropertyValues) {
-		out.Changes = withoutValues(cs.Changes)
+		out.Changes = withoutValues(changes)
 	}
 	for _, n := range cs.Capabilities {
 		out.Capabilities = append(out.Capabilities, types.Capability(n))
@@ -166,17 +170,21 @@ func (c *CloudFormation) listChangeSets(_ context.Context, in *api.ListChangeSet
 	if err != nil {
 		return nil, err
 	}
-	out := &api.ListChangeSetsOutput{Summaries: []types.ChangeSetSummary{}}
+	list := []types.ChangeSetSummary{}
 	err = c.changes.Scan("", func(_ string, cs changeSet) bool {
 		if cs.Stack == s.ID {
-			out.Summaries = append(out.Summaries, types.ChangeSetSummary{
+			list = append(list, types.ChangeSetSummary{
 				ChangeSetId: aws.String(cs.ID), ChangeSetName: aws.String(cs.Name), StackId: aws.String(cs.Stack), StackName: aws.String(cs.StackName),
 				CreationTime: aws.Time(cs.Created), Status: types.ChangeSetStatus(cs.Status), ExecutionStatus: types.ExecutionStatus(cs.Execution), StatusReason: optional(cs.Reason),
 			})
 		}
 		return true
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	page, next, err := paged(list, func(cs types.ChangeSetSummary) string { return *cs.ChangeSetId }, in.NextToken, pageSize)
+	return &api.ListChangeSetsOutput{Summaries: page, NextToken: next}, err
 }
 
 func (c *CloudFormation) executeChangeSet(ctx context.Context, in *api.ExecuteChangeSetInput) (*api.ExecuteChangeSetOutput, error) {

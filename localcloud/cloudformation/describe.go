@@ -97,7 +97,7 @@ func (c *CloudFormation) describeStacks(_ context.Context, in *api.DescribeStack
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := paged(list, stackID, in.NextToken, 100)
+	page, next, err := paged(list, stackID, in.NextToken, pageSize)
 	out.NextToken = next
 	for i := range page {
 		out.Stacks = append(out.Stacks, page[i].describe())
@@ -106,6 +106,9 @@ func (c *CloudFormation) describeStacks(_ context.Context, in *api.DescribeStack
 }
 
 func stackID(s stack) string { return s.ID }
+
+// pageSize is how many entries CloudFormation lists at once; callers have no say.
+const pageSize = 100
 
 func paged[T any](list []T, nameOf func(T) string, token *string, size int) ([]T, *string, error) {
 	page, next, ok := wire.Page(list, nameOf, size, token)
@@ -122,7 +125,7 @@ func (c *CloudFormation) listStacks(_ context.Context, in *api.ListStacksInput) 
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := paged(list, stackID, in.NextToken, 100)
+	page, next, err := paged(list, stackID, in.NextToken, pageSize)
 	out := &api.ListStacksOutput{StackSummaries: []types.StackSummary{}, NextToken: next}
 	for i := range page {
 		d := page[i].describe()
@@ -152,7 +155,7 @@ func (c *CloudFormation) describeStackEvents(_ context.Context, in *api.Describe
 		return nil, err
 	}
 	slices.Reverse(list)
-	page, next, err := paged(list, func(e types.StackEvent) string { return *e.EventId }, in.NextToken, 100)
+	page, next, err := paged(list, func(e types.StackEvent) string { return *e.EventId }, in.NextToken, pageSize)
 	return &api.DescribeStackEventsOutput{StackEvents: page, NextToken: next}, err
 }
 
@@ -231,7 +234,7 @@ func (c *CloudFormation) listStackResources(_ context.Context, in *api.ListStack
 			DriftInformation: &types.StackResourceDriftInformationSummary{StackResourceDriftStatus: types.StackResourceDriftStatusNotChecked},
 		})
 	}
-	page, next, err := paged(list, func(r types.StackResourceSummary) string { return *r.LogicalResourceId }, in.NextToken, 100)
+	page, next, err := paged(list, func(r types.StackResourceSummary) string { return *r.LogicalResourceId }, in.NextToken, pageSize)
 	return &api.ListStackResourcesOutput{StackResourceSummaries: page, NextToken: next}, err
 }
 

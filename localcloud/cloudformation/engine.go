@@ -229,6 +229,11 @@ func (c *CloudFormation) createOne(ctx context.Context, s *stack, k *kind, logic
 		}
 		return err
 	}
+	if !rec.Imported { // AWS tells it once more when the physical id is known
+		if err := c.note(s, logical, status("IN_PROGRESS"), "Resource creation Initiated"); err != nil {
+			return err
+		}
+	}
 	return c.note(s, logical, status("COMPLETE"), c.remark(s, k, logical, rec))
 }
 

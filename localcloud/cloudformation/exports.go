@@ -84,21 +84,22 @@ func importers(list []stack, export string) []string {
 	return names
 }
 
-func (c *CloudFormation) listExports(_ context.Context, _ *api.ListExportsInput) (*api.ListExportsOutput, error) {
+func (c *CloudFormation) listExports(_ context.Context, in *api.ListExportsInput) (*api.ListExportsOutput, error) {
 	list, err := c.living()
 	if err != nil {
 		return nil, err
 	}
-	out := &api.ListExportsOutput{Exports: []types.Export{}}
+	exports := []types.Export{}
 	for _, s := range list {
 		for _, o := range s.Outputs {
 			if o.Export != "" {
-				out.Exports = append(out.Exports, types.Export{ExportingStackId: aws.String(s.ID), Name: aws.String(o.Export), Value: aws.String(o.Value)})
+				exports = append(exports, types.Export{ExportingStackId: aws.String(s.ID), Name: aws.String(o.Export), Value: aws.String(o.Value)})
 			}
 		}
 	}
-	sort.Slice(out.Exports, func(i, j int) bool { return strings.Compare(*out.Exports[i].Name, *out.Exports[j].Name) < 0 })
-	return out, nil
+	sort.Slice(exports, func(i, j int) bool { return *exports[i].Name < *exports[j].Name })
+	page, next, err := paged(exports, func(e types.Export) string { return *e.Name }, in.NextToken, pageSize)
+	return &api.ListExportsOutput{Exports: page, NextToken: next}, err
 }
 
 func (c *CloudFormation) listImports(_ context.Context, in *api.ListImportsInput) (*api.ListImportsOutput, error) {
@@ -110,5 +111,6 @@ func (c *CloudFormation) listImports(_ context.Context, in *api.ListImportsInput
 	if len(users) == 0 {
 		return nil, invalid("Export '%s' is not imported by any stack.", aws.ToString(in.ExportName))
 	}
-	return &api.ListImportsOutput{Imports: users}, nil
+	page, next, err := paged(users, func(name string) string { return name }, in.NextToken, pageSize)
+	return &api.ListImportsOutput{Imports: page, NextToken: next}, err
 }

@@ -132,10 +132,10 @@ func TestRoles(t *testing.T) {
 		s.do(t, "CreateRole", map[string]any{"RoleName": n, "AssumeRolePolicyDocument": lambdaTrust})
 	}
 	page := s.do(t, "ListRoles", map[string]any{"MaxItems": 2})
-	if len(page["Roles"].([]any)) != 2 || page["IsTruncated"] != true || page["Marker"] != "b" {
+	if len(page["Roles"].([]any)) != 2 || page["IsTruncated"] != true || page["Marker"] == nil {
 		t.Errorf("page: %+v", page)
 	}
-	if rest := s.do(t, "ListRoles", map[string]any{"Marker": "b"}); len(rest["Roles"].([]any)) != 1 {
+	if rest := s.do(t, "ListRoles", map[string]any{"Marker": page["Marker"]}); len(rest["Roles"].([]any)) != 1 {
 		t.Errorf("rest: %+v", rest)
 	}
 }

@@ -1,7 +1,9 @@
 package iam
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -251,29 +253,36 @@ func (s *IAM) updateTrust(_ context.Context, in *iam.UpdateAssumeRolePolicyInput
 	return &iam.UpdateAssumeRolePolicyOutput{}, err
 }
 
-func (s *IAM) listRoles(_ context.Context, in *iam.ListRolesInput) (*iam.ListRolesOutput, error) {
-	out := &iam.ListRolesOutput{Roles: []types.Role{}}
-	limit := 100
-	if in.MaxItems != nil {
-		limit = int(*in.MaxItems)
+// paged cuts a listing as all of IAM's are: by MaxItems, 100 when it is not given.
+func paged[T any](all []T, name func(T) string, size *int32, marker *string) (page []T, truncated bool, next *string, err error) {
+	page, next, ok := wire.Page(all, name, int(aws.ToInt32(cmp.Or(size, aws.Int32(100)))), marker)
+	if !ok {
+		return nil, false, nil, invalid("Invalid Marker.")
 	}
+	return page, next != nil, next, nil
+}
+
+// itself names an entry that is its own name.
+func itself(name string) string { return name }
+
+func (s *IAM) listRoles(_ context.Context, in *iam.ListRolesInput) (out *iam.ListRolesOutput, err error) {
+	out = &iam.ListRolesOutput{Roles: []types.Role{}}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	names := make([]string, 0, len(s.roles))
 	for name, c := range s.roles {
-		if name > aws.ToString(in.Marker) && strings.HasPrefix(c.Path, pathOf(in.PathPrefix)) {
+		if strings.HasPrefix(c.Path, pathOf(in.PathPrefix)) {
 			names = append(names, name)
 		}
 	}
 	sort.Strings(names)
-	for i, name := range names {
-		if i == limit {
-			out.IsTruncated, out.Marker = true, &names[i-1]
-			break
-		}
-		out.Roles = append(out.Roles, *s.shown(s.roles[name].role))
+	names, out.IsTruncated, out.Marker, err = paged(names, itself, in.MaxItems, in.Marker)
+	for _, name := range names {
+		shown := s.shown(s.roles[name].role)
+		shown.Tags = nil // AWS tells them of one role only
+		out.Roles = append(out.Roles, *shown)
 	}
-	return out, nil
+	return out, err
 }
 
 func (s *IAM) putRolePolicy(_ context.Context, in *iam.PutRolePolicyInput) (*iam.PutRolePolicyOutput, error) {
@@ -322,17 +331,14 @@ func (s *IAM) deleteRolePolicy(_ context.Context, in *iam.DeleteRolePolicyInput)
 	return &iam.DeleteRolePolicyOutput{}, err
 }
 
-func (s *IAM) listRolePolicies(_ context.Context, in *iam.ListRolePoliciesInput) (*iam.ListRolePoliciesOutput, error) {
+func (s *IAM) listRolePolicies(_ context.Context, in *iam.ListRolePoliciesInput) (out *iam.ListRolePoliciesOutput, err error) {
 	r, err := s.read(in.RoleName)
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, 0, len(r.Inline))
-	for name := range r.Inline {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return &iam.ListRolePoliciesOutput{PolicyNames: names}, nil
+	out = &iam.ListRolePoliciesOutput{}
+	out.PolicyNames, out.IsTruncated, out.Marker, err = paged(slices.Sorted(maps.Keys(r.Inline)), itself, in.MaxItems, in.Marker)
+	return out, err
 }
 
 func (s *IAM) attachRolePolicy(_ context.Context, in *iam.AttachRolePolicyInput) (*iam.AttachRolePolicyOutput, error) {
@@ -372,16 +378,20 @@ func (s *IAM) detachRolePolicy(_ context.Context, in *iam.DetachRolePolicyInput)
 	return &iam.DetachRolePolicyOutput{}, err
 }
 
-func (s *IAM) listAttachedRolePolicies(_ context.Context, in *iam.ListAttachedRolePoliciesInput) (*iam.ListAttachedRolePoliciesOutput, error) {
+func (s *IAM) listAttachedRolePolicies(_ context.Context, in *iam.ListAttachedRolePoliciesInput) (out *iam.ListAttachedRolePoliciesOutput, err error) {
 	r, err := s.read(in.RoleName)
 	if err != nil {
 		return nil, err
 	}
-	out := &iam.ListAttachedRolePoliciesOutput{AttachedPolicies: []types.AttachedPolicy{}}
-	for _, arn := range r.Attached {
+	attached := slices.DeleteFunc(slices.Clone(r.Attached), func(arn string) bool {
+		return !strings.HasPrefix(arn, "arn:aws:iam::aws:policy"+pathOf(in.PathPrefix))
+	})
+	out = &iam.ListAttachedRolePoliciesOutput{AttachedPolicies: []types.AttachedPolicy{}}
+	attached, out.IsTruncated, out.Marker, err = paged(attached, itself, in.MaxItems, in.Marker)
+	for _, arn := range attached {
 		out.AttachedPolicies = append(out.AttachedPolicies, types.AttachedPolicy{PolicyArn: &arn, PolicyName: aws.String(arn[strings.LastIndex(arn, "/")+1:])})
 	}
-	return out, nil
+	return out, err
 }
 
 func (s *IAM) tagRole(_ context.Context, in *iam.TagRoleInput) (*iam.TagRoleOutput, error) {
@@ -404,10 +414,12 @@ func (s *IAM) untagRole(_ context.Context, in *iam.UntagRoleInput) (*iam.UntagRo
 	return &iam.UntagRoleOutput{}, err
 }
 
-func (s *IAM) listRoleTags(_ context.Context, in *iam.ListRoleTagsInput) (*iam.ListRoleTagsOutput, error) {
+func (s *IAM) listRoleTags(_ context.Context, in *iam.ListRoleTagsInput) (out *iam.ListRoleTagsOutput, err error) {
 	r, err := s.read(in.RoleName)
 	if err != nil {
 		return nil, err
 	}
-	return &iam.ListRoleTagsOutput{Tags: tags(r)}, nil
+	out = &iam.ListRoleTagsOutput{}
+	out.Tags, out.IsTruncated, out.Marker, err = paged(tags(r), func(t types.Tag) string { return *t.Key }, in.MaxItems, in.Marker)
+	return out, err
 }
