@@ -60,7 +60,7 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
 	credential, err := wire.ParseCredential(r)
 	if err != nil {
-		if service, ok := c.services["s3"]; ok && (r.Header.Get("X-Amz-Target") == "" && r.Method != http.MethodPost) {
+		if service, ok := c.services["s3"]; ok && (r.Header.Get("X-Amz-Target") == "" && (r.Method != http.MethodPost || onBucket(r.URL.Path))) {
 			service.ServeHTTP(w, r) // without a signature it is S3's to refuse
 			return
 		}
@@ -93,6 +93,12 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
 	}
 	c.log.Debug("request", "service", credential.Service, "operation", operation(r), "caller", caller.ARN)
 	c.serve(service, w, r.WithContext(wire.WithCaller(r.Context(), caller)), caller)
+}
+
+// onBucket tells a path that only S3 takes a POST on: a form's, in a browser.
+func onBucket(path string) bool {
+	name := strings.Trim(path, "/")
+	return name != "" && !strings.Contains(name, "/")
 }
 
 // checkRegion refuses calls for another region: on AWS they would reach another cloud.

@@ -3,7 +3,6 @@ package s3
 import (
 	"context"
 	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -84,37 +83,43 @@ func signatureError(err error) error {
 	return asS3Error(&e)
 }
 
+// answerError answers with an error; those of S3 have members of their own.
+func (s *S3) answerError(w http.ResponseWriter, err error) {
+	var e s3err.S3Error
+	if !errors.As(err, &e) {
+		s.writeError(w, asWireError(err))
+		return
+	}
+	if e.StatusCode() == http.StatusNotImplemented {
+		s.log.Error("operation not supported by the local cloud", "service", "s3", "error", e.BaseError().Description)
+	}
+	writeXML(w, e.StatusCode(), correctError(e.XMLBody(identify(w)), ""))
+}
+
+func writeXML(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/xml")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
 func (s *S3) writeError(w http.ResponseWriter, e *wire.Error) {
 	if e.Status == http.StatusNotImplemented {
 		s.log.Error("operation not supported by the local cloud", "service", "s3", "error", e.Message)
 	}
-	body, err := xml.Marshal(struct {
-		XMLName xml.Name `xml:"Error"`
-		Code    string
-		Message string
-		ID      string `xml:"RequestId"`
-	}{Code: e.Code, Message: e.Message, ID: identify(w)})
-	if err != nil {
-		body = nil
-	}
-	body = append([]byte(xml.Header), body...)
-	w.Header().Set("Content-Type", "application/xml")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(e.HTTPStatus())
-	_, _ = w.Write(body)
+	writeXML(w, e.HTTPStatus(), s3err.APIError{Code: e.Code, Description: e.Message}.XMLBody(identify(w)))
 }
 
 // identify gives an answer that is not the gateway's the headers that all of S3's
-// have, and tells the request's id.
-func identify(w http.ResponseWriter) (id string) {
+// have, and tells the ids of the request and of who answers.
+func identify(w http.ResponseWriter) (id, host string) {
 	h := w.Header()
-	if id = h.Get("X-Amz-Request-Id"); id == "" {
-		id = utils.NewS3RequestID()
-		h.Set("X-Amz-Request-Id", id)
-		h.Set("X-Amz-Id-2", id)
+	if h.Get("X-Amz-Request-Id") == "" {
+		h.Set("X-Amz-Request-Id", utils.NewS3RequestID())
+		h.Set("X-Amz-Id-2", utils.NewS3HostID())
 		h.Set("Server", "AmazonS3")
 	}
-	return id
+	return h.Get("X-Amz-Request-Id"), h.Get("X-Amz-Id-2")
 }
 
 // List names the objects under a prefix, sorted.

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,14 @@ func ptr[T any](v T) *T { return &v }
 // invalidArgument names the argument that is wrong, as S3 does.
 func invalidArgument(message, name, value string) error {
 	return s3err.InvalidArgumentError{Description: message, ArgumentName: name, ArgumentValue: value}
+}
+
+// emptyArgument is an InvalidArgument that shows its empty value; the gateway's
+// leave it out.
+type emptyArgument struct{ s3err.S3Error }
+
+func (e emptyArgument) XMLBody(requestID, hostID string) []byte {
+	return bytes.Replace(e.S3Error.XMLBody(requestID, hostID), []byte("</ArgumentName>"), []byte("</ArgumentName><ArgumentValue></ArgumentValue>"), 1)
 }
 
 func invalidTag(message, key string) error {

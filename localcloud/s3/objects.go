@@ -153,7 +153,7 @@ func (k *keeper) PutObject(ctx context.Context, in s3response.PutObjectInput) (s
 	if err != nil {
 		return s3response.PutObjectOutput{}, err
 	}
-	if short(ctx, in.ContentLength, st.segment.Size) {
+	if in.ContentLength != nil && *in.ContentLength != st.segment.Size {
 		k.blobs.discard(st)
 		return s3response.PutObjectOutput{}, s3err.GetAPIError(s3err.ErrIncompleteBody)
 	}
@@ -163,18 +163,18 @@ func (k *keeper) PutObject(ctx context.Context, in s3response.PutObjectInput) (s
 	if err := k.store(name, key, v, st, writeIf(in.IfMatch, in.IfNoneMatch)); err != nil {
 		return s3response.PutObjectOutput{}, err
 	}
-	k.events.created(ctx, name, key, v, "PutObject")
+	k.events.created(ctx, name, key, v, putReason(ctx))
 	out := s3response.PutObjectOutput{ETag: quote(v.ETag), VersionID: shownVersion(v.ID)}
 	setChecksum(&out, v.Checksum)
 	return out, nil
 }
 
-// short reports a body that ended before its announced length.
-func short(ctx context.Context, announced *int64, got int64) bool {
-	if r, ok := ctx.(*fasthttp.RequestCtx); ok && !r.IsPut() {
-		return false // a form upload's length includes the form
+// putReason is the reason in a put's event: the form that made it, or the put itself.
+func putReason(ctx context.Context) string {
+	if r, ok := ctx.(*fasthttp.RequestCtx); ok && len(r.Request.Header.Peek(formReason)) > 0 {
+		return "PostObject"
 	}
-	return announced != nil && *announced != got
+	return "PutObject"
 }
 
 // find reads the version that a request names, and calls f with it inside the

@@ -42,6 +42,7 @@ func Operations() []string {
 		}
 		ops = append(ops, "Get"+what, "Put"+what)
 	}
+	ops = append(ops, "PostObject") // a form in a browser; the gateway has it beside its interface
 	slices.Sort(ops)
 	return slices.Compact(ops)
 }

@@ -218,19 +218,23 @@ func (s *S3) Wire() *wire.Service {
 
 // ServeHTTP answers a signed request.
 func (s *S3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if isForm(r) {
+		s.servePost(w, r)
+		return
+	}
 	err := s.upgrade(r)
 	if err == nil {
 		err = s.refuse(r)
 	}
 	if err != nil {
-		s.log.Warn("S3 request refused", "operation", r.Method+" "+r.URL.Path, "error", err)
-		s.writeError(w, asWireError(err))
+		s.log.Warn("S3 request refused", "operation", r.Method+" "+r.URL.Path, "error", asWireError(err))
+		s.answerError(w, err)
 		return
 	}
 	w = lowerMeta{w}
 	if bucketName, name, ok := configRequest(r); ok {
 		if err := s.serveConfig(w, r, bucketName, name); err != nil {
-			s.writeError(w, asWireError(err))
+			s.answerError(w, err)
 		}
 		return
 	}
@@ -257,7 +261,7 @@ func (s *S3) serveLarge(w http.ResponseWriter, r *http.Request) {
 	bucketName, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	if _, err := s.keeper.bucket(bucketName); err != nil {
 		// Asked here because the gateway would hang up on the proxy.
-		s.writeError(w, asWireError(err))
+		s.answerError(w, err)
 	} else {
 		r.Body = io.NopCloser(body)
 		s.proxy.ServeHTTP(w, r)
