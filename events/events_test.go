@@ -49,6 +49,7 @@ func TestDecode(t *testing.T) {
 		"runended/failed":                   execution("flights-1", "FAILED", "DataRejected", "bad"),
 		"runended/aborted":                  execution("flights-1", "ABORTED", "", ""),
 		"newdata/schedule":                  events.Scheduled{Pipeline: "flights", Due: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)},
+		"newdata/daily":                     events.Daily{Due: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)},
 		"modelapproved/decided-by-bus":      events.ApprovalDecided{Pipeline: "flights", Version: 1, Decision: "Approved", By: "ann", Comment: "fine"},
 		"modelapproved/approved": events.ModelPackageStateChange{Group: "flights", Version: 1, ARN: "arn:aws:sagemaker:us-east-1:000000000000:model-package/flights/1", Status: "Completed", Approval: "Approved",
 			Description: "looks good", UpdatedFields: []string{"ModelApprovalStatus", "ApprovalDescription"}, LastModified: events.Time{Time: time.Date(2026, 3, 1, 10, 5, 0, 0, time.UTC)}},
@@ -193,7 +194,7 @@ func TestPatterns(t *testing.T) {
 	}
 	want := map[string]string{
 		"newdata/raw": "uploads", "newdata/score": "uploads", "newdata/unknown-pipeline": "uploads", "newdata/wrong-folder": "uploads", "newdata/no-version": "uploads", "newdata/folder": "uploads",
-		"newdata/schedule": "", "jobcompleted/processing-completed": "jobs", "jobcompleted/processing-of-nobody": "jobs", "jobcompleted/training-failed": "jobs",
+		"newdata/schedule": "", "newdata/daily": "", "modelapproved/daily": "", "jobcompleted/processing-completed": "jobs", "jobcompleted/processing-of-nobody": "jobs", "jobcompleted/training-failed": "jobs",
 		"jobcompleted/transform-stopped": "jobs", "jobcompleted/processing-running": "", "modelapproved/approved": "decisions", "modelapproved/rejected": "decisions",
 		"modelapproved/metadata-changed": "", "modelapproved/created": "", "modelapproved/other-group": "", "modelapproved/decided-by-bus": "approvals",
 		"runended/succeeded": "executions", "runended/failed": "executions", "runended/aborted": "executions", "runended/by-hand": "executions", "runended/running": "",

@@ -16,6 +16,12 @@ const (
 // pipeline's name follows. The event itself carries nothing but the rule.
 const ScheduleRulePrefix = "millrace-schedule-"
 
+// DailyRule is the name of the rule that lets all pipelines be looked after.
+const DailyRule = "millrace-daily"
+
+// Daily is the time to look after what was never told.
+type Daily struct{ Due time.Time }
+
 // Scheduled is a pipeline's schedule coming due.
 type Scheduled struct {
 	Pipeline string
@@ -25,10 +31,13 @@ type Scheduled struct {
 func decodeScheduled(e Envelope) (any, error) {
 	for _, arn := range e.Resources {
 		if _, rule, ok := strings.Cut(arn, ":rule/"); ok {
+			if rule == DailyRule {
+				return Daily{Due: e.Time}, nil
+			}
 			if name, ok := strings.CutPrefix(rule, ScheduleRulePrefix); ok && name != "" {
 				return Scheduled{Pipeline: name, Due: e.Time}, nil
 			}
 		}
 	}
-	return nil, fmt.Errorf("no resource is a rule named %s<pipeline>: %q", ScheduleRulePrefix, e.Resources)
+	return nil, fmt.Errorf("no resource is a rule named %s or %s<pipeline>: %q", DailyRule, ScheduleRulePrefix, e.Resources)
 }

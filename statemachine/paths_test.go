@@ -198,6 +198,19 @@ func TestPathsOfRunsThatEndWell(t *testing.T) {
 	}
 }
 
+// TestALostAnswerIsAskedForAgain: when the end of a job is never told, the state
+// begins once more, which finds the job at its end.
+func TestALostAnswerIsAskedForAgain(t *testing.T) {
+	calm := run(t, "train", well())
+	for _, state := range []string{"Prepare", "Train", "Evaluate", "PrepareScores", "Score"} {
+		a := well()
+		r := run(t, "train", with(a, answers{state: append([]answer{{silent: true}}, a[state]...)}))
+		if r.status != asl.Succeeded || !slices.Equal(r.path, calm.path) || r.took != calm.took+2*time.Hour+time.Second || len(r.calls[state]) != 2 {
+			t.Errorf("%s: %v with %s after %s and %d calls\ngot  %v\nwant %v", state, r.status, r.err, r.took, len(r.calls[state]), r.path, calm.path)
+		}
+	}
+}
+
 func TestPathsOfRunsThatFail(t *testing.T) {
 	path := slices.Concat(training, approval, release, scoring, done)
 	type test struct {

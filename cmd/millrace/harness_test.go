@@ -45,6 +45,8 @@ type testCloud struct {
 	queue string      // gets what Millrace publishes
 	told  []toldEvent // taken from the queue so far
 	seen  int         // the newest run that begins has given
+	// idle, when set, is what await does when it has looked in vain so many times.
+	idle func(looks int)
 }
 
 // toldEvent is an event that Millrace published.
@@ -146,9 +148,12 @@ func (c *testCloud) listen() {
 func (c *testCloud) await(what string, done func() bool) {
 	c.t.Helper()
 	deadline := time.Now().Add(patience)
-	for !done() {
+	for looks := 1; !done(); looks++ {
 		if time.Now().After(deadline) {
 			c.t.Fatalf("%s: not within %s", what, patience)
+		}
+		if c.idle != nil {
+			c.idle(looks)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/millrace-ml/millrace/shared/awserr"
 	"github.com/millrace-ml/millrace/shared/ledger"
 	"github.com/millrace-ml/millrace/shared/registry"
+	"github.com/millrace-ml/millrace/shared/runs"
 )
 
 // Where the local cloud keeps its state, and who it says it is.
@@ -190,5 +191,5 @@ func (s *session) began(ctx context.Context, pipeline string, run int) error {
 
 // executionARN is the ARN of a run's execution.
 func (s *session) executionARN(pipeline string, run int) string {
-	return executionARN(s.stateMachine, ledger.ExecutionName(pipeline, run))
+	return runs.ExecutionARN(s.stateMachine, ledger.ExecutionName(pipeline, run))
 }

@@ -103,10 +103,6 @@ func (s *session) newestRun(ctx context.Context) (string, int, error) {
 	}
 }
 
-func executionARN(stateMachine, name string) string {
-	return strings.Replace(stateMachine, ":stateMachine:", ":execution:", 1) + ":" + name
-}
-
 // ended is how a watched run ended.
 type ended struct {
 	Run     string                `json:"run"`

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 
 	"github.com/millrace-ml/millrace/events"
 	"github.com/millrace-ml/millrace/shared/bootstrap"
+	"github.com/millrace-ml/millrace/shared/ledger"
 	"github.com/millrace-ml/millrace/shared/registry"
 	"github.com/millrace-ml/millrace/shared/runs"
 )
@@ -15,6 +17,7 @@ type handler struct {
 	versions *runs.Versions
 	starter  *runs.Starter
 	registry *registry.Registry
+	names    []string // of the pipelines
 	log      *slog.Logger
 }
 
@@ -29,6 +32,13 @@ func (h *handler) handle(ctx context.Context, raw json.RawMessage) (any, error) 
 		return nil, h.changed(ctx, e, d)
 	case events.ApprovalDecided:
 		return nil, h.versions.Review(ctx, e, d)
+	case events.Daily:
+		var errs []error
+		for _, pipeline := range h.names {
+			cause, err := h.versions.Look(ctx, e, pipeline)
+			errs = append(errs, err, h.ask(ctx, cause))
+		}
+		return nil, errors.Join(errs...)
 	}
 	h.log.InfoContext(ctx, "event is not a decision", "event_id", e.ID, "detail_type", e.DetailType)
 	return nil, nil
@@ -59,8 +69,16 @@ func (h *handler) changed(ctx context.Context, e events.Envelope, d events.Model
 		at = v.Changed
 	}
 	cause, err := h.versions.Decided(ctx, runs.Decision{Pipeline: d.Group, Version: version, Approval: d.Approval, Comment: d.Description, At: at, EventID: e.ID})
-	if err != nil || cause == nil {
+	if err != nil {
 		return err
+	}
+	return h.ask(ctx, cause)
+}
+
+// ask asks for the run that a decision needs, if it needs one.
+func (h *handler) ask(ctx context.Context, cause *ledger.Cause) error {
+	if cause == nil {
+		return nil
 	}
 	return h.starter.Add(ctx, *cause)
 }

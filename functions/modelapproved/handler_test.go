@@ -60,7 +60,7 @@ func waiting(t *testing.T) fixture {
 	if err := versions.Await(ctx, "flights", 1, token); err != nil {
 		t.Fatal(err)
 	}
-	h := &handler{versions: versions, registry: reg, log: log, starter: &runs.Starter{Ledger: led, Executions: states, StateMachine: "arn", Definitions: find, Log: log}}
+	h := &handler{versions: versions, registry: reg, names: []string{"flights"}, log: log, starter: &runs.Starter{Ledger: led, Executions: states, StateMachine: "arn", Definitions: find, Log: log}}
 	return fixture{h, sm, states, token, arn}
 }
 
@@ -92,6 +92,47 @@ func TestDecisionsAnswerTheWaitOnce(t *testing.T) {
 				t.Errorf("the state was told %+v, %v", a, ok)
 			}
 			if got := f.states.Executions(); len(got) != tt.executions {
+				t.Errorf("executions are %v", got)
+			}
+		})
+	}
+}
+
+// TestTheDailyLookTellsADecisionWhoseEventNeverCame to the run that holds the
+// lane, once.
+func TestTheDailyLookTellsADecisionWhoseEventNeverCame(t *testing.T) {
+	tests := map[string]struct {
+		held    bool
+		decided string // in the registry; "": nobody has
+		want    string // told to the state; "-": nothing is
+	}{
+		"approved":                    {true, events.Approved, ""},
+		"rejected":                    {true, events.Rejected, statemachine.ErrApprovalRejected},
+		"nobody has decided":          {true, "", "-"},
+		"no run waits for a decision": {false, events.Approved, "-"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := waiting(t)
+			if tt.held {
+				_, won, err := f.versions.Ledger.Claim(context.Background(), "flights", statemachine.LaneTrain, func(int) (json.RawMessage, error) { return json.RawMessage("{}"), nil })
+				if err != nil || !won {
+					t.Fatal(won, err)
+				}
+			}
+			if tt.decided != "" {
+				f.sm.Decide(f.arn, tt.decided, "it was said")
+			}
+			for range 2 {
+				if _, err := f.handle(context.Background(), event(t, "daily")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a, ok := f.states.Answer(f.token)
+			if ok != (tt.want != "-") || ok && a.Error != tt.want {
+				t.Errorf("the state was told %+v, %v, want %q", a, ok, tt.want)
+			}
+			if got := f.states.Executions(); len(got) != 0 {
 				t.Errorf("executions are %v", got)
 			}
 		})

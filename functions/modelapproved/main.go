@@ -21,11 +21,13 @@ func main() {
 		led := ledger.New(s3.NewFromConfig(b.AWS), b.Env(bootstrap.VarLedger))
 		reg := registry.New(sagemaker.NewFromConfig(b.AWS))
 		states := sfn.NewFromConfig(b.AWS)
+		pipelines := b.MustPipelines()
 		h := &handler{
 			versions: &runs.Versions{Ledger: led, Registry: reg, Answers: states, Log: b.Log},
 			starter: &runs.Starter{Ledger: led, Executions: states, StateMachine: b.Env(bootstrap.VarStateMachine),
-				Definitions: b.MustPipelines().Find, Log: b.Log},
+				Definitions: pipelines.Find, Log: b.Log},
 			registry: reg,
+			names:    pipelines.Names(),
 			log:      b.Log,
 		}
 		return h.handle

@@ -23,6 +23,7 @@ type bus interface {
 
 type handler struct {
 	starter *runs.Starter
+	daily   *runs.Daily
 	names   []string // of the pipelines
 	bus     bus
 	to      string // name of the bus
@@ -40,6 +41,12 @@ func (h *handler) handle(ctx context.Context, raw json.RawMessage) (any, error) 
 		return nil, h.uploaded(ctx, e, d)
 	case events.Scheduled:
 		return nil, h.starter.Add(ctx, *runs.CauseOfSchedule(e, d))
+	case events.Daily:
+		var errs []error
+		for _, pipeline := range h.names {
+			errs = append(errs, h.daily.Look(ctx, e, pipeline))
+		}
+		return nil, errors.Join(errs...)
 	}
 	h.log.InfoContext(ctx, "event is not for this function", "event_id", e.ID, "detail_type", e.DetailType)
 	return nil, nil

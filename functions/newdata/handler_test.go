@@ -46,24 +46,31 @@ func event(t *testing.T, name string) json.RawMessage {
 	return raw
 }
 
+// dataBucket is the bucket of testdata's uploads.
+const dataBucket = "millrace-data"
+
 type fixture struct {
 	*handler
 	bus    *fakeBus
 	states *runstest.States
 	ledger *ledger.Ledger
+	s3     *ledgertest.S3
 }
 
 func newFixture() fixture {
 	log := slog.New(slog.DiscardHandler)
-	led, states, bus := ledger.New(ledgertest.NewS3(), "ledger"), runstest.NewStates(), &fakeBus{}
+	s3, states, bus := ledgertest.NewS3(), runstest.NewStates(), &fakeBus{}
+	led := ledger.New(s3, "ledger")
 	find := func(name string) (*definition.Definition, error) {
 		if name != "flights" {
 			return nil, nil
 		}
 		return &definition.Definition{Name: name, Retrain: definition.Retrain{Quiet: time.Minute}}, nil
 	}
-	h := &handler{starter: &runs.Starter{Ledger: led, Executions: states, StateMachine: "arn", Definitions: find, Log: log}, names: []string{"flights"}, bus: bus, to: "default", log: log}
-	return fixture{h, bus, states, led}
+	starter := &runs.Starter{Ledger: led, Executions: states, StateMachine: "arn", Definitions: find, Log: log}
+	h := &handler{starter: starter, daily: &runs.Daily{Starter: starter, Uploads: &runs.Dataset{Ledger: led, Objects: s3, Bucket: dataBucket}, Log: log},
+		names: []string{"flights"}, bus: bus, to: "default", log: log}
+	return fixture{h, bus, states, led, s3}
 }
 
 // TestEventsBecomeCausesOnce: each event comes twice, in any order.
@@ -98,6 +105,42 @@ func TestEventsBecomeCausesOnce(t *testing.T) {
 				t.Errorf("the execution's input is %+v, %v", in, err)
 			}
 		})
+	}
+}
+
+// TestTheDailyLookFindsUploadsThatWereNeverTold: it makes the causes that their
+// events would have made, which may still come.
+func TestTheDailyLookFindsUploadsThatWereNeverTold(t *testing.T) {
+	f := newFixture()
+	var created struct {
+		Detail struct {
+			Object struct {
+				Version string `json:"version-id"`
+			} `json:"object"`
+		} `json:"detail"`
+	}
+	raw := event(t, "raw")
+	if err := json.Unmarshal(raw, &created); err != nil {
+		t.Fatal(err)
+	}
+	version := f.s3.Upload(dataBucket, "flights/raw/2001-01.csv.gz", []byte("rows"))
+	f.s3.Upload(dataBucket, "flights/score/2001-02.csv.gz", []byte("rows"))
+	f.s3.Upload(dataBucket, "flights/score/", nil)
+	f.s3.Upload(dataBucket, "elsewhere/raw/x.csv", []byte("rows"))
+	late := json.RawMessage(strings.Replace(string(raw), created.Detail.Object.Version, version, 1))
+	for _, e := range []json.RawMessage{event(t, "daily"), late, event(t, "daily")} {
+		if _, err := f.handle(context.Background(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for lane, want := range map[string]string{statemachine.LaneTrain: "flights/raw/2001-01.csv.gz", statemachine.LaneServe: "flights/score/2001-02.csv.gz"} {
+		causes, err := f.ledger.PendingCauses(context.Background(), "flights", lane)
+		if err != nil || len(causes) != 1 || causes[0].Key != want || causes[0].VersionID == "" {
+			t.Errorf("causes of lane %s are %+v, %v, want %s", lane, causes, err, want)
+		}
+	}
+	if got := f.states.Executions(); len(got) != 2 {
+		t.Errorf("executions are %v, want one a lane", got)
 	}
 }
 

@@ -17,20 +17,18 @@ import (
 
 func main() {
 	bootstrap.Main(func(b *bootstrap.Base) func(context.Context, json.RawMessage) (any, error) {
-		pipelines := b.MustPipelines()
+		pipelines, client := b.MustPipelines(), s3.NewFromConfig(b.AWS)
+		led := ledger.New(client, b.Env(bootstrap.VarLedger))
+		starter := &runs.Starter{Ledger: led, Executions: sfn.NewFromConfig(b.AWS), StateMachine: b.Env(bootstrap.VarStateMachine),
+			Definitions: pipelines.Find, Log: b.Log}
 		h := &handler{
-			starter: &runs.Starter{
-				Ledger:       ledger.New(s3.NewFromConfig(b.AWS), b.Env(bootstrap.VarLedger)),
-				Executions:   sfn.NewFromConfig(b.AWS),
-				StateMachine: b.Env(bootstrap.VarStateMachine),
-				Definitions:  pipelines.Find,
-				Log:          b.Log,
-			},
-			names: pipelines.Names(),
-			bus:   eventbridge.NewFromConfig(b.AWS),
-			to:    b.Env(bootstrap.VarBus),
-			log:   b.Log,
+			starter: starter,
+			daily:   &runs.Daily{Starter: starter, Uploads: &runs.Dataset{Ledger: led, Objects: client, Bucket: b.Env(bootstrap.VarData)}, Log: b.Log},
+			names:   pipelines.Names(),
+			bus:     eventbridge.NewFromConfig(b.AWS),
+			to:      b.Env(bootstrap.VarBus),
+			log:     b.Log,
 		}
 		return h.handle
-	}, bootstrap.VarLedger, bootstrap.VarStateMachine, bootstrap.VarBus)
+	}, bootstrap.VarLedger, bootstrap.VarData, bootstrap.VarStateMachine, bootstrap.VarBus)
 }

@@ -11,8 +11,8 @@ import (
 )
 
 type handler struct {
-	ender *runs.Ender
-	log   *slog.Logger
+	starter *runs.Starter
+	log     *slog.Logger
 }
 
 // handle takes an EventBridge event. An error means that the event should come again.
@@ -26,5 +26,5 @@ func (h *handler) handle(ctx context.Context, raw json.RawMessage) (any, error) 
 		h.log.InfoContext(ctx, "event is not about an execution", "event_id", e.ID, "detail_type", e.DetailType)
 		return nil, nil
 	}
-	return nil, h.ender.Ended(ctx, d)
+	return nil, h.starter.Ended(ctx, d)
 }

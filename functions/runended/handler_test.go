@@ -48,7 +48,7 @@ func TestTheEndOfARunLetsOneFollow(t *testing.T) {
 			led, states := ledger.New(ledgertest.NewS3(), "ledger"), runstest.NewStates()
 			find := func(string) (*definition.Definition, error) { return &definition.Definition{Name: "flights"}, nil }
 			starter := &runs.Starter{Ledger: led, Executions: states, StateMachine: "arn", Definitions: find, Log: log}
-			h := &handler{ender: &runs.Ender{Ledger: led, Starter: starter, Log: log}, log: log}
+			h := &handler{starter: starter, log: log}
 			first := ledger.Cause{ID: "1", Pipeline: "flights", Kind: ledger.CauseRaw, Time: time.Unix(1, 0)}
 			if err := starter.Add(ctx, first); err != nil {
 				t.Fatal(err)

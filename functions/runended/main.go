@@ -16,10 +16,10 @@ import (
 
 func main() {
 	bootstrap.Main(func(b *bootstrap.Base) func(context.Context, json.RawMessage) (any, error) {
-		led := ledger.New(s3.NewFromConfig(b.AWS), b.Env(bootstrap.VarLedger))
-		h := &handler{log: b.Log, ender: &runs.Ender{Ledger: led, Log: b.Log, Starter: &runs.Starter{
-			Ledger: led, Executions: sfn.NewFromConfig(b.AWS), StateMachine: b.Env(bootstrap.VarStateMachine),
-			Definitions: b.MustPipelines().Find, Log: b.Log}}}
+		h := &handler{log: b.Log, starter: &runs.Starter{
+			Ledger:     ledger.New(s3.NewFromConfig(b.AWS), b.Env(bootstrap.VarLedger)),
+			Executions: sfn.NewFromConfig(b.AWS), StateMachine: b.Env(bootstrap.VarStateMachine),
+			Definitions: b.MustPipelines().Find, Log: b.Log}}
 		return h.handle
 	}, bootstrap.VarLedger, bootstrap.VarStateMachine)
 }

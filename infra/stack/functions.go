@@ -33,8 +33,8 @@ func (s *millrace) makeFunctions() {
 	ledger, data := s.ledger.BucketName(), s.data.BucketName()
 	image, role := s.image.ValueAsString(), s.jobRole.RoleArn()
 	// Those that events call, at least once.
-	s.function(newData, 30, env{"MILLRACE_LEDGER": ledger, "MILLRACE_STATE_MACHINE": s.machineARN, "MILLRACE_BUS": jsii.String("default")},
-		s.useLedger(), s.startRuns(), s.publish())
+	s.function(newData, 120, env{"MILLRACE_LEDGER": ledger, "MILLRACE_DATA": data, "MILLRACE_STATE_MACHINE": s.machineARN, "MILLRACE_BUS": jsii.String("default")},
+		s.useLedger(), s.listUploads(), s.startRuns(), s.publish())
 	s.function(jobCompleted, 30, env{"MILLRACE_LEDGER": ledger}, s.useLedger(), s.describeJobs(), s.answerTasks())
 	s.function(modelApproved, 30, env{"MILLRACE_LEDGER": ledger, "MILLRACE_STATE_MACHINE": s.machineARN},
 		s.useLedger(), s.startRuns(), s.answerTasks(), s.readVersions(), s.listVersions(), s.decide())

@@ -39,8 +39,16 @@ func (s *millrace) readUploads() []awsiam.PolicyStatement {
 	}
 }
 
+// startRuns: whoever finds a lane taken looks whether its run is on its way.
 func (s *millrace) startRuns() []awsiam.PolicyStatement {
-	return []awsiam.PolicyStatement{statement([]string{"states:StartExecution"}, s.machineARN)}
+	var runs []*string
+	for _, p := range s.props.Pipelines {
+		runs = append(runs, s.arn("states", "execution:"+MachineName+":"+p.Name+"-*"))
+	}
+	return []awsiam.PolicyStatement{
+		statement([]string{"states:StartExecution"}, s.machineARN),
+		statement([]string{"states:DescribeExecution"}, runs...),
+	}
 }
 
 func (s *millrace) answerTasks() []awsiam.PolicyStatement {

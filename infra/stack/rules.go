@@ -30,6 +30,13 @@ func (s *millrace) rules() {
 		})
 		r.AddTarget(s.target(newData))
 	}
+	daily := awsevents.NewRule(s.stack, jsii.String("daily"), &awsevents.RuleProps{
+		RuleName:    jsii.String(events.DailyRule),
+		Description: jsii.String("Looks after what was never told"),
+		Schedule:    awsevents.Schedule_Expression(jsii.String("rate(1 day)")),
+	})
+	daily.AddTarget(s.target(newData))
+	daily.AddTarget(s.target(modelApproved))
 	s.notify()
 }
 

@@ -96,6 +96,22 @@ func (l *Ledger) PendingCauses(ctx context.Context, pipeline, lane string) ([]Ca
 	return causes, nil
 }
 
+// KnownCauses are the IDs of a pipeline's causes that wait or that a run took.
+func (l *Ledger) KnownCauses(ctx context.Context, pipeline string) (map[string]bool, error) {
+	known := map[string]bool{}
+	// In this order: a cause that is taken between the two was seen in the inbox.
+	for _, folder := range []string{"inbox", "taken"} {
+		keys, err := l.list(ctx, pipeline+"/"+folder+"/")
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range keys {
+			known[base(key)] = true
+		}
+	}
+	return known, nil
+}
+
 // TakeCauses says that a run carries the causes, and clears them from the inbox.
 func (l *Ledger) TakeCauses(ctx context.Context, run int, causes []Cause) error {
 	for _, c := range causes {

@@ -1,12 +1,15 @@
 package runs_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/millrace-ml/millrace/events"
+	"github.com/millrace-ml/millrace/shared/ledger"
 	"github.com/millrace-ml/millrace/shared/ledger/ledgertest"
 	"github.com/millrace-ml/millrace/shared/runs/runstest"
+	"github.com/millrace-ml/millrace/statemachine"
 )
 
 // life is what happens to a pipeline: uploads before and after there is a model,
@@ -43,6 +46,7 @@ func life(w *world) {
 	if len(w.sm.Packages()) == 0 {
 		w.tb.Fatal(w.state())
 	}
+	w.wish = w.events + 1
 	w.decide("arn:aws:sagemaker:us-east-1:000000000000:model-package/flights/1", 1, events.Approved)
 	w.work()
 }
@@ -77,6 +81,68 @@ func TestEveryCrashIsSurvived(t *testing.T) {
 				if got := w.state(); got != want {
 					t.Fatalf("fault %d (%s, after %v) changes what comes of it:\n%s", at, w.faults.Met(), after, difference(got, want))
 				}
+			}
+		})
+	}
+}
+
+// TestEveryLostEventIsMadeUpFor never tells one event of a pipeline's life: what
+// comes later, or the daily rule, must lead to the same models and scores.
+func TestEveryLostEventIsMadeUpFor(t *testing.T) {
+	calm := newWorld(t, &ledgertest.Faults{})
+	life(calm)
+	want := calm.result()
+	for lost := 1; lost <= calm.events; lost++ {
+		if lost == calm.wish {
+			continue // only the event tells that it is one: the version was approved before
+		}
+		w := newWorld(t, &ledgertest.Faults{})
+		w.lost = lost
+		life(w)
+		if got := w.result(); got != want {
+			t.Fatalf("without event %d of %d another thing comes of it:\n%s", lost, calm.events, difference(got, want))
+		}
+	}
+}
+
+// TestWhoFindsALaneTakenLooksAtItsRun: the end of the run that holds it may not
+// have been told, and its execution may be gone.
+func TestWhoFindsALaneTakenLooksAtItsRun(t *testing.T) {
+	const first, second = "flights-1", "flights-2"
+	tests := map[string]struct {
+		before func(w *world)
+		held   int    // the run that holds the lane then
+		status string // with which run 1 ended; "": it has not
+	}{
+		"it runs": {func(*world) {}, 1, ""},
+		"it ended well": {func(w *world) {
+			w.states.End(events.ExecutionStatusChange{Name: first, Status: events.ExecutionSucceeded})
+		}, 2, events.ExecutionSucceeded},
+		"it was stopped": {func(w *world) {
+			w.states.End(events.ExecutionStatusChange{Name: first, Status: events.ExecutionAborted})
+		}, 2, events.ExecutionAborted},
+		"it is gone": {func(w *world) { w.states.Forget(first) }, 1, ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w, _ := planned(t)
+			tt.before(w)
+			hear := w.hear(w.upload("flights/raw/feb.csv"))
+			for range 2 {
+				check(t, hear())
+			}
+			lease, err := w.ledger.Lease(ctx, "flights", statemachine.LaneTrain)
+			check(t, err)
+			if lease.Run != tt.held || !lease.Held || !slices.Contains(w.states.Executions(), ledger.ExecutionName("flights", tt.held)) {
+				t.Errorf("the lane has %+v after %v, want run %d", lease, w.states.Executions(), tt.held)
+			}
+			end, ended, err := w.ledger.Ended(ctx, "flights", 1)
+			check(t, err)
+			if ended != (tt.status != "") || end.Status != tt.status {
+				t.Errorf("run 1 ended: %v %+v, want %q", ended, end, tt.status)
+			}
+			if slices.Contains(w.states.Executions(), second) != ended {
+				t.Errorf("executions are %v", w.states.Executions())
 			}
 		})
 	}

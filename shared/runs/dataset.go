@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/millrace-ml/millrace/shared/awserr"
 	"github.com/millrace-ml/millrace/shared/definition"
@@ -46,34 +47,45 @@ const maxCopy = 5 << 30
 // Files lists the newest version of each object in a pipeline's folder, sorted
 // by key, without what an earlier run refused under the same rules (left).
 func (d *Dataset) Files(ctx context.Context, pipeline, folder, rules string) (files []jobfile.DataFile, left []ledger.LeftOut, err error) {
+	uploads, err := d.list(ctx, pipeline, folder)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, v := range uploads {
+		key, version := aws.ToString(v.Key), aws.ToString(v.VersionId)
+		refused, found, err := d.Ledger.Refused(ctx, pipeline, key, version, rules)
+		if err != nil {
+			return nil, nil, err
+		}
+		if found {
+			left = append(left, refused)
+			continue
+		}
+		files = append(files, jobfile.DataFile{Key: key, VersionID: version, Size: aws.ToInt64(v.Size)})
+	}
+	return files, left, nil
+}
+
+// list gives the newest version of each object in a pipeline's folder, sorted by key.
+func (d *Dataset) list(ctx context.Context, pipeline, folder string) (newest []types.ObjectVersion, err error) {
 	in := &s3.ListObjectVersionsInput{Bucket: &d.Bucket, Prefix: aws.String(pipeline + "/" + folder + "/")}
 	for {
 		out, err := d.Objects.ListObjectVersions(ctx, in)
 		if err != nil {
-			return nil, nil, fmt.Errorf("list uploads of %s: %w", pipeline, err)
+			return nil, fmt.Errorf("list uploads of %s: %w", pipeline, err)
 		}
 		for _, v := range out.Versions {
-			key, version := aws.ToString(v.Key), aws.ToString(v.VersionId)
-			if !aws.ToBool(v.IsLatest) || key[len(key)-1] == '/' {
-				continue
+			if aws.ToBool(v.IsLatest) && !strings.HasSuffix(aws.ToString(v.Key), "/") {
+				newest = append(newest, v)
 			}
-			refused, found, err := d.Ledger.Refused(ctx, pipeline, key, version, rules)
-			if err != nil {
-				return nil, nil, err
-			}
-			if found {
-				left = append(left, refused)
-				continue
-			}
-			files = append(files, jobfile.DataFile{Key: key, VersionID: version, Size: aws.ToInt64(v.Size)})
 		}
 		if !aws.ToBool(out.IsTruncated) {
 			break
 		}
 		in.KeyMarker, in.VersionIdMarker = out.NextKeyMarker, out.NextVersionIdMarker
 	}
-	sort.Slice(files, func(i, j int) bool { return files[i].Key < files[j].Key })
-	return files, left, nil
+	sort.Slice(newest, func(i, j int) bool { return aws.ToString(newest[i].Key) < aws.ToString(newest[j].Key) })
+	return newest, nil
 }
 
 // Pin makes sure of the content of each file and fills in its SHA-256 and path.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/millrace-ml/millrace/events"
@@ -13,20 +12,13 @@ import (
 	"github.com/millrace-ml/millrace/statemachine"
 )
 
-// Ender closes the books of a run that ended and lets the next one begin.
-type Ender struct {
-	Ledger  *ledger.Ledger
-	Starter *Starter
-	Log     *slog.Logger
-}
-
 // Ended notes how a run ended, frees its lease, and asks for the follow-up run
 // that carries the causes which came meanwhile. An execution that is no run of
 // a pipeline is none of our business.
-func (e *Ender) Ended(ctx context.Context, d events.ExecutionStatusChange) error {
+func (s *Starter) Ended(ctx context.Context, d events.ExecutionStatusChange) error {
 	pipeline, run, ok := ledger.ParseExecutionName(d.Name)
 	if !ok || !d.Ended() {
-		e.Log.InfoContext(ctx, "execution is not the end of a run", "execution", d.Name, "status", d.Status)
+		s.Log.InfoContext(ctx, "execution is not the end of a run", "execution", d.Name, "status", d.Status)
 		return nil
 	}
 	end := ledger.End{Pipeline: pipeline, Run: run, Status: d.Status, Error: d.Error, Cause: statemachine.PlainCause(d.Cause), Stopped: d.Stopped.Time}
@@ -36,32 +28,32 @@ func (e *Ender) Ended(ctx context.Context, d events.ExecutionStatusChange) error
 	if end.Stopped.IsZero() {
 		end.Stopped = time.Unix(0, 0).UTC()
 	}
-	m, found, err := e.Ledger.Run(ctx, pipeline, run)
+	m, found, err := s.Ledger.Run(ctx, pipeline, run)
 	if err != nil {
 		return err
 	}
-	if err := e.Ledger.EndRun(ctx, &end); err != nil {
+	if err := s.Ledger.EndRun(ctx, &end); err != nil {
 		return err
 	}
-	if err := e.writePage(ctx, end, m); err != nil {
+	if err := s.writePage(ctx, end, m); err != nil {
 		return err
 	}
-	if err := e.keepTrained(ctx, m, end); err != nil {
+	if err := s.keepTrained(ctx, m, end); err != nil {
 		return err
 	}
-	if err := e.scoreRest(ctx, m, end); err != nil {
+	if err := s.scoreRest(ctx, m, end); err != nil {
 		return err
 	}
-	e.Log.InfoContext(ctx, "run ended", "pipeline", pipeline, "run", run, "status", d.Status, "error", d.Error)
+	s.Log.InfoContext(ctx, "run ended", "pipeline", pipeline, "run", run, "status", d.Status, "error", d.Error)
 	lanes := []string{statemachine.LaneTrain, statemachine.LaneServe}
 	for _, lane := range lanes {
-		if err := e.Ledger.Free(ctx, pipeline, lane, run, !found && end.Error != ""); err != nil {
+		if err := s.Ledger.Free(ctx, pipeline, lane, run, !found && end.Error != ""); err != nil {
 			return err
 		}
 	}
 	var errs []error
 	for _, lane := range lanes {
-		errs = append(errs, e.follow(ctx, pipeline, lane))
+		errs = append(errs, s.follow(ctx, pipeline, lane))
 	}
 	return errors.Join(errs...)
 }
@@ -71,25 +63,25 @@ func (e *Ender) Ended(ctx context.Context, d events.ExecutionStatusChange) error
 const maxBarren = 3
 
 // follow asks for the run that carries what came meanwhile.
-func (e *Ender) follow(ctx context.Context, pipeline, lane string) error {
-	lease, err := e.Ledger.Lease(ctx, pipeline, lane)
+func (s *Starter) follow(ctx context.Context, pipeline, lane string) error {
+	lease, err := s.Ledger.Lease(ctx, pipeline, lane)
 	if err != nil {
 		return err
 	}
 	if lease.Barren >= maxBarren {
-		e.Log.ErrorContext(ctx, "runs end before they have a plan: the causes wait for the next one", "pipeline", pipeline, "lane", lane, "run", lease.Run)
+		s.Log.ErrorContext(ctx, "runs end before they have a plan: the causes wait for the next one", "pipeline", pipeline, "lane", lane, "run", lease.Run)
 		return nil
 	}
-	return e.Starter.Ask(ctx, pipeline, lane)
+	return s.Ask(ctx, pipeline, lane)
 }
 
 // keepTrained notes that a training digest has had its answer: the run ended
 // well, its version was released, or whoever had to approve it did not.
-func (e *Ender) keepTrained(ctx context.Context, m ledger.Run, end ledger.End) error {
+func (s *Starter) keepTrained(ctx context.Context, m ledger.Run, end ledger.End) error {
 	if m.Kind != statemachine.KindTrain || m.Recipe == nil {
 		return nil
 	}
-	serving, _, err := e.Ledger.InService(ctx, end.Pipeline)
+	serving, _, err := s.Ledger.InService(ctx, end.Pipeline)
 	if err != nil {
 		return err
 	}
@@ -101,12 +93,12 @@ func (e *Ender) keepTrained(ctx context.Context, m ledger.Run, end ledger.End) e
 	if err != nil {
 		return err
 	}
-	return e.Ledger.KeepTrained(ctx, end.Pipeline, train, end.Run)
+	return s.Ledger.KeepTrained(ctx, end.Pipeline, train, end.Run)
 }
 
 // scoreRest makes a cause of the files that a run was to score and could not,
 // because it had to refuse others among them.
-func (e *Ender) scoreRest(ctx context.Context, m ledger.Run, end ledger.End) error {
+func (s *Starter) scoreRest(ctx context.Context, m ledger.Run, end ledger.End) error {
 	if end.Error == "" {
 		return nil
 	}
@@ -114,13 +106,13 @@ func (e *Ender) scoreRest(ctx context.Context, m ledger.Run, end ledger.End) err
 	if err != nil {
 		return err
 	}
-	set, _, err := e.Ledger.Scores(ctx, end.Pipeline, end.Run)
+	set, _, err := s.Ledger.Scores(ctx, end.Pipeline, end.Run)
 	if err != nil {
 		return err
 	}
 	rest := 0
 	for _, f := range set.Files {
-		_, refused, err := e.Ledger.Refused(ctx, end.Pipeline, f.Key, f.VersionID, rules)
+		_, refused, err := s.Ledger.Refused(ctx, end.Pipeline, f.Key, f.VersionID, rules)
 		if err != nil {
 			return err
 		}
@@ -131,7 +123,7 @@ func (e *Ender) scoreRest(ctx context.Context, m ledger.Run, end ledger.End) err
 	if rest == 0 || rest == len(set.Files) {
 		return nil
 	}
-	_, err = e.Ledger.AddCause(ctx, ledger.Cause{ID: ledger.ID("rest", end.Pipeline, fmt.Sprint(end.Run)), Pipeline: end.Pipeline,
+	_, err = s.Ledger.AddCause(ctx, ledger.Cause{ID: ledger.ID("rest", end.Pipeline, fmt.Sprint(end.Run)), Pipeline: end.Pipeline,
 		Kind: ledger.CauseScore, Time: end.Stopped})
 	return err
 }

@@ -150,20 +150,20 @@ func logOf(m ledger.Run, last ledger.Step) string {
 var stepOrder = []string{statemachine.StepPrepare, statemachine.StepTrain, statemachine.StepEvaluate, statemachine.StepPrepareScores, statemachine.StepScore}
 
 // writePage puts the page of a run that ended where the report command looks.
-func (e *Ender) writePage(ctx context.Context, end ledger.End, m ledger.Run) error {
+func (s *Starter) writePage(ctx context.Context, end ledger.End, m ledger.Run) error {
 	var steps []ledger.Step
 	for _, name := range stepOrder {
-		s, _, found, err := e.Ledger.Step(ctx, end.Pipeline, end.Run, name)
+		step, _, found, err := s.Ledger.Step(ctx, end.Pipeline, end.Run, name)
 		if err != nil {
 			return err
 		}
 		if found {
-			steps = append(steps, s)
+			steps = append(steps, step)
 		}
 	}
 	page, err := EndPage(end, m, steps)
 	if err != nil {
 		return err
 	}
-	return e.Ledger.PutBytes(ctx, ledger.RunKey(end.Pipeline, end.Run, "end.html"), page, "text/html; charset=utf-8")
+	return s.Ledger.PutBytes(ctx, ledger.RunKey(end.Pipeline, end.Run, "end.html"), page, "text/html; charset=utf-8")
 }

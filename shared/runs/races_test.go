@@ -67,8 +67,8 @@ func (w *world) end(in statemachine.RunInput, errorName string) {
 	if errorName != "" {
 		d.Status, d.Error = events.ExecutionFailed, errorName
 	}
-	w.states.End(name)
-	if err := w.ender.Ended(ctx, d); err != nil {
+	w.states.End(d)
+	if err := w.starter.Ended(ctx, d); err != nil {
 		w.tb.Fatal(err)
 	}
 }

@@ -12,11 +12,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
+	"github.com/millrace-ml/millrace/events"
 	"github.com/millrace-ml/millrace/shared/awserr"
 	"github.com/millrace-ml/millrace/shared/definition"
 	"github.com/millrace-ml/millrace/shared/ledger"
@@ -27,12 +29,14 @@ import (
 // such pipeline.
 type Definitions func(pipeline string) (*definition.Definition, error)
 
-// executions is what starting runs needs of Step Functions.
+// executions is what runs need of Step Functions.
 type executions interface {
+	DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error)
 	StartExecution(context.Context, *sfn.StartExecutionInput, ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error)
 }
 
-// Starter begins runs: one at a time in a lane of a pipeline.
+// Starter begins runs, one at a time in a lane of a pipeline, and closes the
+// books of those that ended.
 type Starter struct {
 	Ledger       *ledger.Ledger
 	Executions   executions
@@ -42,19 +46,19 @@ type Starter struct {
 }
 
 // Ask sees to it that the causes in a lane's inbox lead to a run: it begins one
-// when the lane is free, and leaves them to the run that holds it otherwise.
-// The execution of a run whose starter died is started here too.
+// when the lane is free, and leaves them to the run that holds it otherwise,
+// if that one is really on its way.
 func (s *Starter) Ask(ctx context.Context, pipeline, lane string) error {
 	for {
 		lease, err := s.Ledger.Lease(ctx, pipeline, lane)
 		if err != nil {
 			return err
 		}
-		if lease.Held && lease.Started {
-			return nil
-		}
 		if lease.Held {
-			return s.start(ctx, pipeline, lane, lease)
+			if over, err := s.attend(ctx, pipeline, lane, lease); err != nil || !over {
+				return err
+			}
+			continue
 		}
 		causes, err := s.Ledger.PendingCauses(ctx, pipeline, lane)
 		if err != nil || len(causes) == 0 {
@@ -80,6 +84,40 @@ func (s *Starter) Ask(ctx context.Context, pipeline, lane string) error {
 	}
 }
 
+// attend sees to it that the run that holds a lane is on its way. It starts the
+// execution of a run whose starter died, and does what the event of a run's end
+// would have done when that never came: over is true then.
+func (s *Starter) attend(ctx context.Context, pipeline, lane string, lease ledger.Lease) (over bool, err error) {
+	if !lease.Started {
+		return false, s.start(ctx, pipeline, lane, lease)
+	}
+	name := ledger.ExecutionName(pipeline, lease.Run)
+	arn := ExecutionARN(s.StateMachine, name)
+	d, err := s.Executions.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
+	switch {
+	case awserr.IsNotFound(err):
+		// So new that it cannot be seen yet: starting it again does nothing. Or
+		// gone with its state machine: then the run goes on from the ledger.
+		return false, s.start(ctx, pipeline, lane, lease)
+	case awserr.IsTransient(err):
+		// A thousand uploads look at once. The cause is in the inbox, where the run
+		// finds it, or the next one who looks does.
+		s.Log.WarnContext(ctx, "cannot see whether the run is on its way", "pipeline", pipeline, "run", lease.Run, "lane", lane, "error", err.Error())
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("describe execution %s: %w", name, err)
+	}
+	end := events.ExecutionStatusChange{ExecutionARN: arn, StateMachineARN: s.StateMachine, Name: name, Status: string(d.Status),
+		Stopped: events.Time{Time: aws.ToTime(d.StopDate).UTC()}, Error: aws.ToString(d.Error), Cause: aws.ToString(d.Cause)}
+	if !end.Ended() {
+		return false, nil
+	}
+	s.Log.WarnContext(ctx, "the end of the run was not told yet", "pipeline", pipeline, "run", lease.Run, "lane", lane, "status", end.Status)
+	return true, s.Ended(ctx, end)
+}
+
+// start starts the execution of a run that holds its lane. One that is there is
+// the same one.
 func (s *Starter) start(ctx context.Context, pipeline, lane string, lease ledger.Lease) error {
 	name := ledger.ExecutionName(pipeline, lease.Run)
 	_, err := s.Executions.StartExecution(ctx, &sfn.StartExecutionInput{
@@ -89,6 +127,11 @@ func (s *Starter) start(ctx context.Context, pipeline, lane string, lease ledger
 	}
 	s.Log.InfoContext(ctx, "run started", "pipeline", pipeline, "run", lease.Run, "lane", lane, "execution", name)
 	return s.Ledger.MarkStarted(ctx, pipeline, lane, lease.Run)
+}
+
+// ExecutionARN is the ARN of a state machine's execution.
+func ExecutionARN(stateMachine, name string) string {
+	return strings.Replace(stateMachine, ":stateMachine:", ":execution:", 1) + ":" + name
 }
 
 // compact makes the same text of an input however it was kept: Step Functions

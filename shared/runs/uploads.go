@@ -16,6 +16,12 @@ const (
 	ScoreFolder = "score"
 )
 
+// causeKinds are the kinds of causes by the folder of the upload.
+var causeKinds = map[string]string{RawFolder: ledger.CauseRaw, ScoreFolder: ledger.CauseScore}
+
+// uploadID names the cause of an uploaded object version.
+func uploadID(bucket, key, version string) string { return ledger.ID(bucket, key, version) }
+
 // Refusal says why an upload belongs to no pipeline, for a person.
 type Refusal struct{ Reason string }
 
@@ -38,7 +44,7 @@ func CauseOf(e events.Envelope, d events.ObjectCreated, definitions Definitions,
 		return nil, &Refusal{fmt.Sprintf("%s: no pipeline is named %q (there are: %s). Upload to <pipeline>/%s/ or <pipeline>/%s/",
 			key, pipeline, strings.Join(names, ", "), RawFolder, ScoreFolder)}
 	}
-	kind := map[string]string{RawFolder: ledger.CauseRaw, ScoreFolder: ledger.CauseScore}[folder]
+	kind := causeKinds[folder]
 	if kind == "" || file == "" {
 		return nil, &Refusal{fmt.Sprintf("%s: pipeline %s reads %s/%s/ (to learn) and %s/%s/ (to score), not this place", key, pipeline, pipeline, RawFolder, pipeline, ScoreFolder)}
 	}
@@ -46,7 +52,7 @@ func CauseOf(e events.Envelope, d events.ObjectCreated, definitions Definitions,
 	if version == "" {
 		return nil, &Refusal{fmt.Sprintf("%s: the bucket %s keeps no versions, so the object cannot be pinned. Turn versioning on", key, d.Bucket.Name)}
 	}
-	return &ledger.Cause{ID: ledger.ID(d.Bucket.Name, key, version), Pipeline: pipeline, Kind: kind, Key: key, VersionID: version, Time: e.Time.UTC(), EventID: e.ID}, nil
+	return &ledger.Cause{ID: uploadID(d.Bucket.Name, key, version), Pipeline: pipeline, Kind: kind, Key: key, VersionID: version, Time: e.Time.UTC(), EventID: e.ID}, nil
 }
 
 // CauseOfSchedule makes the cause of a schedule that came due.

@@ -72,9 +72,13 @@ type world struct {
 	planner  *runs.Planner
 	steps    *runs.Steps
 	versions *runs.Versions
-	ender    *runs.Ender
+	daily    *runs.Daily
 
 	twice  bool
+	events int  // told so far
+	lost   int  // the event that is never told, from 1; 0: none
+	wish   int  // the event of a wish to go back to an older version
+	missed bool // it was not told, and nothing has made up for it yet
 	driven map[string]bool
 	path   []string // what happened, without run numbers
 	clock  time.Time
@@ -94,7 +98,7 @@ func newWorld(tb testing.TB, faults *ledgertest.Faults) *world {
 	w.planner = &runs.Planner{Ledger: w.ledger, Dataset: set, Definitions: w.find, Image: image, Log: log}
 	w.steps = &runs.Steps{Ledger: w.ledger, Jobs: w.sm, Answers: w.states, Image: image, Role: jobRole, Log: log}
 	w.versions = &runs.Versions{Ledger: w.ledger, Registry: w.registry, Answers: w.states, Dataset: set, Role: jobRole, Log: log}
-	w.ender = &runs.Ender{Ledger: w.ledger, Starter: w.starter, Log: log}
+	w.daily = &runs.Daily{Starter: w.starter, Uploads: set, Log: log}
 	return w
 }
 
@@ -123,9 +127,14 @@ func (w *world) try(what string, do func() error) {
 	w.tb.Fatalf("%s: %v (fault %d at %s, after %v)", what, err, w.faults.At, w.faults.Met(), w.faults.After)
 }
 
-// told hands an event to a function, twice in a world where events come twice.
+// told hands an event to a function, twice in a world where events come twice,
+// and never when it is the one that is lost.
 func (w *world) told(what string, do func() error) {
 	w.tb.Helper()
+	if w.events++; w.events == w.lost {
+		w.missed = true
+		return
+	}
 	w.try(what, do)
 	if w.twice {
 		w.try(what+" again", do)
@@ -167,12 +176,28 @@ func (w *world) work() {
 				break
 			}
 		}
+		if next == "" && w.missed {
+			w.day()
+			continue
+		}
 		if next == "" {
 			return
 		}
 		w.driven[next] = true
 		w.drive(next)
 	}
+}
+
+// day lets the daily rule come due.
+func (w *world) day() {
+	w.tb.Helper()
+	w.missed = false
+	e := events.Envelope{ID: "daily"}
+	w.try("daily look at the lanes", func() error { return w.daily.Look(ctx, e, w.def.Name) })
+	w.try("daily look at the decision", func() error {
+		_, err := w.versions.Look(ctx, e, w.def.Name)
+		return err
+	})
 }
 
 // drive does what the state machine does.
@@ -187,8 +212,8 @@ func (w *world) drive(name string) {
 		end.Status, end.Error, end.Cause = events.ExecutionFailed, name, cause
 	}
 	w.note("%s ended %s %s", in.Lane, end.Status, end.Error)
-	w.states.End(name)
-	w.told("run ended", func() error { return w.ender.Ended(ctx, end) })
+	w.states.End(end)
+	w.told("run ended", func() error { return w.starter.Ended(ctx, end) })
 }
 
 // walk walks a run's states and gives the error with which it fails.
@@ -269,6 +294,11 @@ func (w *world) step(in statemachine.RunInput, step string) (statemachine.StepOu
 			w.told("job ended", func() error { return w.steps.Finished(ctx, st.Job) })
 		}
 		a, ok := w.states.Answer(token)
+		if !ok && w.missed { // the wait runs out, and the state tries again
+			w.missed = false
+			w.states.Close(token)
+			continue
+		}
 		if !ok {
 			w.tb.Fatalf("the state that waits for step %s is never answered (fault %d at %s, after %v)", step, w.faults.At, w.faults.Met(), w.faults.After)
 		}
@@ -309,6 +339,9 @@ func (w *world) approval(in statemachine.RunInput, p statemachine.PackageOutput)
 	w.tb.Helper()
 	token := w.wait("await", func(token string) error { return w.versions.Await(ctx, in.Pipeline, in.Run, token) })
 	w.decide(p.ARN, p.Version, events.Approved)
+	if w.missed {
+		w.day()
+	}
 	a, ok := w.states.Answer(token)
 	if !ok {
 		w.tb.Fatalf("the state that waits for approval is never answered (fault %d at %s, after %v)", w.faults.At, w.faults.Met(), w.faults.After)
@@ -336,17 +369,17 @@ func (w *world) hearDecision(version int, approval string, at time.Time) func() 
 
 // state is what a world came to: everything that must not depend on faults.
 func (w *world) state() (text string) {
-	w.faults.Paused(func() { text = w.stateNow() })
+	w.faults.Paused(func() { text = strings.Join(w.path, "\n") + "\n" + w.stateNow(true) })
 	return text
 }
 
-func (w *world) stateNow() string {
+// result is the part of state that does not depend on which run did what.
+func (w *world) result() string { return w.stateNow(false) }
+
+func (w *world) stateNow(manifests bool) string {
 	w.tb.Helper()
 	led := w.ledger
 	var b strings.Builder
-	for _, p := range w.path {
-		b.WriteString(p + "\n")
-	}
 	serving, found, err := led.InService(ctx, w.def.Name)
 	if err != nil {
 		w.tb.Fatal(err)
@@ -376,7 +409,7 @@ func (w *world) stateNow() string {
 			for _, f := range set.Files {
 				scored[f.Key]++
 			}
-		case strings.HasSuffix(key, "/run.json"):
+		case manifests && strings.HasSuffix(key, "/run.json"):
 			var m ledger.Run
 			if err := json.Unmarshal([]byte(body), &m); err != nil {
 				w.tb.Fatal(err)

@@ -6,12 +6,15 @@ import (
 	"context"
 	"fmt"
 	"sort"
+	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/millrace-ml/millrace/events"
 	"github.com/millrace-ml/millrace/shared/ledger/ledgertest"
 )
 
@@ -33,7 +36,7 @@ type States struct {
 
 	mu         sync.Mutex
 	executions map[string]string // input by name
-	ended      map[string]bool
+	ended      map[string]events.ExecutionStatusChange
 	open       map[string]bool // tokens; false: the wait is over
 	answers    map[string]Answer
 	tokens     int
@@ -41,7 +44,7 @@ type States struct {
 
 // NewStates makes a Step Functions that runs nothing.
 func NewStates() *States {
-	return &States{executions: map[string]string{}, ended: map[string]bool{}, open: map[string]bool{}, answers: map[string]Answer{}}
+	return &States{executions: map[string]string{}, ended: map[string]events.ExecutionStatusChange{}, open: map[string]bool{}, answers: map[string]Answer{}}
 }
 
 func (s *States) do(name string, call func() error) error {
@@ -58,13 +61,33 @@ func (s *States) StartExecution(_ context.Context, in *sfn.StartExecutionInput, 
 	name := aws.ToString(in.Name)
 	err := s.do("StartExecution "+name, func() error {
 		input, there := s.executions[name]
-		if there && (s.ended[name] || input != aws.ToString(in.Input)) {
+		_, ended := s.ended[name]
+		if there && (ended || input != aws.ToString(in.Input)) {
 			return fail("ExecutionAlreadyExists", name)
 		}
 		s.executions[name] = aws.ToString(in.Input)
 		return nil
 	})
 	return &sfn.StartExecutionOutput{ExecutionArn: aws.String("arn:aws:states:us-east-1:000000000000:execution:millrace-pipeline:" + name)}, err
+}
+
+// DescribeExecution tells how far an execution is, by its ARN.
+func (s *States) DescribeExecution(_ context.Context, in *sfn.DescribeExecutionInput, _ ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error) {
+	name := (*in.ExecutionArn)[strings.LastIndexByte(*in.ExecutionArn, ':')+1:]
+	out := &sfn.DescribeExecutionOutput{ExecutionArn: in.ExecutionArn, Status: types.ExecutionStatusRunning}
+	err := s.do("DescribeExecution "+name, func() error {
+		if _, there := s.executions[name]; !there {
+			return fail("ExecutionDoesNotExist", name)
+		}
+		if e, ended := s.ended[name]; ended {
+			out.Status, out.StopDate = types.ExecutionStatus(e.Status), aws.Time(e.Stopped.Time)
+			if e.Error != "" {
+				out.Error, out.Cause = &e.Error, &e.Cause
+			}
+		}
+		return nil
+	})
+	return out, err
 }
 
 // Executions are the names of the executions that were started, sorted.
@@ -86,11 +109,19 @@ func (s *States) Input(name string) string {
 	return s.executions[name]
 }
 
-// End ends an execution.
-func (s *States) End(name string) {
+// End ends an execution, as the event of its end tells.
+func (s *States) End(e events.ExecutionStatusChange) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ended[name] = true
+	s.ended[e.Name] = e
+}
+
+// Forget makes an execution one that never was.
+func (s *States) Forget(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.executions, name)
+	delete(s.ended, name)
 }
 
 // Token opens a wait and gives its token.
