@@ -232,7 +232,7 @@ func TestSlices(t *testing.T) {
 		}
 		return r.zone
 	})
-	one := rezone(days(4, 10, 150, 0.3, 3, 1), func(i int, r row) string {
+	one := rezone(days(4, 30, 150, 0.3, 3, 1), func(i int, r row) string {
 		if i < 150 {
 			return "new"
 		}

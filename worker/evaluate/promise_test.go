@@ -1,15 +1,20 @@
 package evaluate_test
 
 import (
+	"bytes"
 	"maps"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/millrace-ml/millrace/shared/definition"
+	"github.com/millrace-ml/millrace/worker/bundle"
 	"github.com/millrace-ml/millrace/worker/evaluate"
+	"github.com/millrace-ml/millrace/worker/gbdt"
 	"github.com/millrace-ml/millrace/worker/metrics"
 )
 
@@ -21,7 +26,9 @@ type plan struct {
 	model, rival   float64 // noise: more is worse
 	hurt           float64 // share of the truth that the model does not see in the zone east
 	uneven, binary bool
-	atBar          bool // no version in service; the bar is the AUC that the model has over all days there could be
+	classes        bool    // three of them; noise is then on the log odds of being right
+	rare           float64 // share of the rows on which the model is far off; it is better on the others, so that both are equal
+	atBar          bool    // no version in service; the bar is what the model has over all days there could be
 	def            definition.Evaluate
 }
 
@@ -37,25 +44,73 @@ func (p plan) rows(seed uint64) []row {
 		shift := p.spread * rng.NormFloat64()
 		model, rival := p.model*math.Exp(p.spread*rng.NormFloat64()), p.rival*math.Exp(p.spread*rng.NormFloat64())
 		for i := range n {
-			z := 1.5*rng.NormFloat64() + shift
-			r := row{at: begin.AddDate(0, 0, d).Add(time.Duration(i) * 24 * time.Hour / time.Duration(n)), zone: []string{"north", "south", "east"}[rng.IntN(3)]}
-			a, b := model*rng.NormFloat64(), rival*rng.NormFloat64()
-			if r.zone == "east" {
-				a += p.hurt * (1.5*rng.NormFloat64() - z)
-			}
-			if p.binary {
-				if rng.Float64() < sigmoid(z) {
-					r.label = 1
-				}
-				r.model, r.champion = sigmoid(z+a), sigmoid(z+b)
-			} else {
-				y := 0.2 + 0.6*rng.Float64()
-				r.label, r.model, r.champion = float32(y), y+0.1*a, y+0.1*b
-			}
+			r := row{at: begin.AddDate(0, 0, d).Add(time.Duration(i) * 24 * time.Hour / time.Duration(n))}
+			p.say(rng, &r, shift, model, rival)
 			out = append(out, r)
 		}
 	}
 	return out
+}
+
+// say makes a row's label and scores.
+func (p plan) say(rng *rand.Rand, r *row, shift, model, rival float64) {
+	z := 1.5*rng.NormFloat64() + shift
+	r.zone = []string{"north", "south", "east"}[rng.IntN(3)]
+	a, b := model*rng.NormFloat64(), rival*rng.NormFloat64()
+	switch {
+	case p.classes:
+		class := rng.IntN(len(colours))
+		right := func(noise float64) float64 {
+			if rng.Float64() > sigmoid(2-noise) {
+				return rng.Float64()
+			}
+			return (float64(class) + 0.5) / float64(len(colours))
+		}
+		if r.zone == "east" {
+			model += 3 * p.hurt
+		}
+		r.label, r.model, r.champion = float32(class), right(model), right(rival)
+	case p.binary:
+		if r.zone == "east" {
+			a += p.hurt * (1.5*rng.NormFloat64() - z)
+		}
+		if rng.Float64() < sigmoid(z) {
+			r.label = 1
+		}
+		r.model, r.champion = sigmoid(z+a), sigmoid(z+b)
+	default:
+		y, unit := 0.2+0.6*rng.Float64(), 0.1
+		if p.rare > 0 { // the mean square stays what it was, also where scores end at 0 and 1
+			const off = 3
+			y, unit = 0.45+0.1*rng.Float64(), 0.04
+			if rng.Float64() < p.rare {
+				a *= off
+			} else {
+				a *= math.Sqrt((1 - p.rare*off*off) / (1 - p.rare))
+			}
+		}
+		r.label, r.model, r.champion = float32(y), y+unit*a, y+unit*b
+	}
+}
+
+// objective is that of the case's models.
+func (p plan) objective() string {
+	switch {
+	case p.classes:
+		return "multiclass"
+	case p.binary:
+		return "binary"
+	}
+	return "regression"
+}
+
+// models are the packed model and champion.
+func (p plan) models(tb testing.TB) (model, champion []byte) {
+	tb.Helper()
+	if p.classes {
+		return herald(tb, "model", colours), herald(tb, "champion", colours)
+	}
+	return pack(tb, files(tb, p.objective(), "model", "line", false)), pack(tb, files(tb, p.objective(), "champion", "line", false))
 }
 
 // promoted is the share of repetitions in which the model is promoted.
@@ -67,11 +122,12 @@ func (p plan) promoted(tb testing.TB, repetitions int) float64 {
 func (p plan) share(tb testing.TB, repetitions int, of func(*evaluate.Evaluation) bool) float64 {
 	tb.Helper()
 	count := 0
+	model, champion := p.models(tb)
 	if p.atBar {
-		p.def.AtLeast = new(p.truth(tb))
+		p.def.AtLeast, p.def.AtMost = p.bar(tb, model)
 	}
 	for i := range repetitions {
-		e, _, _ := trial{rows: p.rows(uint64(i)), seed: int64(i), def: p.def, first: p.atBar}.run(tb)
+		e, _, _ := trial{rows: p.rows(uint64(i)), seed: int64(i), def: p.def, first: p.atBar, model: model, champion: champion}.run(tb)
 		if of(e) {
 			count++
 		}
@@ -79,45 +135,78 @@ func (p plan) share(tb testing.TB, repetitions int, of func(*evaluate.Evaluation
 	return float64(count) / float64(repetitions)
 }
 
-// truth is the model's AUC over very many days.
-func (p plan) truth(tb testing.TB) float64 {
+// barRows is on how many rows the bar is found: its own error must be small beside a sample's.
+const barRows = 1 << 20
+
+// bar is the deciding metric of the model over very many days.
+func (p plan) bar(tb testing.TB, model []byte) (atLeast, atMost *float64) {
 	tb.Helper()
-	p.days = 4000
-	sample, scores := &metrics.Sample{Kind: metrics.Binary, Blocks: 1}, []float32(nil)
-	for _, r := range p.rows(1 << 40) {
-		sample.Label, sample.Block, scores = append(sample.Label, r.label), append(sample.Block, 0), append(scores, level(r.model))
-	}
-	j, err := metrics.Judge(sample, scores, 0.5, nil)
+	p.days = barRows / p.each
+	b, err := bundle.FromTar(bytes.NewReader(model))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return j.Compute(nil)[0]
+	rows := p.rows(1 << 40)
+	n := len(rows)
+	sample := &metrics.Sample{Kind: metrics.Kind(p.objective()), Classes: len(b.Spec.Classes), Label: make([]float32, n), Block: make([]int32, n), Blocks: 1}
+	x := gbdt.Matrix{Rows: n, Cols: 2, Data: make([]float32, 2*n), Names: b.Spec.FeatureNames}
+	for i, r := range rows {
+		sample.Label[i], x.Data[i], x.Data[n+i] = r.label, level(r.model), level(r.line)
+	}
+	j, err := metrics.Judge(sample, b.Scores(x), 0.5, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for at, m := range metrics.Of(sample.Kind) {
+		if got := j.Compute(nil)[at]; m.Name == p.def.Metric && m.More {
+			return &got, nil
+		} else if m.Name == p.def.Metric {
+			return nil, &got
+		}
+	}
+	tb.Fatalf("there is no metric %s", p.def.Metric)
+	return nil, nil
 }
 
 var (
-	byAUC    = definition.Evaluate{Metric: "auc"}
+	byAUC    = by("auc")
 	bySlices = definition.Evaluate{Metric: "auc", Slices: []string{"zone"}}
 )
+
+// by decides by a metric.
+func by(metric string) definition.Evaluate { return definition.Evaluate{Metric: metric} }
 
 // plans are the cases; atMost and atLeast bound the share of promotions.
 var plans = map[string]struct {
 	plan            plan
 	atMost, atLeast float64
 }{
-	"no-difference/4-days":        {plan{days: 4, each: 100, spread: 0.3, model: 1, rival: 1, binary: true, def: byAUC}, 0.025, 0},
-	"no-difference/8-days":        {plan{days: 8, each: 50, spread: 0.3, model: 1, rival: 1, binary: true, def: byAUC}, 0.025, 0},
-	"no-difference/8-even-days":   {plan{days: 8, each: 50, model: 1, rival: 1, binary: true, def: definition.Evaluate{Metric: "logloss"}}, 0.025, 0},
-	"no-difference/14-days":       {plan{days: 14, each: 30, spread: 0.3, model: 1, rival: 1, uneven: true, binary: true, def: byAUC}, 0.025, 0},
-	"no-difference/30-days":       {plan{days: 30, each: 15, spread: 0.3, model: 1, rival: 1, binary: true, def: byAUC}, 0.025, 0},
-	"no-difference/rmse":          {plan{days: 8, each: 40, spread: 0.3, model: 1, rival: 1, def: definition.Evaluate{Metric: "rmse"}}, 0.025, 0},
-	"at-the-bar/8-days":           {plan{days: 8, each: 50, spread: 0.3, model: 1, rival: 1, binary: true, atBar: true, def: byAUC}, 0.025, 0},
-	"at-the-bar/30-days":          {plan{days: 30, each: 15, spread: 0.3, model: 1, rival: 1, binary: true, atBar: true, def: byAUC}, 0.025, 0},
-	"worse":                       {plan{days: 8, each: 50, spread: 0.3, model: 1.3, rival: 1, binary: true, def: byAUC}, 0.025, 0},
-	"better":                      {plan{days: 14, each: 50, spread: 0.3, model: 0.5, rival: 2, binary: true, def: byAUC}, 1, 0.95},
-	"better/4-days":               {plan{days: 4, each: 200, spread: 0.1, model: 0.3, rival: 3, binary: true, def: byAUC}, 1, 0.95},
-	"better/in-all-slices":        {plan{days: 20, each: 60, spread: 0.1, model: 0.5, rival: 2, binary: true, def: bySlices}, 1, 0.95},
-	"one-slice-hurt":              {plan{days: 20, each: 120, spread: 0.1, model: 0.1, rival: 2.7, hurt: 1, binary: true, def: bySlices}, 0.025, 0},
-	"no-difference/in-any-slices": {plan{days: 20, each: 40, spread: 0.1, model: 1, rival: 1, binary: true, def: bySlices}, 0.025, 0},
+	"no-difference/4-days":          {plan{days: 4, each: 100, spread: 0.3, model: 1, rival: 1, binary: true, def: byAUC}, 0.025, 0},
+	"no-difference/8-days":          {plan{days: 8, each: 50, spread: 0.3, model: 1, rival: 1, binary: true, def: byAUC}, 0.025, 0},
+	"no-difference/8-even-days":     {plan{days: 8, each: 50, model: 1, rival: 1, binary: true, def: by("logloss")}, 0.025, 0},
+	"no-difference/14-days":         {plan{days: 14, each: 30, spread: 0.3, model: 1, rival: 1, uneven: true, binary: true, def: byAUC}, 0.025, 0},
+	"no-difference/30-days":         {plan{days: 30, each: 15, spread: 0.3, model: 1, rival: 1, binary: true, def: byAUC}, 0.025, 0},
+	"no-difference/rmse":            {plan{days: 8, each: 40, spread: 0.3, model: 1, rival: 1, def: by("rmse")}, 0.025, 0},
+	"no-difference/rare-mistakes":   {plan{days: 30, each: 100, spread: 0.1, model: 1, rival: 1, rare: 0.03, def: by("rmse")}, 0.025, 0},
+	"no-difference/in-any-slices":   {plan{days: 20, each: 40, spread: 0.1, model: 1, rival: 1, binary: true, def: bySlices}, 0.025, 0},
+	"no-difference/classes-8-days":  {plan{days: 8, each: 50, spread: 0.3, model: 1, rival: 1, classes: true, def: by("logloss")}, 0.025, 0},
+	"no-difference/classes-14-days": {plan{days: 14, each: 30, spread: 0.3, model: 1, rival: 1, uneven: true, classes: true, def: by("macro_f1")}, 0.025, 0},
+	"at-the-bar/8-days":             {plan{days: 8, each: 50, spread: 0.3, model: 1, rival: 1, binary: true, atBar: true, def: byAUC}, 0.025, 0},
+	"at-the-bar/30-days":            {plan{days: 30, each: 15, spread: 0.3, model: 1, rival: 1, binary: true, atBar: true, def: byAUC}, 0.025, 0},
+	"at-the-bar/logloss-8-days":     {plan{days: 8, each: 50, spread: 0.3, model: 1, rival: 1, binary: true, atBar: true, def: by("logloss")}, 0.025, 0},
+	"at-the-bar/logloss-30-days":    {plan{days: 30, each: 15, spread: 0.3, model: 1, rival: 1, binary: true, atBar: true, def: by("logloss")}, 0.025, 0},
+	"at-the-bar/brier-30-days":      {plan{days: 30, each: 15, spread: 0.3, model: 1, rival: 1, binary: true, atBar: true, def: by("brier")}, 0.025, 0},
+	"at-the-bar/rmse-8-days":        {plan{days: 8, each: 40, spread: 0.1, model: 1, rival: 1, atBar: true, def: by("rmse")}, 0.025, 0},
+	"at-the-bar/rmse-30-days":       {plan{days: 30, each: 40, spread: 0.3, model: 1, rival: 1, atBar: true, def: by("rmse")}, 0.025, 0},
+	"at-the-bar/classes-30-days":    {plan{days: 30, each: 15, spread: 0.3, model: 1, rival: 1, classes: true, atBar: true, def: by("logloss")}, 0.025, 0},
+	"worse":                         {plan{days: 8, each: 50, spread: 0.3, model: 1.3, rival: 1, binary: true, def: byAUC}, 0.025, 0},
+	"worse/classes":                 {plan{days: 8, each: 50, spread: 0.3, model: 1.3, rival: 1, classes: true, def: by("accuracy")}, 0.025, 0},
+	"better":                        {plan{days: 14, each: 50, spread: 0.3, model: 0.5, rival: 2, binary: true, def: byAUC}, 1, 0.95},
+	"better/4-days":                 {plan{days: 4, each: 200, spread: 0.1, model: 0.3, rival: 3, binary: true, def: byAUC}, 1, 0.95},
+	"better/in-all-slices":          {plan{days: 20, each: 60, spread: 0.1, model: 0.5, rival: 2, binary: true, def: bySlices}, 1, 0.95},
+	"better/classes":                {plan{days: 14, each: 50, spread: 0.3, model: 0.2, rival: 2, classes: true, def: by("ovr_auc")}, 1, 0.95},
+	"one-slice-hurt":                {plan{days: 20, each: 120, spread: 0.1, model: 0.1, rival: 2.7, hurt: 1, binary: true, def: bySlices}, 0.025, 0},
+	"one-slice-hurt/classes":        {plan{days: 20, each: 120, spread: 0.1, model: 0.1, rival: 2, hurt: 1, classes: true, def: definition.Evaluate{Metric: "accuracy", Slices: []string{"zone"}}}, 0.025, 0},
 }
 
 // chance is how far above its promise a share may be seen in so many
@@ -128,12 +217,22 @@ func chance(share float64, repetitions int) float64 {
 
 // BenchmarkPlanted says in which share of many samples each planted case is
 // promoted; wrongly so in all that have a bound from above below 1.
+//
+// MILLRACE_PLANTED is on how many samples of each, instead of 400.
 func BenchmarkPlanted(b *testing.B) {
+	samples := 400
+	if given := os.Getenv("MILLRACE_PLANTED"); given != "" {
+		n, err := strconv.Atoi(given)
+		if err != nil || n < 4 {
+			b.Fatalf("MILLRACE_PLANTED is %q, not a number of 4 or more", given)
+		}
+		samples = n
+	}
 	for _, name := range slices.Sorted(maps.Keys(plans)) {
 		c := plans[name]
-		repetitions := 400
+		repetitions := samples
 		if c.atLeast > 0 { // what is nearly always so needs fewer
-			repetitions = 100
+			repetitions = samples / 4
 		}
 		b.Run(name, func(b *testing.B) {
 			share := 0.0

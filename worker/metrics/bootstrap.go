@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
-	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // Replicates of a bootstrap.
@@ -26,6 +25,8 @@ type Bootstrapped struct {
 	names      []string
 	points     [][]float64   // by model, metric
 	replicates [][][]float64 // by replicate, model, metric
+	without    [][][]float64 // by group of blocks that is left out, model, metric
+	left       []float64     // share of the rows that are not in that group
 	effective  float64       // number of blocks of equal size that tell as much
 }
 
@@ -34,7 +35,8 @@ type Bootstrapped struct {
 // number of CPUs. All models must be judged on the same sample.
 func Bootstrap(ctx context.Context, seed int64, models ...*Judged) (*Bootstrapped, error) {
 	s := models[0].sample
-	b := &Bootstrapped{replicates: make([][][]float64, Replicates), effective: effective(s)}
+	groups := min(s.Blocks, leftOut)
+	b := &Bootstrapped{replicates: make([][][]float64, Replicates), without: make([][][]float64, groups), left: shares(s, groups), effective: effective(s)}
 	for _, m := range Of(s.Kind) {
 		b.names = append(b.names, m.Name)
 	}
@@ -46,13 +48,20 @@ func Bootstrap(ctx context.Context, seed int64, models ...*Judged) (*Bootstrappe
 	for t := range threads {
 		g.Go(func() error {
 			weights := make([]float64, s.Blocks)
-			for r := t; r < Replicates; r += threads {
+			for r := t; r < Replicates+groups; r += threads {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				draw(weights, seed, r)
+				var out *[][]float64
+				if r < Replicates {
+					draw(weights, seed, r)
+					out = &b.replicates[r]
+				} else {
+					leaveOut(weights, r-Replicates, groups)
+					out = &b.without[r-Replicates]
+				}
 				for _, m := range models {
-					b.replicates[r] = append(b.replicates[r], m.Compute(weights))
+					*out = append(*out, m.Compute(weights))
 				}
 			}
 			return nil
@@ -76,13 +85,11 @@ func draw(weights []float64, seed int64, r int) {
 // Interval is a model's metric and the interval that holds its true value in a
 // share `confidence` of all samples.
 func (b *Bootstrapped) Interval(model int, metric string, confidence float64) Interval {
-	at := slices.Index(b.names, metric)
-	out := b.interval(b.points[model][at], b.collect(func(r [][]float64) float64 { return r[model][at] }), confidence)
+	at, least, most := slices.Index(b.names, metric), math.Inf(-1), math.Inf(1)
 	if m, err := Find(metric); err == nil {
-		least, most := m.span()
-		out = out.within(least, most)
+		least, most = m.span()
 	}
-	return out
+	return b.uncertain(func(r [][]float64) float64 { return r[model][at] }).interval(confidence, least, most)
 }
 
 // within bends an interval so that it stays between least and most: its reach
@@ -111,20 +118,24 @@ func (i Interval) within(least, most float64) Interval {
 // Difference is by how much model a is better than model b: positive also where
 // less of the metric is better.
 func (b *Bootstrapped) Difference(model, other int, metric string, confidence float64) Interval {
-	diff, point := b.difference(model, other, metric)
-	return b.interval(point, diff, confidence)
+	return b.lead(model, other, metric).interval(confidence, math.Inf(-1), math.Inf(1))
 }
 
-func (b *Bootstrapped) difference(model, other int, metric string) (diff []float64, point float64) {
+// Behind is the chance of a lead as low as the one seen, or lower, if there is
+// none: the one-sided p-value that model a is behind model b by the metric. NaN
+// when there are too few blocks to tell.
+func (b *Bootstrapped) Behind(model, other int, metric string) float64 {
+	return b.lead(model, other, metric).below()
+}
+
+func (b *Bootstrapped) lead(model, other int, metric string) uncertain {
 	at, sign := slices.Index(b.names, metric), -1.0
 	if m, err := Find(metric); err == nil && m.More {
 		sign = 1
 	}
-	of := func(r [][]float64) float64 {
-		d := sign * (r[model][at] - r[other][at])
-		return d + 0 // -0 becomes 0
-	}
-	return b.collect(of), of(b.points)
+	return b.uncertain(func(r [][]float64) float64 {
+		return sign*(r[model][at]-r[other][at]) + 0 // -0 becomes 0
+	})
 }
 
 func (b *Bootstrapped) collect(of func(r [][]float64) float64) []float64 {
@@ -133,34 +144,6 @@ func (b *Bootstrapped) collect(of func(r [][]float64) float64) []float64 {
 		if v := of(r); v == v { // a draw may lack a class
 			out = append(out, v)
 		}
-	}
-	return out
-}
-
-// Behind is the chance of a lead as low as the one seen, or lower, if there is
-// none: the one-sided p-value that model a is behind model b by the metric. NaN
-// when there are too few blocks to tell.
-func (b *Bootstrapped) Behind(model, other int, metric string) float64 {
-	diff, point := b.difference(model, other, metric)
-	se := b.standardError(point, diff)
-	switch {
-	case se != se:
-		return math.NaN()
-	case se > 0:
-		return distuv.StudentsT{Sigma: 1, Nu: b.effective - 1}.CDF(point / se)
-	case point < 0:
-		return 0
-	}
-	return 1
-}
-
-// interval reaches from the point as far as Student's t says for that many
-// blocks. The replicates' own quantiles are too narrow when there are few.
-func (b *Bootstrapped) interval(point float64, values []float64, confidence float64) Interval {
-	out := Interval{Value: point, Low: math.NaN(), High: math.NaN()}
-	if se := b.standardError(point, values); se == se {
-		reach := se * distuv.StudentsT{Sigma: 1, Nu: b.effective - 1}.Quantile((1+confidence)/2)
-		out.Low, out.High = point-reach, point+reach
 	}
 	return out
 }
@@ -209,16 +192,30 @@ func Holm(p []float64, alpha float64) (corrected, share []float64) {
 // effective is Kish's number of blocks: few large ones among many small ones
 // tell no more than the few alone.
 func effective(s *Sample) float64 {
-	size := make([]float64, s.Blocks)
-	for _, block := range s.Block {
-		size[block]++
-	}
 	sum, squares := 0.0, 0.0
-	for _, n := range size {
+	for _, n := range sizes(s, s.Blocks) {
 		sum += n
 		squares += n * n
 	}
 	return sum * sum / squares
+}
+
+// sizes are the rows of so many groups of blocks.
+func sizes(s *Sample, groups int) []float64 {
+	size := make([]float64, groups)
+	for _, block := range s.Block {
+		size[int(block)%groups]++
+	}
+	return size
+}
+
+// shares are those of the rows that are not in each group of blocks.
+func shares(s *Sample, groups int) []float64 {
+	left := sizes(s, groups)
+	for i, n := range left {
+		left[i] = 1 - n/float64(len(s.Block))
+	}
+	return left
 }
 
 // Blocks of a bootstrap.
