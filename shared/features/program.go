@@ -314,10 +314,11 @@ func (f *computed) category(row []Value) (index int, seen, missing bool) {
 	return index, seen, false
 }
 
-// finite rounds to float32; what does not fit is missing.
+// finite rounds to float32; what does not fit is missing, and so is the largest of all,
+// which trees cannot tell from infinity and many programs write for it.
 func finite(v float64) float32 {
 	f := float32(v)
-	if math.IsInf(float64(f), 0) {
+	if f >= math.MaxFloat32 || f <= -math.MaxFloat32 {
 		return float32(math.NaN())
 	}
 	return f

@@ -277,7 +277,7 @@ func (p Params) problems() []Problem {
 	if p.BaseScore != nil {
 		v := float64(float32(*p.BaseScore))
 		if p.Objective == Logistic {
-			need(v > 0 && v < 1, "base_score", "must be between 0 and 1 with %s, is %v", p.Objective, *p.BaseScore)
+			need(v >= 1e-6 && v <= 1-1e-6, "base_score", "must be 0.000001 to 0.999999 with %s, is %v", p.Objective, *p.BaseScore)
 		} else {
 			need(math.Abs(v) <= MaxMagnitude, "base_score", "must be a finite number, is %v", *p.BaseScore)
 		}

@@ -61,7 +61,7 @@ func TestParseParamsRefuses(t *testing.T) {
 		"contradictions": {map[string]string{"objective": "reg:squarederror", "eval_metric": "logloss", "scale_pos_weight": "2"}, []string{
 			`eval_metric must be rmse with reg:squarederror, is "logloss"`, "scale_pos_weight has no meaning with reg:squarederror"}},
 		"base score": {map[string]string{"objective": "binary:logistic", "base_score": "1"}, []string{
-			"base_score must be between 0 and 1 with binary:logistic, is 1"}},
+			"base_score must be 0.000001 to 0.999999 with binary:logistic, is 1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := hyperparameters.Parse(c.in)

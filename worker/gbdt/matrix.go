@@ -66,8 +66,8 @@ func (x Matrix) checkTrainable() error {
 	}
 	for c := range x.Cols {
 		for r, v := range x.Column(c) {
-			if math.IsInf(float64(v), 0) {
-				return fmt.Errorf("%s is infinite in row %d (missing is NaN)", x.name(c), r)
+			if v >= math.MaxFloat32 || v <= -math.MaxFloat32 { // x < condition is to hold for all values at the last condition
+				return fmt.Errorf("%s is %v in row %d, must be below %v (missing is NaN)", x.name(c), v, r, math.MaxFloat32)
 			}
 		}
 	}

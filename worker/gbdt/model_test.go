@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -145,6 +147,8 @@ func TestReadJSONTakesOtherSpellings(t *testing.T) {
 		"boolean defaults":   {`[1,0,0],"id"`, `[true,false,false],"id"`},
 		"no names":           {`["a","b"]`, `[]`},
 		"best without score": {`"attributes":{}`, `"attributes":{"best_iteration":"0"}`},
+		"newest version":     {`[1,7,4]`, `[3,2,0]`},
+		"infinite elsewhere": {`"feature_names":["a","b"]`, `"feature_names":["NaN","\"Infinity"]`},
 		"later tree_param":   {`"num_nodes":"3","size_leaf_vector":"0"`, `"num_nodes":"3","size_leaf_vector":"1"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -162,6 +166,85 @@ func TestReadJSONTakesOtherSpellings(t *testing.T) {
 				t.Errorf("best iteration %d", m.BestIteration())
 			}
 		})
+	}
+}
+
+// XGBoost writes Infinity for a condition beyond values near the largest float32.
+func TestReadsInfiniteConditions(t *testing.T) {
+	for text, want := range map[string]float32{"Infinity": -0.75, "-Infinity": 1.25} {
+		m, err := gbdt.ReadJSON(strings.NewReader(strings.Replace(tiny, "[2.5E0,", "["+text+",", 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		written := modelBytes(t, m)
+		if !bytes.Contains(written, []byte(`"split_conditions":[`+text+`,`)) {
+			t.Errorf("%s is written in %s", text, written)
+		}
+		again, err := gbdt.ReadJSON(bytes.NewReader(written))
+		if err != nil {
+			t.Fatal(err)
+		}
+		condition, _ := strconv.ParseFloat(text, 32)
+		packed, err := gbdt.ReadModel(strings.NewReader(strings.Replace(tinyUBJSON, floats(2.5, -1, 1), floats(float32(condition), -1, 1), 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, m := range []*gbdt.Model{m, again, packed} {
+			if got := m.PredictRow([]float32{0, math.MaxFloat32}); got != want {
+				t.Errorf("%s, model %d: %v, want %v", text, i, got, want)
+			}
+		}
+	}
+}
+
+// XGBoost 3.2 moves a logistic base score away from 0 and 1, where those before begin from
+// just what is written.
+func TestBaseScoresNearTheEnds(t *testing.T) {
+	logistic := strings.Replace(tiny, "reg:squarederror", "binary:logistic", 1)
+	for name, c := range map[string]struct {
+		score, version string
+		want           float32
+	}{
+		"3.2":    {"[5E-7]", "[3,2,0]", 1e-6},
+		"3.2, 0": {"[0E0]", "[3,2,0]", 1e-6},
+		"4, 1":   {"[1E0]", "[4,0,0]", 1 - 1e-6},
+		"3.1":    {"[5E-7]", "[3,1,1]", 5e-7},
+		"1.7":    {"5E-7", "[1,7,6]", 5e-7},
+	} {
+		m, err := gbdt.ReadJSON(strings.NewReader(strings.NewReplacer("2.5E-1", c.score, "[1,7,4]", c.version).Replace(logistic)))
+		if err != nil || m.BaseScore() != c.want {
+			t.Errorf("%s: %v, %v, want %v", name, m.BaseScore(), err, c.want)
+		}
+	}
+}
+
+// A name may be anything that a category is. XGBoost does not read the escapes of <, > and &.
+func TestNamesAreWrittenAsTheyAre(t *testing.T) {
+	s := generate(500, 3, 1, gbdt.Logistic)
+	s.x.Names = []string{"shop=R&D <new> \u2028é", `tab	quote" back\`, "c"}
+	m := train(t, params(gbdt.Logistic, nil), s)
+	written := modelBytes(t, m)
+	if want := "\"feature_names\":[\"shop=R&D <new> \u2028é\",\"tab\\tquote\\\" back\\\\\",\"c\"]"; !bytes.Contains(written, []byte(want)) {
+		t.Errorf("%s is not in %.300s", want, written)
+	}
+	again, err := gbdt.ReadJSON(bytes.NewReader(written))
+	if err != nil || !reflect.DeepEqual(again.FeatureNames(), s.x.Names) {
+		t.Errorf("names %q, %v", again.FeatureNames(), err)
+	}
+}
+
+// A few bytes for a tree must not become many in memory: reading stops at the first.
+func TestManyHollowTrees(t *testing.T) {
+	hollow := `{"learner":{"gradient_booster":{"model":{"trees":[` + strings.Repeat(`{},`, 5_000_000) + `{}]}}}}`
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := gbdt.ReadJSON(strings.NewReader(hollow))
+	runtime.ReadMemStats(&after)
+	if err == nil || !strings.Contains(err.Error(), "tree 0: no nodes") {
+		t.Errorf("error %v", err)
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > 10*uint64(len(hollow)) {
+		t.Errorf("%d bytes for a file of %d", used, len(hollow))
 	}
 }
 
@@ -193,7 +276,16 @@ func TestReadJSONRefuses(t *testing.T) {
 		"feature range":  {`"split_indices":[1,`, `"split_indices":[2,`, "feature 2 is not one of 2"},
 		"categorical":    {`"split_type":[0,`, `"split_type":[1,`, "categorical"},
 		"float overflow": {`[2.5E0,`, `[1E99,`, "decode JSON"},
-		"not a number":   {`[2.5E0,`, `["x",`, "decode JSON"},
+		"not a number":   {`[2.5E0,`, `["x",`, `"x" is not a number`},
+		"quoted number":  {`[2.5E0,`, `["2.5",`, `"2.5" is not a number`},
+		"nested numbers": {`[2.5E0,`, `[[2.5E0],`, "is not a number"},
+		"no array":       {`[2.5E0,-1E0,1E0]`, `{"a":1}`, "is not an array"},
+		"NaN condition":  {`[2.5E0,`, `[NaN,`, "tree 0: node 0: the condition is not a number"},
+		"infinite leaf":  {`[2.5E0,-1E0,`, `[2.5E0,-Infinity,`, "tree 0: node 1: the leaf's value is -Inf"},
+		"infinite gain":  {`[5E0,0E0,`, `[Infinity,0E0,`, "are infinite or not a number"},
+		"NaN category":   {`"categories":[],"default_left":[1,0,0],"id":0,"left_children":[1,-1,-1],"loss_changes":[5E0,0E0,0E0],"parents":[2147483647,0,0],"right_children":[2,-1,-1],"split_conditions":[2.5E0`, `"categories":[1],"default_left":[1,0,0],"id":0,"left_children":[1,-1,-1],"loss_changes":[5E0,0E0,0E0],"parents":[2147483647,0,0],"right_children":[2,-1,-1],"split_conditions":[NaN`, "categorical splits are not supported"},
+		"no feature":     {`"split_indices":[1,`, `"split_indices":[-1,`, "feature -1 is below 0"},
+		"trees no array": {`"trees":[{`, `"trees":7,"trees_":[{`, "trees are not an array"},
 		"best iteration": {`"attributes":{}`, `"attributes":{"best_iteration":"1","best_score":"0"}`, "best_iteration"},
 		"best score":     {`"attributes":{}`, `"attributes":{"best_iteration":"0","best_score":"x"}`, "best_score"},
 		"class of tree":  {`"tree_info":[0]`, `"tree_info":[1]`, "tree 0 is for class 1"},
@@ -214,6 +306,7 @@ func TestReadJSONRefuses(t *testing.T) {
 // Whatever is read must predict and be written and read again, the same.
 func FuzzReadJSON(f *testing.F) {
 	f.Add([]byte(tiny))
+	f.Add([]byte(strings.Replace(tiny, "[2.5E0,", "[-Infinity,", 1)))
 	f.Add([]byte(strings.Replace(tiny, `"2.5E-1"`, `"[2.5E-1]"`, 1)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := gbdt.ReadJSON(bytes.NewReader(data))

@@ -24,6 +24,7 @@ const (
 // The parts of XGBoost's layout that are read. Numbers in strings are XGBoost's way.
 type modelFile struct {
 	Learner *learnerFile `json:"learner"`
+	Version []int        `json:"version"`
 }
 
 type learnerFile struct {
@@ -36,9 +37,9 @@ type learnerFile struct {
 				NumTrees        looseInt `json:"num_trees"`
 				NumParallelTree looseInt `json:"num_parallel_tree"`
 			} `json:"gbtree_model_param"`
-			IterationStarts []int      `json:"iteration_indptr"`
-			TreeInfo        []int      `json:"tree_info"`
-			Trees           []treeFile `json:"trees"`
+			IterationStarts []int    `json:"iteration_indptr"`
+			TreeInfo        []int    `json:"tree_info"`
+			Trees           treeList `json:"trees"`
 		} `json:"model"`
 	} `json:"gradient_booster"`
 	Param struct {
@@ -59,16 +60,16 @@ type learnerFile struct {
 }
 
 type treeFile struct {
-	BaseWeights     []float32  `json:"base_weights"`
+	BaseWeights     floats     `json:"base_weights"`
 	Categories      []int      `json:"categories"`
 	DefaultLeft     []looseInt `json:"default_left"`
 	LeftChildren    []int32    `json:"left_children"`
-	LossChanges     []float32  `json:"loss_changes"`
+	LossChanges     floats     `json:"loss_changes"`
 	RightChildren   []int32    `json:"right_children"`
-	SplitConditions []float32  `json:"split_conditions"`
+	SplitConditions floats     `json:"split_conditions"`
 	SplitIndices    []int32    `json:"split_indices"`
 	SplitType       []int32    `json:"split_type"`
-	SumHessian      []float32  `json:"sum_hessian"`
+	SumHessian      floats     `json:"sum_hessian"`
 	Param           struct {
 		NumDeleted     looseInt `json:"num_deleted"`
 		NumNodes       looseInt `json:"num_nodes"`
@@ -135,7 +136,7 @@ func parseModel(data []byte) (*Model, error) {
 		return nil, errors.New("file is a Python pickle: save the model with a name ending in .json or .ubj")
 	}
 	var file modelFile
-	if err := json.Unmarshal(data, &file); err != nil {
+	if err := json.Unmarshal(quoteOddNumbers(data), &file); err != nil {
 		return nil, fmt.Errorf("decode JSON: %w", err)
 	}
 	l := file.Learner
@@ -147,7 +148,7 @@ func parseModel(data []byte) (*Model, error) {
 	}
 	m := &Model{
 		objective: l.Objective.Name, features: int(l.Param.NumFeature), names: l.FeatureNames,
-		scalePosWeight: 1, trees: make([]*tree, len(l.Booster.Model.Trees)),
+		scalePosWeight: 1, trees: l.Booster.Model.Trees,
 	}
 	if len(m.names) == 0 {
 		m.names = nil
@@ -159,17 +160,15 @@ func parseModel(data []byte) (*Model, error) {
 		}
 		m.scalePosWeight = float32(w)
 	}
-	base, err := parseBaseScores(l.Param.BaseScore, m.objective, l.outputs())
+	base, err := parseBaseScores(l.Param.BaseScore, m.objective, l.outputs(), file.Version)
 	if err != nil {
 		return nil, err
 	}
 	m.baseScores = base
-	for i := range l.Booster.Model.Trees {
-		t, err := l.Booster.Model.Trees[i].tree(m.features)
-		if err != nil {
+	for i, t := range m.trees {
+		if err := t.fits(m.features); err != nil {
 			return nil, fmt.Errorf("tree %d: %w", i, err)
 		}
-		m.trees[i] = t
 	}
 	if err := m.readAttributes(l.Attributes); err != nil {
 		return nil, err
@@ -240,7 +239,7 @@ func (l *learnerFile) rounds() error {
 
 // parseBaseScores takes "2.4E-1", XGBoost 3.1's "[2.4E-1]", and both without quotes: one
 // for every output, or one for all.
-func parseBaseScores(raw json.RawMessage, objective string, outputs int) ([]float32, error) {
+func parseBaseScores(raw json.RawMessage, objective string, outputs int, version []int) ([]float32, error) {
 	s := strings.Trim(string(raw), `"`)
 	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
 		s = s[1 : len(s)-1]
@@ -255,10 +254,13 @@ func parseBaseScores(raw json.RawMessage, objective string, outputs int) ([]floa
 		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
 			return nil, fmt.Errorf("base_score %.60s is not a number", raw)
 		}
-		if objective == Logistic && !(v > 0 && v < 1) {
-			return nil, fmt.Errorf("base_score %v is not between 0 and 1", v)
+		score := float32(v)
+		if objective == Logistic {
+			if score, err = nearestBase(score, version); err != nil {
+				return nil, err
+			}
 		}
-		scores = append(scores, float32(v))
+		scores = append(scores, score)
 	}
 	for len(scores) < outputs {
 		scores = append(scores, scores[0])
@@ -272,6 +274,9 @@ func (m *Model) readAttributes(attributes map[string]string) error {
 		return nil
 	}
 	best, err := strconv.Atoi(text)
+	if best == -1 && len(m.trees) == 0 {
+		return nil // so XGBoost 1.7
+	}
 	if rounds := len(m.trees) / len(m.baseScores); err != nil || best < 0 || best >= rounds {
 		return fmt.Errorf("best_iteration %.40q is not one of %d rounds", text, rounds)
 	}
@@ -287,7 +292,7 @@ func (m *Model) readAttributes(attributes map[string]string) error {
 
 // tree checks the arrays and copies the nodes that can be reached, in breadth-first
 // order; XGBoost leaves pruned nodes in its files.
-func (f *treeFile) tree(features int) (*tree, error) {
+func (f *treeFile) tree() (*tree, error) {
 	n, err := f.checkArrays()
 	if err != nil {
 		return nil, err
@@ -303,6 +308,9 @@ func (f *treeFile) tree(features int) (*tree, error) {
 		t.condition[node] = f.SplitConditions[from]
 		left, right := f.LeftChildren[from], f.RightChildren[from]
 		if left == -1 && right == -1 {
+			if v := t.condition[node]; v-v != 0 {
+				return nil, fmt.Errorf("node %d: the leaf's value is %v", from, v)
+			}
 			continue
 		}
 		for _, child := range []int32{left, right} {
@@ -315,11 +323,15 @@ func (f *treeFile) tree(features int) (*tree, error) {
 			seen[child] = true
 			queue = append(queue, step{child, node})
 		}
-		if feature := f.SplitIndices[from]; feature < 0 || int(feature) >= features {
-			return nil, fmt.Errorf("node %d: feature %d is not one of %d", from, feature, features)
+		if f.SplitIndices[from] < 0 {
+			return nil, fmt.Errorf("node %d: feature %d is below 0", from, f.SplitIndices[from])
 		}
 		if len(f.SplitType) > 0 && f.SplitType[from] != 0 {
 			return nil, fmt.Errorf("node %d: categorical splits are not supported", from)
+		}
+		// A condition may be infinite: XGBoost puts it beyond values near the largest float32.
+		if v := t.condition[node]; v != v {
+			return nil, fmt.Errorf("node %d: the condition is not a number", from)
 		}
 		// The queue is in order: the children are the next two numbers given out.
 		t.left[node], t.right[node] = int32(len(queue)-2), int32(len(queue)-1)
@@ -362,6 +374,9 @@ func (f *treeFile) checkArrays() (int, error) {
 		if a.n != n {
 			return 0, fmt.Errorf("%s has %d entries for %d nodes", a.name, a.n, n)
 		}
+	}
+	if !f.BaseWeights.finite() || !f.LossChanges.finite() || !f.SumHessian.finite() {
+		return 0, errors.New("base_weights, loss_changes or sum_hessian are infinite or not a number")
 	}
 	return n, nil
 }

@@ -212,8 +212,8 @@ func baseScore(p Params, label, weight []float32) float32 {
 		total += w
 	}
 	mean := float32(sum / total)
-	if p.Objective == Logistic { // strictly inside, even when float32 rounds to an end
-		mean = min(max(mean, 1e-7), 1-1e-7)
+	if p.Objective == Logistic {
+		mean = min(max(mean, leastBase), 1-leastBase)
 	}
 	return mean
 }

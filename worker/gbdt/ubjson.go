@@ -155,20 +155,27 @@ func (u *ubjson) scalar(marker byte, raw []byte) error {
 		}
 		return u.quote(raw)
 	case 'd':
-		return u.float(float64(math.Float32frombits(binary.BigEndian.Uint32(raw))), 32)
+		u.float(float64(math.Float32frombits(binary.BigEndian.Uint32(raw))), 32)
 	case 'D':
-		return u.float(math.Float64frombits(binary.BigEndian.Uint64(raw)), 64)
+		u.float(math.Float64frombits(binary.BigEndian.Uint64(raw)), 64)
+	default:
+		u.out = strconv.AppendInt(u.out, integer(marker, raw), 10)
 	}
-	u.out = strconv.AppendInt(u.out, integer(marker, raw), 10)
 	return nil
 }
 
-func (u *ubjson) float(v float64, bits int) error {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return fmt.Errorf("%v is not a finite number", v)
+// float writes a number; one that JSON does not have as floats reads it.
+func (u *ubjson) float(v float64, bits int) {
+	switch {
+	case v != v:
+		u.out = append(u.out, `"NaN"`...)
+	case math.IsInf(v, 1):
+		u.out = append(u.out, `"Infinity"`...)
+	case math.IsInf(v, -1):
+		u.out = append(u.out, `"-Infinity"`...)
+	default:
+		u.out = strconv.AppendFloat(u.out, v, 'E', -1, bits)
 	}
-	u.out = strconv.AppendFloat(u.out, v, 'E', -1, bits)
-	return nil
 }
 
 // integer is the value of an integer of sizeOf(marker) bytes.

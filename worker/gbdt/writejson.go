@@ -2,11 +2,13 @@ package gbdt
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // noParent marks the root in XGBoost's files.
@@ -16,11 +18,7 @@ const noParent = 2147483647
 // read too, except that classes which start from different margins, as only models read
 // from XGBoost 3.1 or later do, need 3.1. Name the file xgboost-model or *.json. The bytes depend on the model only.
 func (m *Model) WriteJSON(w io.Writer) error {
-	names := m.names
-	if names == nil {
-		names = []string{}
-	}
-	quoted, err := json.Marshal(names)
+	names, err := quoteNames(m.names)
 	if err != nil {
 		return fmt.Errorf("write model: encode feature names: %w", err)
 	}
@@ -32,7 +30,7 @@ func (m *Model) WriteJSON(w io.Writer) error {
 			out.text(`,"best_score":"`, strconv.FormatFloat(score, 'g', -1, 64), `"`)
 		}
 	}
-	out.text(`},"feature_names":`, string(quoted), `,"feature_types":[],`)
+	out.text(`},"feature_names":[`, names, `],"feature_types":[],`)
 	trees := strconv.Itoa(len(m.trees))
 	out.text(`"gradient_booster":{"model":{"gbtree_model_param":{"num_parallel_tree":"1","num_trees":"`, trees,
 		`","size_leaf_vector":"0"},"tree_info":[`)
@@ -59,6 +57,22 @@ func (m *Model) WriteJSON(w io.Writer) error {
 		return fmt.Errorf("write model: %w", err)
 	}
 	return nil
+}
+
+// quoteNames escapes no more than JSON asks for: XGBoost does not read the escapes that
+// encoding/json makes of <, > and &.
+func quoteNames(names []string) (string, error) {
+	var b []byte
+	for i, name := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		var err error
+		if b, err = jsontext.AppendQuote(b, name); err != nil {
+			return "", fmt.Errorf("name %d: %w", i, err)
+		}
+	}
+	return string(b), nil
 }
 
 // number writes a float with an exponent, always: XGBoost takes "0" for an integer
@@ -104,7 +118,12 @@ func (o *jsonWriter) floats(name string, values []float32) {
 	o.text(`"`, name, `":[`)
 	for i, v := range values {
 		o.comma(i)
-		o.buf = strconv.AppendFloat(o.buf[:0], float64(v), 'E', -1, 32)
+		switch {
+		case math.IsInf(float64(v), 0): // a condition that XGBoost wrote
+			o.buf = append(o.buf[:0], "-Infinity"[oneIf(v > 0):]...)
+		default:
+			o.buf = strconv.AppendFloat(o.buf[:0], float64(v), 'E', -1, 32)
+		}
 		_, _ = o.w.Write(o.buf)
 	}
 	o.text(`],`)

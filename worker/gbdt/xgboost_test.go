@@ -151,6 +151,10 @@ func prepareExchange(t *testing.T, folder string) []*exchanged {
 	}
 	for i, c := range cases {
 		c.sample = withOneHot(classes(generate(exchangeRows, 6, 5, c.objective), c.classes), 6, 12)
+		c.sample.x.Names = make([]string, c.sample.x.Cols)
+		for f := range c.sample.x.Names { // as categories are, which may have any character
+			c.sample.x.Names[f] = fmt.Sprintf("shop=R&D > \"%d\" é", f)
+		}
 		if i == 0 {
 			writeFloats(t, filepath.Join(folder, "data.f32"), c.sample.x.Data)
 		}
@@ -179,6 +183,7 @@ func prepareExchange(t *testing.T, folder string) []*exchanged {
 	}
 	request, err := json.Marshal(map[string]any{
 		"rows": exchangeRows, "cols": cases[0].sample.x.Cols, "train_rows": exchangeTrain, "cases": cases,
+		"names": cases[0].sample.x.Names,
 	})
 	if err != nil {
 		t.Fatal(err)

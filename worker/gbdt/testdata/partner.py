@@ -38,7 +38,8 @@ def exchange(folder):
         request = json.load(f)
     for case in request["cases"]:
         x, y = read(folder, request, case["name"] + ".label.f32")
-        everything = xgboost.DMatrix(x)
+        # XGBoost compares the names with those in the model.
+        everything = xgboost.DMatrix(x, feature_names=request["names"])
 
         ours = xgboost.Booster(params(case))
         ours.load_model(os.path.join(folder, case["name"], "xgboost-model"))
@@ -46,7 +47,7 @@ def exchange(folder):
         save(ours, os.path.join(folder, case["name"], "again"))
 
         n = request["train_rows"]
-        train, valid = xgboost.DMatrix(x[:n], y[:n]), xgboost.DMatrix(x[n:], y[n:])
+        train, valid = (xgboost.DMatrix(x[part], y[part], feature_names=request["names"]) for part in (slice(n), slice(n, None)))
         theirs = xgboost.train(params(case), train, case["rounds"], evals=[(valid, "valid")], early_stopping_rounds=50, verbose_eval=False)
         theirs.predict(everything, output_margin=True).astype("<f4").tofile(os.path.join(folder, case["name"], "theirs.margin"))
         save(theirs, os.path.join(folder, case["name"], "theirs"))
