@@ -42,7 +42,7 @@ func ParseEvent(raw []byte) (*Event, error) {
 		return nil, errors.New("parse event: must be a JSON object")
 	}
 	f := flattener{d: d, event: &Event{fields: map[string][]value{}}}
-	if err := f.value("", nil); err != nil {
+	if err := f.value(root, nil); err != nil {
 		return nil, fmt.Errorf("parse event: %w", err)
 	}
 	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
@@ -72,7 +72,7 @@ func (f *flattener) value(path string, in []member) error {
 	case '0':
 		text := t.String()
 		n, err := strconv.ParseFloat(text, 64)
-		if err != nil {
+		if err != nil || !told(text, n) {
 			n = math.NaN() // beyond what can be compared: only its text can match
 		}
 		f.leaf(path, value{kind: kindNumber, text: text, number: n, arrays: in})
@@ -117,8 +117,11 @@ func (f *flattener) array(path string, in []member) error {
 	return err
 }
 
+// root is the path of the whole event, which no name is: a name can be empty.
+const root = "\xff"
+
 func join(path, name string) string {
-	if path == "" {
+	if path == root {
 		return name
 	}
 	return path + "." + name

@@ -2,11 +2,11 @@ package pattern
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // matcher is one alternative of a field.
@@ -40,60 +40,16 @@ func (m exactNumber) match(v *value) bool {
 	return v.kind == kindNumber && (v.number == m.number || v.text == m.text)
 }
 
-type prefix struct {
-	text string
-	fold bool
-}
+type prefix struct{ text string }
 
 func (m prefix) match(v *value) bool {
-	if v.kind != kindString {
-		return false
-	}
-	if !m.fold {
-		return strings.HasPrefix(v.text, m.text)
-	}
-	head, ok := firstRunes(v.text, utf8.RuneCountInString(m.text))
-	return ok && strings.EqualFold(head, m.text)
+	return v.kind == kindString && strings.HasPrefix(v.text, m.text)
 }
 
-type suffix struct {
-	text string
-	fold bool
-}
+type suffix struct{ text string }
 
 func (m suffix) match(v *value) bool {
-	if v.kind != kindString {
-		return false
-	}
-	if !m.fold {
-		return strings.HasSuffix(v.text, m.text)
-	}
-	all := utf8.RuneCountInString(v.text)
-	want := utf8.RuneCountInString(m.text)
-	if all < want {
-		return false
-	}
-	head, _ := firstRunes(v.text, all-want)
-	return strings.EqualFold(v.text[len(head):], m.text)
-}
-
-// firstRunes is the first n runes of s; ok is false when it has fewer.
-func firstRunes(s string, n int) (head string, ok bool) {
-	end := 0
-	for range n {
-		if end >= len(s) {
-			return s, false
-		}
-		_, size := utf8.DecodeRuneInString(s[end:])
-		end += size
-	}
-	return s[:end], true
-}
-
-type ignoreCase struct{ text string }
-
-func (m ignoreCase) match(v *value) bool {
-	return v.kind == kindString && strings.EqualFold(v.text, m.text)
+	return v.kind == kindString && strings.HasSuffix(v.text, m.text)
 }
 
 // wildcard is literal pieces with a * between each two.
@@ -154,7 +110,7 @@ type numericRange struct {
 }
 
 func (m numericRange) match(v *value) bool {
-	if v.kind != kindNumber || v.number != v.number {
+	if v.kind != kindNumber || math.IsNaN(v.number) {
 		return false
 	}
 	if m.low != nil && (v.number < *m.low || m.openLow && v.number == *m.low) {
@@ -195,20 +151,37 @@ var (
 	ipv6Form = regexp.MustCompile(`^[0-9a-fA-F:]*:[0-9a-fA-F:]*$`)
 )
 
+// parseIP reads an address as AWS's (Java's) reader does: leading zeros are
+// decimal, and an IPv4 address in IPv6 is that IPv4 address.
 func parseIP(text string) (netip.Addr, bool) {
-	if !ipv4Form.MatchString(text) && !ipv6Form.MatchString(text) {
+	if ipv4Form.MatchString(text) {
+		var a [4]byte
+		for i, part := range strings.Split(text, ".") {
+			n, err := strconv.ParseUint(part, 10, 8)
+			if err != nil {
+				return netip.Addr{}, false
+			}
+			a[i] = byte(n)
+		}
+		return netip.AddrFrom4(a), true
+	}
+	if !ipv6Form.MatchString(text) {
 		return netip.Addr{}, false
 	}
 	a, err := netip.ParseAddr(text)
-	return a, err == nil
+	return a.Unmap(), err == nil
 }
 
 func parseCIDR(text string) (cidr, error) {
-	ip, bits, found := strings.Cut(text, "/")
-	if !found || strings.Contains(bits, "/") {
+	parts := strings.Split(text, "/")
+	for len(parts) > 1 && parts[len(parts)-1] == "" { // as Java splits
+		parts = parts[:len(parts)-1]
+	}
+	if len(parts) != 2 {
 		return cidr{}, fmt.Errorf("Malformed CIDR, one '/' required") //nolint:staticcheck // AWS's wording
 	}
-	n, err := strconv.Atoi(bits)
+	ip := parts[0]
+	n, err := strconv.Atoi(parts[1])
 	if err != nil {
 		return cidr{}, fmt.Errorf("Malformed CIDR, mask bits must be an integer") //nolint:staticcheck // AWS's wording
 	}
@@ -217,6 +190,9 @@ func parseCIDR(text string) (cidr, error) {
 	}
 	a, ok := parseIP(ip)
 	if !ok {
+		if ipv4Form.MatchString(ip) || ipv6Form.MatchString(ip) {
+			return cidr{}, fmt.Errorf("Invalid IP address: %s", ip) //nolint:staticcheck // AWS's wording
+		}
 		return cidr{}, fmt.Errorf("Nonstandard IP address: %s", ip) //nolint:staticcheck // AWS's wording
 	}
 	if n >= a.BitLen() {

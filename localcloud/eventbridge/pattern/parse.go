@@ -1,18 +1,13 @@
 package pattern
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
-
-// numericLimit is the largest magnitude that AWS compares numbers at.
-const numericLimit = 5e9
 
 // reserved are names that may not be fields inside $or: they would make a
 // match expression look like a field.
@@ -29,16 +24,25 @@ type rules []map[string][]matcher
 type parser struct {
 	source string
 	d      *jsontext.Decoder
+	at     int   // what errors name: a byte offset behind what was read
+	open   []int // where the objects and arrays begin that are not closed yet
 }
 
-// token is one JSON token: its kind as jsontext names it, and its text.
+// token is one JSON token: its kind as jsontext names it, its text, and where it ends.
 type token struct {
 	kind jsontext.Kind
 	text string
+	end  int
+	name bool // of a member
 }
 
+// pattern reads the source's first value: AWS looks at nothing behind it.
 func (p *parser) pattern() (rules, error) {
-	p.d = jsontext.NewDecoder(strings.NewReader(p.source), jsontext.AllowDuplicateNames(true))
+	p.d = jsontext.NewDecoder(strings.NewReader(p.source), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if strings.TrimLeft(p.source, " \t\r\n") == "" {
+		p.at = len(p.source)
+		return nil, p.fail("Filter is not an object")
+	}
 	t, err := p.next()
 	if err != nil {
 		return nil, err
@@ -50,27 +54,64 @@ func (p *parser) pattern() (rules, error) {
 	if err := p.object(&out, "", false); err != nil {
 		return nil, err
 	}
-	if _, err := p.d.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, p.fail("Unexpected data after the event pattern")
-	}
 	return out, nil
 }
 
+// next reads a token. Where AWS's reader is then depends on it: of a string only
+// the quote is read at first, and behind a name the beginning of its value is.
 func (p *parser) next() (token, error) {
-	t, err := p.d.ReadToken()
+	begin := p.skip(int(p.d.InputOffset()))
+	read, err := p.d.ReadToken()
 	if err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return token{}, p.fail("Unexpected end-of-input")
-		}
-		return token{}, p.fail("%v", err)
+		return token{}, p.syntax(begin)
 	}
-	return token{kind: t.Kind(), text: t.String()}, nil
+	t := token{kind: read.Kind(), text: read.String(), end: int(p.d.InputOffset())}
+	switch t.kind {
+	case '{', '[':
+		p.open = append(p.open, t.end)
+	case '}', ']':
+		p.open = p.open[:len(p.open)-1]
+	case '"':
+		in, n := p.d.StackIndex(p.d.StackDepth())
+		t.name = in == '{' && n%2 == 1
+	}
+	switch p.at = t.end; {
+	case t.name:
+		if p.at, err = p.ahead(t.end); err != nil {
+			return token{}, err
+		}
+	case t.kind == '"':
+		p.at = begin + 1
+	}
+	return t, nil
 }
 
+// ahead is how far a value's beginning is read along with the name that ends at end.
+func (p *parser) ahead(end int) (int, error) {
+	i := p.skip(end)
+	if p.d.PeekKind() == 0 || i == len(p.source) {
+		return 0, p.syntax(i)
+	}
+	if strings.IndexByte(`"{[`, p.source[i]) >= 0 {
+		return i + 1, nil
+	}
+	rest := strings.IndexAny(p.source[i:], " \t\r\n,}]:")
+	if rest < 0 {
+		return len(p.source), nil
+	}
+	return i + rest, nil
+}
+
+// skip passes over what stands between tokens.
+func (p *parser) skip(from int) int {
+	return len(p.source) - len(strings.TrimLeft(p.source[from:], " \t\r\n,:"))
+}
+
+// whole says that the text of a string was read before what fails.
+func (p *parser) whole(t token) { p.at = t.end }
+
 func (p *parser) fail(format string, args ...any) error {
-	read := p.source[:min(int(p.d.InputOffset()), len(p.source))]
-	line := 1 + strings.Count(read, "\n")
-	return &Invalid{Reason: fmt.Sprintf(format, args...), Source: p.source, Line: line, Column: len(read) - strings.LastIndexByte(read, '\n')}
+	return &Invalid{Reason: fmt.Sprintf(format, args...), At: located(p.source, p.at)}
 }
 
 // object reads the fields of an object whose brace was read.
@@ -100,9 +141,9 @@ func (p *parser) object(out *rules, path string, inOr bool) error {
 		}
 		switch t.kind {
 		case '{':
-			err = p.object(out, join(path, name.text), inOr)
+			err = p.object(out, p.join(path, name.text), inOr)
 		case '[':
-			err = p.field(out, join(path, name.text))
+			err = p.field(out, p.join(path, name.text))
 		default:
 			err = p.fail("%q must be an object or an array", name.text)
 		}
@@ -114,6 +155,14 @@ func (p *parser) object(out *rules, path string, inOr bool) error {
 		return p.fail("Empty objects are not allowed")
 	}
 	return nil
+}
+
+// join is the path of a field: as in AWS's reader an empty name at the top adds nothing.
+func (p *parser) join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
 }
 
 // or reads the alternatives of $or: each forks the branches read so far.
@@ -201,7 +250,7 @@ func (p *parser) alternative(t token) (matcher, error) {
 		return exactText{kindString, t.text}, nil
 	case '0':
 		n, err := strconv.ParseFloat(t.text, 64)
-		if err != nil {
+		if err != nil || !told(t.text, n) {
 			return exactText{kindNumber, t.text}, nil
 		}
 		return exactNumber{n, t.text}, nil
@@ -230,7 +279,7 @@ func (p *parser) expression() (matcher, error) {
 	}
 	if end.kind != '}' {
 		if op.text == "numeric" || op.text == "anything-but" {
-			return nil, p.fail("Too many elements in numeric expression")
+			return nil, p.tooMany()
 		}
 		return nil, p.fail("Only one key allowed in match expression")
 	}
@@ -270,6 +319,7 @@ func (p *parser) operator(name string) (matcher, error) {
 		}
 		return nil, p.fail("%s match pattern must be a string", name)
 	}
+	p.whole(t)
 	return p.ofString(name, t.text)
 }
 
@@ -279,11 +329,11 @@ func (p *parser) ofString(name, text string) (matcher, error) {
 	case "exactly":
 		return exactText{kindString, text}, nil
 	case "equals-ignore-case":
-		return ignoreCase{text}, nil
+		return newIgnoreCase(text, whole), nil
 	case "cidr":
 		m, err := parseCIDR(text)
 		if err != nil {
-			return nil, p.fail("%v", err)
+			return nil, &Invalid{Reason: err.Error()}
 		}
 		return m, nil
 	default: // wildcard
@@ -327,8 +377,13 @@ func (p *parser) affix(name string, t token) (matcher, error) {
 	if t.kind != '"' {
 		return nil, p.fail("%s match pattern must be a string", name)
 	}
-	if name == "prefix" {
-		return prefix{t.text, fold}, nil
+	switch {
+	case name == "prefix" && fold:
+		return newIgnoreCase(t.text, beginning), nil
+	case name == "prefix":
+		return prefix{t.text}, nil
+	case fold:
+		return newIgnoreCase(t.text, end), nil
 	}
-	return suffix{t.text, fold}, nil
+	return suffix{t.text}, nil
 }

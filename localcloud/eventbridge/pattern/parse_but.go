@@ -1,8 +1,6 @@
 package pattern
 
-import (
-	"strconv"
-)
+import "errors"
 
 // anythingBut reads the value of anything-but: a string, a number, a list of
 // either, or an object with one of the operators that it can negate.
@@ -36,7 +34,7 @@ func (p *parser) anythingBut(t token) (matcher, error) {
 			return nil, err
 		}
 		if end.kind != '}' {
-			return nil, p.fail("Too many elements in numeric expression")
+			return nil, p.tooMany()
 		}
 	}
 	return anythingBut{not}, nil
@@ -47,156 +45,102 @@ func (p *parser) butValues(op string, t token) ([]matcher, error) {
 	if t.kind != '[' && t.kind != '"' && t.kind != '0' {
 		return nil, p.fail("Value of anything-but must be an array or single string/number value.")
 	}
-	if t.kind != '[' {
-		m, _, err := p.butValue(op, t)
-		return []matcher{m}, err
+	values, err := []token{t}, error(nil)
+	if t.kind == '[' {
+		values, err = p.butList(op)
+	} else if err = p.butFits(op, t); err == nil {
+		p.whole(t)
 	}
-	var out []matcher
-	strings, numbers := false, false
-	for {
-		t, err := p.next()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]matcher, len(values))
+	for i, v := range values {
+		m, err := p.butValue(op, v)
 		if err != nil {
 			return nil, err
 		}
-		if t.kind == ']' {
-			break
-		}
-		m, number, err := p.butValue(op, t)
-		if err != nil {
-			return nil, err
-		}
-		numbers = numbers || number
-		strings = strings || !number
-		out = append(out, m)
-	}
-	if strings == numbers {
-		return nil, p.fail("Inside anything but list, either all values are number or string, mixed type is not supported")
+		out[i] = m
 	}
 	return out, nil
 }
 
-func (p *parser) butValue(op string, t token) (m matcher, number bool, err error) {
-	if op == "" {
-		switch t.kind {
-		case '"':
-			return exactText{kindString, t.text}, false, nil
-		case '0':
-			n, err := p.number(t.text)
-			return exactNumber{n, t.text}, true, err
+// butList reads a list's values up to its end.
+func (p *parser) butList(op string) (values []token, err error) {
+	strings, numbers := false, false
+	for {
+		t, err := p.next()
+		if err != nil {
+			return nil, twice(err)
 		}
-		return nil, false, p.fail("Inside anything but list, start|null|boolean is not supported.")
+		if t.kind == ']' {
+			break
+		}
+		if err := p.butFits(op, t); err != nil {
+			return nil, twice(err)
+		}
+		if op == "" && t.kind == '0' {
+			if _, err := compared(t.text); err != nil {
+				return nil, p.fail("%v", err)
+			}
+		}
+		numbers = numbers || t.kind == '0'
+		strings = strings || t.kind == '"'
+		values = append(values, t)
 	}
-	if t.kind != '"' {
-		switch op {
-		case "equals-ignore-case":
-			return nil, false, p.fail("Inside anything-but/equals-ignore-case list, number|start|null|boolean is not supported.")
-		case "wildcard":
-			return nil, false, p.fail("wildcard match pattern must be a string")
+	if strings == numbers { // of the other operators an empty list has no reader in AWS's machine
+		return nil, p.fail("Inside anything but list, either all values are number or string, mixed type is not supported")
+	}
+	return values, nil
+}
+
+// twice tells the place once more, as AWS does where it wraps what failed in a list.
+func twice(err error) error {
+	e := (*Invalid)(nil)
+	if !errors.As(err, &e) || e.At == nil {
+		return err
+	}
+	return &Invalid{Reason: e.Reason + "\n at " + e.At.String(), At: e.At}
+}
+
+// butFits tells whether anything-but takes a value.
+func (p *parser) butFits(op string, t token) error {
+	if t.kind == '"' {
+		if (op == "prefix" || op == "suffix") && t.text == "" {
+			p.whole(t)
+			return p.fail("Null prefix/suffix not allowed")
 		}
-		return nil, false, p.fail("prefix/suffix match pattern must be a string")
+		return nil
 	}
 	switch op {
-	case "prefix", "suffix":
-		if t.text == "" {
-			return nil, false, p.fail("Null prefix/suffix not allowed")
+	case "":
+		if t.kind != '0' {
+			return p.fail("Inside anything but list, start|null|boolean is not supported.")
 		}
-		if op == "prefix" {
-			return prefix{text: t.text}, false, nil
-		}
-		return suffix{text: t.text}, false, nil
+		return nil
+	case "equals-ignore-case":
+		return p.fail("Inside anything-but/equals-ignore-case list, number|start|null|boolean is not supported.")
+	case "wildcard":
+		return p.fail("wildcard match pattern must be a string")
 	}
-	m, err = p.ofString(op, t.text)
-	return m, false, err
+	return p.fail("prefix/suffix match pattern must be a string")
 }
 
-// number reads a number that AWS can compare.
-func (p *parser) number(text string) (float64, error) {
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || n < -numericLimit || n > numericLimit {
-		return 0, p.fail("Value must be between -5.0E9 and 5.0E9, inclusive")
-	}
-	return n, nil
-}
-
-// numeric reads ["op", n] or ["> or >=", n, "< or <=", n], whose first token is t.
-func (p *parser) numeric(t token) (matcher, error) {
-	if t.kind != '[' {
-		return nil, p.fail("Value of numeric must be an array.")
-	}
-	op, err := p.next()
-	if err != nil {
-		return nil, err
-	}
-	if op.kind != '"' {
-		return nil, p.fail("Invalid member in numeric match: %s", op.text)
-	}
-	switch op.text {
-	case "=", ">", ">=", "<", "<=":
-	default:
-		return nil, p.fail("Unrecognized numeric range operator: %s", op.text)
-	}
-	n, err := p.operand(op.text, "equals")
-	if err != nil {
-		return nil, err
-	}
-	after, err := p.next()
-	if err != nil {
-		return nil, err
-	}
-	var m numericRange
-	switch op.text {
-	case "=":
-		m = numericRange{low: &n, high: &n}
-	case "<", "<=":
-		m = numericRange{high: &n, openHigh: op.text == "<"}
-	default:
-		m = numericRange{low: &n, openLow: op.text == ">"}
-		if after.kind != ']' {
-			return p.numericTop(m, after)
+func (p *parser) butValue(op string, t token) (matcher, error) {
+	switch op {
+	case "prefix":
+		return prefix{text: t.text}, nil
+	case "suffix":
+		return suffix{text: t.text}, nil
+	case "":
+		if t.kind == '0' {
+			n, err := compared(t.text)
+			if err != nil {
+				return nil, &Invalid{Reason: err.Error()}
+			}
+			return exactNumber{n, t.text}, nil
 		}
+		return exactText{kindString, t.text}, nil
 	}
-	if after.kind != ']' {
-		return nil, p.fail("Too many elements in numeric expression")
-	}
-	return m, nil
-}
-
-func (p *parser) operand(op, equals string) (float64, error) {
-	t, err := p.next()
-	if err != nil {
-		return 0, err
-	}
-	if t.kind != '0' {
-		if op == "=" {
-			op = equals
-		}
-		return 0, p.fail("Value of %s must be numeric", op)
-	}
-	return p.number(t.text)
-}
-
-// numericTop completes a range that has its lower bound.
-func (p *parser) numericTop(m numericRange, op token) (matcher, error) {
-	if op.kind != '"' {
-		return nil, p.fail("Bad value in numeric range: %s", op.text)
-	}
-	if op.text != "<" && op.text != "<=" {
-		return nil, p.fail("Bad numeric range operator: %s", op.text)
-	}
-	top, err := p.operand(op.text, "=")
-	if err != nil {
-		return nil, err
-	}
-	end, err := p.next()
-	if err != nil {
-		return nil, err
-	}
-	if end.kind != ']' {
-		return nil, p.fail("Too many terms in numeric range expression")
-	}
-	if *m.low >= top {
-		return nil, p.fail("Bottom must be less than top")
-	}
-	m.high, m.openHigh = &top, op.text == "<"
-	return m, nil
+	return p.ofString(op, t.text)
 }

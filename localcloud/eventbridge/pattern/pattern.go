@@ -7,29 +7,10 @@
 // A pattern is compiled once; matching allocates little and never fails.
 package pattern
 
-import (
-	"fmt"
-	"sort"
-)
+import "sort"
 
 // maxBranches bounds how many combinations the $or of one pattern may make.
 const maxBranches = 1000
-
-// Invalid is a pattern that AWS refuses (InvalidEventPatternException).
-type Invalid struct {
-	Reason string
-	Source string // the pattern as given
-	Line   int    // 1-based
-	Column int    // 1-based, in bytes, just after what was read
-}
-
-// Error is worded as AWS words it.
-func (e *Invalid) Error() string {
-	if e.Line == 0 {
-		return "Event pattern is not valid. Reason: " + e.Reason
-	}
-	return fmt.Sprintf("Event pattern is not valid. Reason: %s\n at [Source: (String)%q; line: %d, column: %d]", e.Reason, e.Source, e.Line, e.Column)
-}
 
 // Pattern is a compiled event pattern, safe for concurrent use.
 type Pattern struct{ branches []branch }

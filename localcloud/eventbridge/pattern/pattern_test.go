@@ -10,8 +10,8 @@ import (
 )
 
 const flight = `{"id":"7","source":"acme.flights","detail-type":"Landed","resources":["arn:a","arn:b"],
- "detail":{"late":true,"gate":null,"delay":12.50,"big":123456789012345,"ip":"10.1.2.3","six":"2001:DB8:0::1","carrier":"Delta","path":"s3://raw/2001/jan.csv","star":"a*b\\c",
- "tags":[],"empty":"","legs":[{"from":"ATL","to":"DFW","n":[1,2]},{"from":"ORD","to":"LAX","n":[3]}],"crew":[[{"name":"x","rank":1}],[{"name":"y","rank":2}]]}}`
+ "":{"inside":"x"},"detail":{"late":true,"gate":null,"delay":12.50,"big":123456789012345,"ip":"10.1.2.3","six":"2001:DB8:0::1","carrier":"Delta","path":"s3://raw/2001/jan.csv","star":"a*b\\c",
+ "tags":[],"empty":"","street":"STRASSE","way":"strasse","sigma":"σ","rocket":"🚀","legs":[{"from":"ATL","to":"DFW","n":[1,2]},{"from":"ORD","to":"LAX","n":[3]}],"crew":[[{"name":"x","rank":1}],[{"name":"y","rank":2}]]}}`
 
 func TestMatch(t *testing.T) {
 	tests := map[string]struct {
@@ -84,6 +84,17 @@ func TestMatch(t *testing.T) {
 		"arrays of arrays, mixed":               {`{"detail":{"crew":{"name":["x"],"rank":[2]}}}`, false},
 		"two arrays do not bind each other":     {`{"detail":{"legs":{"from":["ATL"]},"crew":{"rank":[2]}}}`, true},
 		"a pattern deeper than the event":       {`{"detail":{"carrier":{"name":["Delta"]}}}`, false},
+		"what follows the pattern is not read":  {`{"source":["acme.flights"]} {`, true},
+		"a number beyond a float64's digits":    {`{"detail":{"delay":[12.5000000000000000001]}}`, false},
+		"a number written as an exponent":       {`{"detail":{"delay":[125e-1]}}`, true},
+		"upper case is two letters":             {`{"detail":{"street":[{"equals-ignore-case":"straße"}]}}`, true},
+		"they are in upper case only":           {`{"detail":{"way":[{"equals-ignore-case":"straße"}]}}`, false},
+		"the other sigma":                       {`{"detail":{"sigma":[{"equals-ignore-case":"ς"}]}}`, false},
+		"half characters ignoring case":         {`{"detail":{"rocket":[{"equals-ignore-case":"🚀"}]}}`, false},
+		"zeros in an address are decimal":       {`{"detail":{"ip":["010.001.2.3"]}}`, true},
+		"an IPv4 address written as IPv6":       {`{"detail":{"ip":["::ffff:a01:203"]}}`, true},
+		"an empty name in the pattern":          {`{"":{"source":["acme.flights"]}}`, true},
+		"an empty name in the event":            {`{"inside":["x"]}`, false},
 		"a path given twice: the last one":      {`{"source":["x"],"source":["acme.flights"]}`, true},
 		"a name with a slash and an emoji, too": {`{"detail":{"a/b🚀":[{"exists":false}]}}`, true},
 	}
@@ -107,9 +118,8 @@ func TestMatch(t *testing.T) {
 func TestCompileRefuses(t *testing.T) {
 	tests := map[string]struct{ pattern, reason string }{
 		"no object":                  {`["a"]`, "Filter is not an object"},
-		"nothing":                    {``, "Unexpected end-of-input"},
+		"nothing":                    {``, "Filter is not an object"},
 		"cut off":                    {`{"a":["b"]`, "Unexpected end-of-input"},
-		"two values":                 {`{"a":["b"]} {}`, "Unexpected data after"},
 		"an empty object":            {`{}`, "Empty objects are not allowed"},
 		"an empty object inside":     {`{"a":{}}`, "Empty objects are not allowed"},
 		"an empty array":             {`{"a":[]}`, "Empty arrays are not allowed"},
@@ -128,6 +138,9 @@ func TestCompileRefuses(t *testing.T) {
 		"exists of a string":         {`{"a":[{"exists":"true"}]}`, "exists match pattern must be either true or false."},
 		"cidr without a mask":        {`{"a":[{"cidr":"10.0.0.0"}]}`, "one '/' required"},
 		"cidr of one host":           {`{"a":[{"cidr":"10.0.0.0/32"}]}`, "IPv4 mask bits must be < 32"},
+		"cidr of no address":         {`{"a":[{"cidr":"10.0.0.256/8"}]}`, "Invalid IP address: 10.0.0.256"},
+		"numeric beyond a float64":   {`{"a":[{"numeric":["=",0.12345678901234567890]}]}`, "Cannot compare number : 0.12345678901234567890"},
+		"anything-but no prefixes":   {`{"a":[{"anything-but":{"prefix":[]}}]}`, "either all values are number or string"},
 		"cidr of a name":             {`{"a":[{"cidr":"host/8"}]}`, "Nonstandard IP address: host"},
 		"cidr of a number":           {`{"a":[{"cidr":10}]}`, "must be a string"},
 		"wildcard twice":             {`{"a":[{"wildcard":"x**"}]}`, "Consecutive wildcard characters"},
@@ -170,6 +183,47 @@ func TestCompileRefuses(t *testing.T) {
 				t.Errorf("worded %q", err)
 			}
 		})
+	}
+}
+
+// The place is how far AWS's reader is when it sees what is wrong: behind the quote
+// of a string that it does not need, behind the beginning of a name's value.
+func TestInvalidIsWordedAsAWSDoes(t *testing.T) {
+	long := strings.Repeat("x", 600)
+	for name, tc := range map[string]struct{ pattern, reason, place string }{
+		"a string":               {`{"a": "b"}`, `"a" must be an object or an array`, `"{"a": "b"}"; line: 1, column: 8]`},
+		"a number":               {`{"a": 12}`, `"a" must be an object or an array`, `"{"a": 12}"; line: 1, column: 9]`},
+		"a name":                 {`{"a": [{"PREFIX": ["b"]}]}`, "Unrecognized match type PREFIX", `"{"a": [{"PREFIX": ["b"]}]}"; line: 1, column: 20]`},
+		"a line":                 {"{\"a\":\n []}", "Empty arrays are not allowed", "\"{\"a\":\n []}\"; line: 2, column: 4]"},
+		"columns are UTF-16":     {`{"🚀é": []}`, "Empty arrays are not allowed", `"{"🚀é": []}"; line: 1, column: 11]`},
+		"a text that was read":   {`{"a": [{"wildcard": "**"}]}`, "Consecutive wildcard characters at pos 1", `"{"a": [{"wildcard": "**"}]}"; line: 1, column: 25]`},
+		"a control character":    {"{\"a\": [\t{}]}", "Match expression name not found", "\"{\"a\": [\\u0009{}]}\"; line: 1, column: 11]"},
+		"a long pattern":         {`{"a": [], "b": ["` + long + `"]}`, "Empty arrays are not allowed", `"{"a": [], "b": ["` + long[:483] + `"[truncated 120 chars]; line: 1, column: 9]`},
+		"no JSON":                {`no`, "Unrecognized token 'no': was expecting (JSON String, Number, Array, Object or token 'null', 'true' or 'false')", `"no"; line: 1, column: 3]`},
+		"a value that is none":   {`{"a": +}`, "Unexpected character ('+' (code 43)): expected a valid value (JSON String, Number, Array, Object or token 'null', 'true' or 'false')", `"{"a": +}"; line: 1, column: 7]`},
+		"another quote":          {`{'a': []}`, "Unexpected character (''' (code 39)): was expecting double-quote to start field name", `"{'a': []}"; line: 1, column: 2]`},
+		"a bracket that is none": {`{"a": ["b"}`, `Unexpected close marker '}': expected ']' (for Array starting at [Source: (String)"{"a": ["b"}"; line: 1, column: 7])`, `"{"a": ["b"}"; line: 1, column: 11]`},
+		"no comma":               {`{"a": ["b" "c"]}`, `Unexpected character ('"' (code 34)): was expecting comma to separate Array entries`, `"{"a": ["b" "c"]}"; line: 1, column: 12]`},
+		"no colon":               {`{"a" ["b"]}`, "Unexpected character ('[' (code 91)): was expecting a colon to separate field name and value", `"{"a" ["b"]}"; line: 1, column: 6]`},
+		"a zero too many":        {`{"a": [01]}`, "Invalid numeric value: Leading zeroes not allowed", `"{"a": [01]}"; line: 1, column: 9]`},
+		"cut off":                {`{"a": ["b"]`, `Unexpected end-of-input: expected close marker for Object (start marker at [Source: (String)"{"a": ["b"]"; line: 1, column: 1])`, `"{"a": ["b"]"; line: 1, column: 12]`},
+		"a string cut off":       {`{"a": ["b`, "Unexpected end-of-input: was expecting closing quote for a string value", `"{"a": ["b"; line: 1, column: 10]`},
+		"a name cut off":         {`{"a`, "Unexpected end-of-input in field name", `"{"a"; line: 1, column: 4]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := pattern.Compile(tc.pattern)
+			if want := "Event pattern is not valid. Reason: " + tc.reason + "\n at [Source: (String)" + tc.place; err == nil || err.Error() != want {
+				t.Errorf("got  %v\nwant %s", err, want)
+			}
+		})
+	}
+	_, err := pattern.Compile(`{"a":[{"cidr":"10.0.0.0"}]}`)
+	if err == nil || err.Error() != "Event pattern is not valid. Reason: Malformed CIDR, one '/' required" {
+		t.Errorf("an address is told without a place: %v", err)
+	}
+	_, err = pattern.Compile(`{"a":[{"anything-but":[true]}]}`)
+	if err == nil || strings.Count(err.Error(), `"; line: 1, column: 28]`) != 2 {
+		t.Errorf("the place in a list is told twice: %v", err)
 	}
 }
 
