@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -12,12 +13,15 @@ import (
 	"github.com/millrace-ml/millrace/localcloud"
 )
 
-// In an empty cloud each: the commonest commands of the AWS CLI, and all of
-// boto3's paginators and waiters. They are left out, or required, as in TestClients.
+// In an empty cloud each: the commonest commands of the AWS CLI, all of boto3's
+// paginators and waiters, and what reads tables from S3. They are left out, or
+// required, as in TestClients; MILLRACE_DATA_PYTHON is a Python with pandas, s3fs and pyarrow.
 func TestEmptyCloud(t *testing.T) {
+	data := cmp.Or(os.Getenv("MILLRACE_DATA_PYTHON"), "python3")
 	for name, client := range map[string]struct{ has, run []string }{
 		"commands": {[]string{"aws", "--version"}, []string{"bash", "commands.sh"}},
 		"pages":    {[]string{"python3", "-c", "import boto3"}, []string{"python3", "pages.py", filepath.Join("..", "..", "..", "docs", "supported-operations.md")}},
+		"data":     {[]string{data, "-c", "import boto3, pandas, s3fs, pyarrow"}, []string{data, "data.py"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -273,6 +273,9 @@ var s3Presigned = []behaviour{
 		query := "?AWSAccessKeyId=" + who.AccessKeyID + "&Expires=" + at + tokenQuery + "&Signature="
 		signature := sign("GET\n\n\n" + at + "\n" + tokenLine + "/" + b + "/a%20b")
 		equal(c, "body", c.text(c.exchange(c.request(http.MethodGet, c.url(b, "a b")+query+signature, "", nil))), "hello")
+		hasty := c.request(http.MethodGet, c.url(b, "a b")+query+signature, "", nil)
+		hasty.Close = true // as Python's urllib sends it
+		equal(c, "body over a connection that closes", c.text(c.exchange(hasty)), "hello")
 		equal(c, "other method", c.exchange(c.request(http.MethodDelete, c.url(b, "a b")+query+signature, "", nil)).StatusCode, 403)
 	}},
 	{id: "s3.presigned.other-key", says: "a presigned URL is good for its key alone", source: presignPage, run: func(c *call) {

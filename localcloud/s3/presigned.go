@@ -60,10 +60,21 @@ func (s *S3) upgrade(r *http.Request) error {
 	r.URL.RawQuery = q.Encode()
 	const payload = "UNSIGNED-PAYLOAD"
 	r.Header.Set("X-Amz-Content-Sha256", payload)
+	signed := r.Clone(r.Context())
+	for name := range r.Header {
+		if !strings.HasPrefix(name, "X-Amz-") {
+			signed.Header.Del(name) // Connection and the like do not reach the gateway
+		}
+	}
 	err := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }).SignHTTP(r.Context(),
-		aws.Credentials{AccessKeyID: key, SecretAccessKey: secret, SessionToken: token}, r, payload, "s3", s.options.Region, now)
+		aws.Credentials{AccessKeyID: key, SecretAccessKey: secret, SessionToken: token}, signed, payload, "s3", s.options.Region, now)
 	if err != nil {
 		return fmt.Errorf("sign presigned request: %w", err)
+	}
+	for _, name := range []string{"Authorization", "X-Amz-Date", "X-Amz-Security-Token"} {
+		if v := signed.Header.Get(name); v != "" {
+			r.Header.Set(name, v)
+		}
 	}
 	return nil
 }

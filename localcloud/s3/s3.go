@@ -148,6 +148,9 @@ func (s *S3) connect(address string) {
 			// Path, query and host stay as they were signed.
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", "s3", r.In.Host
 			r.Out.Header.Del("Expect")
+			// Of aws-chunked within HTTP's own chunks the gateway leaves the last one
+			// lying, as if it were the next request.
+			r.Out.Close = r.In.ContentLength < 0
 		},
 		ModifyResponse: func(r *http.Response) error {
 			// The gateway writes its ids twice, in two spellings of their names.
