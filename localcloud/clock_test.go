@@ -168,7 +168,7 @@ func TestVirtualHeartbeats(t *testing.T) {
 		must[*sfn.SendTaskHeartbeatOutput](t)(f.states.SendTaskHeartbeat(t.Context(), &sfn.SendTaskHeartbeatInput{TaskToken: token}))
 	}
 	f.advance(time.Hour)
-	f.wantExecution(arn, sfntypes.ExecutionStatusFailed, "States.HeartbeatTimeout", (4*time.Hour - 3).Truncate(time.Millisecond))
+	f.wantExecution(arn, sfntypes.ExecutionStatusFailed, "States.Timeout", (4*time.Hour - 3).Truncate(time.Millisecond))
 }
 
 // told is a Scheduled Event as it came to a queue.

@@ -170,7 +170,9 @@ func (x *Execution) childrenDone(t *thread, last int64) error {
 	return x.complete(t, newDoc(outputs))
 }
 
-// childFailed ends the other children and fails the state.
+// childFailed ends the other children and fails the state. All that was under
+// way is told as aborted, also a task that failed; all of it follows from the
+// failure, and nothing follows from it.
 func (x *Execution) childFailed(c *thread, f Failure) {
 	t := c.parent
 	c.Phase = phaseFailed
@@ -178,11 +180,14 @@ func (x *Execution) childFailed(c *thread, f Failure) {
 	if t.st.kind == Map {
 		x.note(prev, Event{Type: MapIterationFailed, Name: t.State, Index: ptr(int64(c.Index))})
 	}
+	if c.st.kind == Task {
+		x.note(prev, Event{Type: TaskStateAborted})
+	}
 	for _, o := range t.Children {
 		if o == nil || o == c || o.Phase == phaseDone {
 			continue
 		}
-		x.aborted(o)
+		x.aborted(o, prev)
 		x.stop(o)
 	}
 	t.Prev = prev
@@ -190,27 +195,27 @@ func (x *Execution) childFailed(c *thread, f Failure) {
 }
 
 // aborted notes what was under way in a branch or iteration that ends from
-// outside, the innermost first. No event follows from these.
-func (x *Execution) aborted(o *thread) {
-	for _, c := range o.Children {
-		if c != nil && c.Phase != phaseDone && c.Phase != phaseFailed {
-			x.aborted(c)
-		}
+// outside, the outermost first.
+func (x *Execution) aborted(o *thread, prev int64) {
+	if o.parent.st.kind == Map {
+		x.note(prev, Event{Type: MapIterationAborted, Name: o.parent.State, Index: ptr(int64(o.Index))})
 	}
 	if o.Phase != phaseEnter {
 		switch o.st.kind {
 		case Task:
-			x.note(o.Prev, Event{Type: TaskStateAborted})
+			x.note(prev, Event{Type: TaskStateAborted})
 		case Wait:
-			x.note(o.Prev, Event{Type: WaitStateAborted})
+			x.note(prev, Event{Type: WaitStateAborted})
 		case Parallel:
-			x.note(o.Prev, Event{Type: ParallelStateAborted})
+			x.note(prev, Event{Type: ParallelStateAborted})
 		case Map:
-			x.note(o.Prev, Event{Type: MapStateAborted})
+			x.note(prev, Event{Type: MapStateAborted})
 		}
 	}
-	if o.parent.st.kind == Map {
-		x.note(o.Prev, Event{Type: MapIterationAborted, Name: o.parent.State, Index: ptr(int64(o.Index))})
+	for _, c := range o.Children {
+		if c != nil && c.Phase != phaseDone && c.Phase != phaseFailed {
+			x.aborted(c, prev)
+		}
 	}
 }
 

@@ -65,7 +65,7 @@ func TestMap(t *testing.T) {
 		}
 		return outcome{result: "1"}
 	})
-	if !strings.HasSuffix(types(d.events), "LambdaFunctionFailed MapIterationFailed MapStateFailed ExecutionFailed") || d.err != "Boom" {
+	if !strings.HasSuffix(types(d.events), "LambdaFunctionFailed MapIterationFailed TaskStateAborted MapStateFailed ExecutionFailed") || d.err != "Boom" {
 		t.Errorf("an iteration fails: %s, %s", d.err, types(d.events))
 	}
 }
@@ -136,14 +136,40 @@ func TestAbortedSiblings(t *testing.T) {
 	for _, e := range d.events[at["FailStateEnteredG"].ID:] {
 		after = append(after, e.Type)
 	}
-	if got, want := strings.Join(after, " "), "TaskStateAborted WaitStateAborted TaskStateAborted MapIterationAborted MapStateAborted ParallelStateFailed ParallelStateExited SucceedStateEntered SucceedStateExited ExecutionSucceeded"; got != want {
+	if got, want := strings.Join(after, " "), "TaskStateAborted WaitStateAborted MapStateAborted MapIterationAborted TaskStateAborted ParallelStateFailed ParallelStateExited SucceedStateEntered SucceedStateExited ExecutionSucceeded"; got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 	if e := at["ParallelStateFailed"]; e.Previous != at["FailStateEnteredG"].ID {
 		t.Errorf("the failure follows %d, want %d", e.Previous, at["FailStateEnteredG"].ID)
 	}
-	if e := at["WaitStateAborted"]; e.Previous != at["WaitStateEnteredW"].ID {
-		t.Errorf("the aborted wait follows %d, want %d", e.Previous, at["WaitStateEnteredW"].ID)
+	if e := at["WaitStateAborted"]; e.Previous != at["FailStateEnteredG"].ID {
+		t.Errorf("the aborted wait follows %d, want %d", e.Previous, at["FailStateEnteredG"].ID)
+	}
+}
+
+// What times out at the same time is all told before the first of it fails.
+func TestIterationsThatTimeOutTogether(t *testing.T) {
+	definition := `{"StartAt":"M","States":{"M":{"Type":"Map","End":true,"ItemProcessor":{"StartAt":"T","States":{
+		"T":{"Type":"Task","Resource":"` + taskARN + `","TimeoutSeconds":5,"End":true}}}}}}`
+	d := drive(t, definition, `[1,2,3]`, false, func(int, asl.Call) outcome { return outcome{silent: true} })
+	var got []string
+	first := int64(0)
+	for _, e := range d.events {
+		switch {
+		case first == 0 && strings.HasSuffix(e.Type, "TimedOut"):
+			first = e.ID
+		case strings.HasSuffix(e.Type, "Aborted"), e.Type == "MapIterationFailed", e.Type == "MapStateFailed":
+			if e.Previous != first {
+				t.Errorf("%s follows %d, want %d", e.Type, e.Previous, first)
+			}
+		}
+		if first != 0 {
+			got = append(got, e.Type)
+		}
+	}
+	want := strings.Repeat("LambdaFunctionTimedOut ", 3) + "MapIterationFailed TaskStateAborted MapIterationAborted TaskStateAborted MapIterationAborted TaskStateAborted MapStateFailed ExecutionFailed"
+	if strings.Join(got, " ") != want || d.err != "States.Timeout" {
+		t.Errorf("%s: %s\nwant %s", d.err, strings.Join(got, " "), want)
 	}
 }
 

@@ -206,7 +206,7 @@ func TestEngineHeartbeatRunsOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.pass(time.Hour)
-	if d.last.Status != asl.Failed || d.last.Failure.Error != "States.HeartbeatTimeout" || !strings.HasSuffix(types(d.events), "TaskTimedOut ExecutionFailed") {
+	if d.last.Status != asl.Failed || d.last.Failure.Error != "States.Timeout" || !strings.HasSuffix(types(d.events), "TaskTimedOut ExecutionFailed") {
 		t.Errorf("%s: %s", d.last.Status, types(d.events))
 	}
 }

@@ -95,6 +95,9 @@ type Failure struct {
 	Cause string `json:"cause,omitempty"`
 	// uncaught failures pass every Retry and Catch.
 	uncaught bool
+	// silent says that a task gave no heartbeat in time; told, that somebody failed it:
+	// a catcher gets null for what was left out then.
+	silent, told bool
 }
 
 func optional(s string) *string {

@@ -214,11 +214,9 @@ func (x *Execution) Due(now time.Time) {
 		x.finish(TimedOut, ExecutionTimedOut, 0, nil, &Failure{Error: errTimeout})
 		return
 	}
+	x.timeOut(now)
 	x.s.Root.each(func(t *thread) {
-		switch {
-		case t.Phase == phaseTask:
-			t.checkTimeout(x, now)
-		case t.Phase == phaseWait && !now.Before(t.Until):
+		if t.Phase == phaseWait && !now.Before(t.Until) {
 			t.Phase = phaseRun
 			x.ready = append(x.ready, t)
 		}
@@ -322,6 +320,7 @@ func (x *Execution) Fail(now time.Time, id string, f Failure) error {
 	if err != nil {
 		return err
 	}
+	f.told = true
 	x.taskFailed(t, TaskFailed, f)
 	x.run()
 	return nil
@@ -351,7 +350,10 @@ func (x *Execution) Heartbeat(now time.Time, id string) error {
 func (x *Execution) taskOf(now time.Time, id string) (*thread, error) {
 	x.now = now
 	t := x.tasks[id]
-	if t == nil || x.s.Status != Running || t.Task.expired(now) != "" {
+	if t == nil || x.s.Status != Running {
+		return nil, ErrNoSuchTask
+	}
+	if late, _ := t.Task.expired(now); late {
 		return nil, ErrNoSuchTask
 	}
 	return t, nil

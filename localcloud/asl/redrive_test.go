@@ -74,7 +74,7 @@ func TestRedriveGoesOnWhereItFailed(t *testing.T) {
 			"ExecutionFailed ExecutionRedriven LambdaFunctionScheduled LambdaFunctionStarted LambdaFunctionSucceeded TaskStateExited ExecutionSucceeded"},
 		"map": {`{"StartAt":"M","States":{"M":{"Type":"Map","End":true,"MaxConcurrency":1,"ItemProcessor":{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"` + taskARN + `","End":true}}}}}}`,
 			`["good","bad","good"]`, `["good","again","again"]`, 2,
-			"MapIterationFailed MapStateFailed ExecutionFailed ExecutionRedriven LambdaFunctionScheduled LambdaFunctionStarted LambdaFunctionSucceeded TaskStateExited MapIterationSucceeded " +
+			"MapIterationFailed TaskStateAborted MapStateFailed ExecutionFailed ExecutionRedriven LambdaFunctionScheduled LambdaFunctionStarted LambdaFunctionSucceeded TaskStateExited MapIterationSucceeded " +
 				"MapIterationStarted TaskStateEntered LambdaFunctionScheduled LambdaFunctionStarted LambdaFunctionSucceeded TaskStateExited MapIterationSucceeded MapStateSucceeded MapStateExited ExecutionSucceeded"},
 		"nested": {`{"StartAt":"P","States":{"P":{"Type":"Parallel","End":true,"Branches":[{"StartAt":"M","States":{"M":{"Type":"Map","End":true,
 		  "ItemProcessor":{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"` + taskARN + `","End":true}}}}}},

@@ -407,8 +407,8 @@ func matches(names []string, f Failure) bool {
 	for _, n := range names {
 		switch {
 		case n == errAll, n == f.Error,
-			n == errTaskFailed && f.Error != errTimeout && f.Error != errHeartbeat,
-			n == errTimeout && f.Error == errHeartbeat:
+			n == errTaskFailed && f.Error != errTimeout,
+			n == errHeartbeat && f.silent:
 			return true
 		}
 	}
@@ -464,8 +464,7 @@ func (x *Execution) caught(t *thread, f Failure) bool {
 		if x.probe != nil && t.parent == nil {
 			x.probe.Ended, x.probe.Failure, x.probe.Matched = ProbeCaught, &f, i
 		}
-		// Both are there even when one is empty, as of a timeout.
-		result := newDoc(members("Error", f.Error, "Cause", f.Cause))
+		result := newDoc(members("Error", f.part(f.Error), "Cause", f.part(f.Cause)))
 		output, err := combine(t.Input, result, c.resultPath, c.discard)
 		if err == nil {
 			err = x.exit(t, result, output, c.assign, c.next)
@@ -481,6 +480,15 @@ func (x *Execution) caught(t *thread, f Failure) bool {
 		return true
 	}
 	return false
+}
+
+// part is the error or the cause as a catcher has it: both are there even when
+// one is empty, as of a timeout.
+func (f Failure) part(text string) any {
+	if text == "" && f.told {
+		return nil
+	}
+	return text
 }
 
 // positive reads a whole number from a path field, such as TimeoutSecondsPath.

@@ -110,17 +110,34 @@ func (x *Execution) taskFailed(t *thread, kind string, f Failure) {
 	x.failed(t, f)
 }
 
-// checkTimeout ends a call whose time ran out.
-func (t *thread) checkTimeout(x *Execution, now time.Time) {
-	name := t.Task.expired(now)
-	if name == "" {
-		return
+// timeOut ends the calls whose time has run out: first all are told, then their
+// states fail. A missing heartbeat is told as States.Timeout too; only Retry and
+// Catch know it as States.HeartbeatTimeout.
+func (x *Execution) timeOut(now time.Time) {
+	type ended struct {
+		t *thread
+		f Failure
 	}
-	x.forget(t.Task.ID)
-	if t.st.resource.Lambda {
-		x.emit(&t.Prev, Event{Type: LambdaFunctionTimedOut, Error: &name})
-	} else {
-		x.emitTask(t, Event{Type: TaskTimedOut, Error: &name})
+	var all []ended
+	x.s.Root.each(func(t *thread) {
+		if t.Phase != phaseTask {
+			return
+		}
+		late, silent := t.Task.expired(now)
+		if !late {
+			return
+		}
+		x.forget(t.Task.ID)
+		if t.st.resource.Lambda {
+			x.emit(&t.Prev, Event{Type: LambdaFunctionTimedOut, Error: ptr(errTimeout)})
+		} else {
+			x.emitTask(t, Event{Type: TaskTimedOut, Error: ptr(errTimeout)})
+		}
+		all = append(all, ended{t, Failure{Error: errTimeout, silent: silent}})
+	})
+	for _, e := range all {
+		if e.t.Phase == phaseTask && x.s.Status == Running { // else what it belongs to has failed
+			x.failed(e.t, e.f)
+		}
 	}
-	x.failed(t, Failure{Error: name})
 }

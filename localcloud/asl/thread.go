@@ -57,15 +57,15 @@ type pending struct {
 	Submission string    `json:"submission,omitempty"` // the answer, of a task that awaits a job
 }
 
-// expired names the error of a call whose time ran out.
-func (c *pending) expired(now time.Time) string {
+// expired says whether a call's time ran out, and if so by a missing heartbeat.
+func (c *pending) expired(now time.Time) (late, silent bool) {
 	switch {
 	case !c.Deadline.IsZero() && !now.Before(c.Deadline):
-		return errTimeout
+		return true, false
 	case !c.BeatBy.IsZero() && !now.Before(c.BeatBy):
-		return errHeartbeat
+		return true, true
 	}
-	return ""
+	return false, false
 }
 
 // each visits the thread and everything below it.
