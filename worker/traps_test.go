@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -140,6 +141,48 @@ func TestTraps(t *testing.T) {
 				t.Errorf("only told, and promote is %v with %d traps: %s", e.Decision.Promote, len(e.Traps), e.Decision.Why)
 			}
 		})
+	}
+}
+
+// A class whose share is another in the test rows than in those learned from is
+// named, with the shares; one that went over to another class moves that one too.
+func TestTheTargetMovedOfSeveralClasses(t *testing.T) {
+	classes := []string{"south", "east", "north"}
+	for _, moved := range []bool{false, true} {
+		p := newPlatform(t, zones(definition.Label{Name: "zone", Classes: classes}), tripFiles())
+		p.def.Evaluate.Leaks = "stop"
+		if moved { // since the middle of February
+			p.files = map[string][]byte{"trips/raw/jan.csv": tripRows(1, 3000), "trips/raw/feb.csv": eachRow(tripRows(2, 3000), func(i int, cells []string) []string {
+				if cells[1] > "2025-02-14" && cells[2] == "north" && i%2 == 0 {
+					cells[2] = "south"
+				}
+				return cells
+			})}
+		}
+		prepared := p.prepare()
+		trained, _ := p.train(prepared)
+		base, e := p.evaluate(prepared, p.tarOf(trained), nil)
+		page := string(p.read(base, "processing", "output", "evaluation", "report.html"))
+		if !moved {
+			if len(e.Traps) > 0 || e.Moved == nil || !slices.Contains(classes, e.Moved.Class) || !(e.Moved.P > 0.01) || !e.Decision.Promote {
+				t.Errorf("nothing moved: %+v, traps %+v: %s", e.Moved, e.Traps, e.Decision.Why)
+			}
+			if !strings.Contains(page, "Share of "+e.Moved.Class+" by day") || !strings.Contains(page, "Share of the rows") || strings.Contains(page, "Mean label") {
+				t.Error("the page does not show the shares of the classes, or a mean of their numbers")
+			}
+			continue
+		}
+		if len(e.Traps) != 1 || e.Traps[0].Kind != "moved" || e.Traps[0].Name != "zone" || e.Decision.Promote {
+			t.Fatalf("traps are %+v: %s", e.Traps, e.Decision.Why)
+		}
+		finding := e.Traps[0].Finding
+		if !strings.Contains(finding, "the share of south is 0.3") || !strings.Contains(finding, "the share of north is 0.3") || strings.Contains(finding, "east") || !strings.Contains(page, finding) {
+			t.Errorf("the finding is %q", finding)
+		}
+		data := string(p.read(prepared, "processing", "output", "quality", "report.html"))
+		if strings.Contains(data, "Mean label") {
+			t.Error("the page of the data shows a mean of the classes' numbers")
+		}
 	}
 }
 

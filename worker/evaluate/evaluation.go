@@ -147,11 +147,13 @@ type Slice struct {
 	Note      string    `json:"note,omitempty"`
 }
 
-// Move is the mean labels of the training and the test rows.
+// Move is the mean labels of the training and the test rows; of several classes,
+// the share of the one that differs most surely.
 type Move struct {
-	Train Num `json:"train"`
-	Test  Num `json:"test"`
-	P     Num `json:"p"` // of such a difference by chance
+	Class string `json:"class,omitempty"`
+	Train Num    `json:"train"`
+	Test  Num    `json:"test"`
+	P     Num    `json:"p"` // of a difference as large by chance; corrected for the number of classes
 }
 
 // Trap is a reason why the model may look better than it is.

@@ -164,6 +164,14 @@ func valueSection(e *Evaluation) (report.Section, bool) {
 // labelChart shows the label by day: what is learned from, what is judged on.
 func labelChart(e *Evaluation) (report.Chart, bool) {
 	c := report.Chart{Title: "Mean label by day", YLabel: "mean " + e.Label, XLabel: "day"}
+	class := -1
+	if len(e.Classes) > 0 {
+		if e.Moved == nil {
+			return c, false
+		}
+		class = slices.Index(e.Classes, e.Moved.Class)
+		c.Title, c.YLabel = "Share of "+e.Moved.Class+" by day", "share of rows"
+	}
 	low, high := math.Inf(1), math.Inf(-1)
 	for i, p := range e.Data.Parts {
 		l := report.Line{Name: p.Name, Colour: []int{2, 1, 0}[i%3]}
@@ -177,7 +185,11 @@ func labelChart(e *Evaluation) (report.Chart, bool) {
 				l.X, l.Y = append(l.X, math.NaN()), append(l.Y, math.NaN())
 			}
 			low, high = min(low, x), max(high, x)
-			l.X, l.Y = append(l.X, x), append(l.Y, d.Label)
+			y := d.Label
+			if class >= 0 && class < len(d.Classes) {
+				y = float64(d.Classes[class]) / float64(max(1, d.Rows))
+			}
+			l.X, l.Y = append(l.X, x), append(l.Y, y)
 		}
 		if len(l.X) > 1 {
 			c.Lines = append(c.Lines, l)
@@ -193,7 +205,7 @@ func labelChart(e *Evaluation) (report.Chart, bool) {
 	}
 	c.Caption = "If the test rows' line lies elsewhere than the training rows', the target moved."
 	if m := e.Moved; m != nil {
-		c.Caption = fmt.Sprintf("%s in the training rows, %s in the test rows: p %s that such a difference is chance.", short(float64(m.Train)), short(float64(m.Test)), short(float64(m.P)))
+		c.Caption = fmt.Sprintf("%s in the training rows, %s in the test rows; a difference as large comes by chance with p = %s.", short(float64(m.Train)), short(float64(m.Test)), short(float64(m.P)))
 	}
 	return c, true
 }

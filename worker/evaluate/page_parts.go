@@ -201,23 +201,33 @@ func dataSection(e *Evaluation) (report.Section, bool) {
 		notes = report.Notes{{Text: "The data passed every check.", Badge: "none", Tone: report.Good}}
 	}
 	s.Blocks = append(s.Blocks, notes)
-	parts := report.Table{Head: []string{"Part", "Rows", "Mean label", "From", "To"}, Numeric: []bool{false, true, true, false, false}, Stack: true}
-	for _, p := range d.Parts {
-		mean := p.Label
-		if len(e.Classes) > 0 {
-			mean = math.NaN() // of classes' numbers says nothing
-		}
-		parts.Rows = append(parts.Rows, []report.Cell{{Text: p.Name}, {Text: report.Thousands(p.Rows)}, {Text: figure(mean)}, {Text: moment(p.From)}, {Text: moment(p.To)}})
+	s.Blocks = append(s.Blocks, quality.Parts(d))
+	if t, ok := classShares(e); ok {
+		s.Blocks = append(s.Blocks, t)
 	}
-	s.Blocks = append(s.Blocks, parts)
-	if c, ok := labelChart(e); ok && len(e.Classes) == 0 {
+	if c, ok := labelChart(e); ok {
 		s.Blocks = append(s.Blocks, report.Charts{c})
 	}
 	return s, true
 }
 
-// moment writes 2006-01-02T15:04:05Z as people do.
-func moment(s string) string { return strings.TrimSuffix(strings.Replace(s, "T", " ", 1), "Z") }
+// classShares are those of each class in each part.
+func classShares(e *Evaluation) (report.Table, bool) {
+	t := report.Table{Head: []string{"Share of the rows"}, Numeric: []bool{false}, Stack: true}
+	for _, name := range e.Classes {
+		t.Rows = append(t.Rows, []report.Cell{{Text: name}})
+	}
+	for _, p := range e.Data.Parts {
+		if len(p.Classes) != len(e.Classes) {
+			return t, false
+		}
+		t.Head, t.Numeric = append(t.Head, p.Name), append(t.Numeric, true)
+		for i, rows := range p.Classes {
+			t.Rows[i] = append(t.Rows[i], report.Cell{Text: report.Percent(float64(rows) / float64(max(1, p.Rows)))})
+		}
+	}
+	return t, len(e.Classes) > 0 && len(t.Head) > 1
+}
 
 func recipeSection(e *Evaluation) report.Section {
 	facts := report.Facts{{Name: "Pipeline and run", Value: fmt.Sprintf("%s/%d", e.Pipeline, e.Run)}}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/millrace-ml/millrace/shared/features"
 	"github.com/millrace-ml/millrace/worker/job"
@@ -240,31 +241,50 @@ func (j *judging) preparedTraps() []Trap {
 			})
 		}
 	}
-	m, ok := j.move()
-	if ok && !math.IsNaN(m.P) {
-		j.out.Moved = &Move{Num(m.From), Num(m.To), Num(m.P)}
-	}
-	if ok && m.P < movedP {
-		by := "single rows"
-		if m.Days {
-			by = "days"
-		}
-		out = append(out, Trap{Kind: trapMoved, Name: d.Data.Label.Name, Numbers: map[string]Num{"train": Num(m.From), "test": Num(m.To), "p": Num(m.P), "from": movedP},
-			Finding: fmt.Sprintf("the target moved: the mean label is %s in the training rows and %s in the test rows (p %s, by %s)", short(m.From), short(m.To), short(m.P), by),
-			Hint:    "the model learned from other times; take newer rows (data.window), and look at the calibration",
-		})
-	}
-	return out
+	return append(out, j.movedTrap()...)
 }
 
-// move is how the label differs between the training and the test rows.
-func (j *judging) move() (traps.Move, bool) {
-	if j.prepared == nil || j.sample.Kind == metrics.Multiclass {
-		return traps.Move{}, false
+// movedTrap tells of a label that differs between the training and the test rows;
+// of several classes, each of whose shares does.
+func (j *judging) movedTrap() []Trap {
+	moves, by := j.moves()
+	var found []string
+	numbers := map[string]Num{"from": movedP}
+	for _, m := range moves {
+		if !(m.P >= 0) { // too little to tell
+			continue
+		}
+		if j.out.Moved == nil || m.P < j.out.Moved.P {
+			j.out.Moved = &m
+		}
+		if m.P < movedP {
+			what := "mean label"
+			if m.Class != "" {
+				what = "share of " + m.Class
+			}
+			found = append(found, fmt.Sprintf("the %s is %s in the training rows and %s in the test rows (p %s)", what, short(float64(m.Train)), short(float64(m.Test)), short(float64(m.P))))
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	numbers["train"], numbers["test"], numbers["p"] = j.out.Moved.Train, j.out.Moved.Test, j.out.Moved.P
+	return []Trap{{Kind: trapMoved, Name: j.file.Definition.Data.Label.Name, Numbers: numbers,
+		Finding: "the target moved: by " + by + ", " + strings.Join(found, "; "),
+		Hint:    "the model learned from other times; take newer rows (data.window), and look at the calibration",
+	}}
+}
+
+// moves are how the label differs between the training and the test rows: of a
+// number or a yes one, of several classes one each. by is what was taken as a unit
+// of chance.
+func (j *judging) moves() (moves []Move, by string) {
+	if j.prepared == nil {
+		return nil, ""
 	}
 	var parts [2]traps.Part
 	for _, p := range j.prepared.Parts {
-		of := traps.Part{Rows: p.Rows, Label: p.Label, Spread: p.Spread, Days: p.Days}
+		of := traps.Part{Rows: p.Rows, Label: p.Label, Spread: p.Spread, Classes: p.Classes, Days: p.Days}
 		switch p.Name {
 		case "train":
 			parts[0] = of
@@ -273,9 +293,29 @@ func (j *judging) move() (traps.Move, bool) {
 		}
 	}
 	if parts[0].Rows == 0 || parts[1].Rows == 0 {
-		return traps.Move{}, false
+		return nil, ""
 	}
-	return traps.Moved(parts[0], parts[1], j.file.Definition.Split.By == "time"), true
+	byTime, names := j.file.Definition.Split.By == "time", j.model.Spec.Classes
+	var found []traps.Move
+	if j.sample.Kind == metrics.Multiclass {
+		if found = traps.MovedClasses(parts[0], parts[1], byTime); len(found) != len(names) {
+			return nil, "" // an older preparation did not count them
+		}
+	} else {
+		found = []traps.Move{traps.Moved(parts[0], parts[1], byTime)}
+	}
+	by = "single rows"
+	for i, m := range found {
+		if m.Days {
+			by = "days"
+		}
+		move := Move{Train: Num(m.From), Test: Num(m.To), P: Num(m.P)}
+		if len(names) > 0 {
+			move.Class = names[i]
+		}
+		moves = append(moves, move)
+	}
+	return moves, by
 }
 
 // some are at most so many of n rows, evenly spread.

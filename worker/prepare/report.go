@@ -76,7 +76,7 @@ func Page(r *quality.Report) *report.Page {
 		p.Sections = append(p.Sections, report.Section{Title: "Findings", Blocks: []report.Block{quality.Notes(r)}})
 	}
 	if len(r.Parts) > 0 {
-		p.Sections = append(p.Sections, report.Section{Title: "Parts", Blocks: []report.Block{parts(r)}})
+		p.Sections = append(p.Sections, report.Section{Title: "Parts", Blocks: []report.Block{quality.Parts(r)}})
 	}
 	if len(r.Columns) > 0 {
 		p.Sections = append(p.Sections, quality.Sections("Columns", "", r.Columns)...)
@@ -86,16 +86,4 @@ func Page(r *quality.Report) *report.Page {
 	}
 	p.Sections = append(p.Sections, report.Section{Title: "Files", Blocks: []report.Block{quality.Files(r)}})
 	return p
-}
-
-func parts(r *quality.Report) report.Table {
-	t := report.Table{Head: []string{"Part", "Rows", "Mean label", "From", "To"}, Numeric: []bool{false, true, true}, Stack: true}
-	for _, p := range r.Parts {
-		label := ""
-		if p.Name != "batch" {
-			label = report.Number(p.Label)
-		}
-		t.Rows = append(t.Rows, []report.Cell{{Text: p.Name}, {Text: report.Thousands(p.Rows)}, {Text: label}, {Text: p.From}, {Text: p.To}})
-	}
-	return t
 }

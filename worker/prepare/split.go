@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"io"
 	"math"
+	"strconv"
 
 	"github.com/millrace-ml/millrace/worker/inorder"
 	"github.com/millrace-ml/millrace/worker/quality"
@@ -174,7 +175,7 @@ type part struct {
 	label    float64 // of the first row
 	varies   bool    // labels do
 	from, to float64 // times
-	classes  []bool  // that some row has, when there are several
+	classes  []int   // rows of each, when there are several
 }
 
 func (p *part) add(row *row) {
@@ -186,7 +187,7 @@ func (p *part) add(row *row) {
 	p.varies = p.varies || row.label != p.label
 	p.from, p.to = min(p.from, row.time), max(p.to, row.time)
 	if p.classes != nil {
-		p.classes[int(row.label)] = true
+		p.classes[int(row.label)]++
 	}
 }
 
@@ -198,14 +199,22 @@ func (r *rows) note(name string, p *part) {
 		r.stop("rows", "", fmt.Sprintf("of %d rows none is left for the %s part", r.count, name))
 		return
 	}
-	note.Label = p.sum / float64(p.rows)
+	note.Label, note.Classes = p.sum/float64(p.rows), p.classes
 	if r.def.Data.Time != "" {
 		note.From, note.To = quality.Instant(p.from), quality.Instant(p.to)
 	}
 	r.unseen(name, p)
 	if !p.varies {
-		r.stop("label", r.def.Data.Label.Name, fmt.Sprintf("the label is %v in all %d rows of the %s part: nothing can be learned or judged by it", p.label, p.rows, name))
+		r.stop("label", r.def.Data.Label.Name, fmt.Sprintf("the label is %s in all %d rows of the %s part: nothing can be learned or judged by it", r.labelText(p.label), p.rows, name))
 	}
+}
+
+// labelText is a label as the definition names it.
+func (r *rows) labelText(label float64) string {
+	if classes := r.def.Data.Label.Classes; len(classes) > 0 {
+		return classes[int(label)]
+	}
+	return strconv.FormatFloat(label, 'g', -1, 64)
 }
 
 // unseen warns of classes that no training row has: nothing can be learned of them.
@@ -215,7 +224,7 @@ func (r *rows) unseen(name string, p *part) {
 		return
 	}
 	for i, class := range classes {
-		if !p.classes[i] {
+		if p.classes[i] == 0 {
 			r.warn("label", r.def.Data.Label.Name, fmt.Sprintf("no row of the training part has the class %s: the model cannot learn it", class))
 		}
 	}

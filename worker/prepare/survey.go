@@ -20,7 +20,8 @@ func (r *rows) survey(ctx context.Context) error {
 	var rows, keys traps.Twins
 	if n := len(r.def.Data.Label.Classes); n > 0 {
 		for p := range r.parts {
-			r.parts[p].classes = make([]bool, n)
+			r.parts[p].classes = make([]int, n)
+			tallies[p].Classes = n
 		}
 	}
 	key := columnsAt(r.plan.Names, []string{r.def.Data.Key})[0]
@@ -60,7 +61,7 @@ func (r *rows) survey(ctx context.Context) error {
 		varies = varies || r.parts[p].varies || r.parts[p].rows > 0 && r.parts[p].label != r.parts[0].label
 	}
 	if !varies {
-		r.stop("label", r.def.Data.Label.Name, fmt.Sprintf("the label is %v in all %d rows: there is nothing to learn", r.parts[0].label, r.count))
+		r.stop("label", r.def.Data.Label.Name, fmt.Sprintf("the label is %s in all %d rows: there is nothing to learn", r.labelText(r.parts[0].label), r.count))
 		return nil
 	}
 	for p, name := range partNames {

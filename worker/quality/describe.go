@@ -48,8 +48,9 @@ type Part struct {
 	From  string  `json:"from,omitempty"`
 	To    string  `json:"to,omitempty"`
 
-	Spread float64     `json:"spread,omitempty"` // standard deviation of the label
-	Days   []traps.Day `json:"days,omitempty"`
+	Spread  float64     `json:"spread,omitempty"`  // standard deviation of the label
+	Classes []int       `json:"classes,omitempty"` // rows of each of several classes, whose mean says nothing
+	Days    []traps.Day `json:"days,omitempty"`
 }
 
 // Shared counts the test rows that are also among those learned from: as rows but

@@ -122,3 +122,36 @@ func Size(bytes int64) string {
 	}
 	return strconv.FormatInt(bytes, 10) + " B"
 }
+
+// Parts is how the rows were divided, for a report's page.
+func Parts(r *Report) report.Table {
+	t := report.Table{Head: []string{"Part", "Rows"}, Numeric: []bool{false, true}, Stack: true}
+	labels, times := false, false
+	for _, p := range r.Parts {
+		labels, times = labels || p.Name != "batch" && p.Classes == nil, times || p.From != ""
+	}
+	add := func(head string, numeric bool) {
+		t.Head, t.Numeric = append(t.Head, head), append(t.Numeric, numeric)
+	}
+	if labels {
+		add("Mean label", true)
+	}
+	if times {
+		add("From", false)
+		add("To", false)
+	}
+	for _, p := range r.Parts {
+		row := []report.Cell{{Text: p.Name}, {Text: report.Thousands(p.Rows)}}
+		if labels {
+			row = append(row, report.Cell{Text: report.Number(p.Label)})
+		}
+		if times {
+			row = append(row, report.Cell{Text: moment(p.From)}, report.Cell{Text: moment(p.To)})
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+// moment writes 2006-01-02T15:04:05Z as people do.
+func moment(s string) string { return strings.TrimSuffix(strings.Replace(s, "T", " ", 1), "Z") }

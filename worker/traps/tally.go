@@ -10,6 +10,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/millrace-ml/millrace/worker/metrics"
 )
 
 const day = 86400 // seconds
@@ -19,10 +21,14 @@ type Day struct {
 	Day   string  `json:"day"` // 2006-01-02, in UTC
 	Rows  int     `json:"rows"`
 	Label float64 `json:"label"` // mean
+
+	Classes []int `json:"classes,omitempty"` // rows of each of several classes
 }
 
 // Tally counts the labels of a part, by day where rows have a time.
 type Tally struct {
+	Classes int // labels are so many classes, from 0; 0 when they are numbers
+
 	rows         int
 	sum, squares float64
 	days         map[int64]*Day // Label is the sum here
@@ -53,6 +59,12 @@ func (t *Tally) Add(label, at float64) {
 	}
 	d.Rows++
 	d.Label += label
+	if t.Classes > 0 {
+		if d.Classes == nil {
+			d.Classes = make([]int, t.Classes)
+		}
+		d.Classes[int(label)]++
+	}
 }
 
 // Days are the days in order, with the mean of the labels of each.
@@ -168,12 +180,45 @@ type Move struct {
 // fewDays is with how many days in each part these say how days differ.
 const fewDays = 4
 
-// Part is what Moved needs of a part.
+// Part is what Moved and MovedClasses need of a part.
 type Part struct {
-	Rows   int
-	Label  float64
-	Spread float64
-	Days   []Day
+	Rows    int
+	Label   float64
+	Spread  float64
+	Classes []int // rows of each
+	Days    []Day
+}
+
+// of is the part with one of several classes for a yes, all others for a no.
+func (p Part) of(class int) Part {
+	share := float64(p.Classes[class]) / float64(max(1, p.Rows))
+	out := Part{Rows: p.Rows, Label: share, Spread: math.Sqrt(share * (1 - share)), Days: make([]Day, len(p.Days))}
+	for i, d := range p.Days {
+		out.Days[i] = Day{Day: d.Day, Rows: d.Rows}
+		if class < len(d.Classes) {
+			out.Days[i].Label = float64(d.Classes[class]) / float64(max(1, d.Rows))
+		}
+	}
+	return out
+}
+
+// MovedClasses is Moved of each class's share, with p corrected for their number
+// by Holm's method. A class for which there is too little to tell has NaN.
+func MovedClasses(from, to Part, byTime bool) []Move {
+	out := make([]Move, min(len(from.Classes), len(to.Classes)))
+	var tested []int
+	var p []float64
+	for c := range out {
+		out[c] = Moved(from.of(c), to.of(c), byTime)
+		if !math.IsNaN(out[c].P) {
+			tested, p = append(tested, c), append(p, out[c].P)
+		}
+	}
+	corrected, _ := metrics.Holm(p, 1)
+	for i, c := range tested {
+		out[c].P = corrected[i]
+	}
+	return out
 }
 
 // Moved tests whether the label of two parts differs, by Welch's t test: of the

@@ -152,6 +152,62 @@ func TestMoved(t *testing.T) {
 	}
 }
 
+// Of several classes none is said to have moved in more samples than promised,
+// though each is tested; of those that moved, which did.
+func TestMovedClasses(t *testing.T) {
+	classed := func(seed uint64, days int, shares []float64) traps.Part {
+		rng := rand.New(rand.NewPCG(seed, 6))
+		tally := traps.Tally{Classes: len(shares)}
+		p := traps.Part{Classes: make([]int, len(shares))}
+		for d := range days {
+			odds := make([]float64, len(shares))
+			total := 0.0
+			for c, s := range shares {
+				odds[c] = s * math.Exp(0.2*rng.NormFloat64())
+				total += odds[c]
+			}
+			for range 100 {
+				u, class := rng.Float64()*total, 0
+				for ; u > odds[class] && class+1 < len(odds); class++ {
+					u -= odds[class]
+				}
+				tally.Add(float64(class), float64(d)*86400+1)
+				p.Rows++
+				p.Classes[class]++
+			}
+		}
+		p.Days = tally.Days()
+		return p
+	}
+	before, after := []float64{0.4, 0.2, 0.2, 0.15, 0.05, 0}, []float64{0.4, 0.2, 0.1, 0.15, 0.15, 0}
+	const samples = 300
+	found, moved := 0, [6]int{}
+	for s := range uint64(samples) {
+		from := classed(2*s, 60, before)
+		least := 1.0
+		for _, m := range traps.MovedClasses(from, classed(2*s+1, 15, before), true) {
+			least = min(least, m.P)
+			if !m.Days && !math.IsNaN(m.P) {
+				t.Fatalf("%+v is not by days", m)
+			}
+		}
+		if least < 0.01 {
+			found++
+		}
+		for c, m := range traps.MovedClasses(from, classed(2*s+1, 15, after), true) {
+			if m.P < 0.01 {
+				moved[c]++
+			}
+		}
+	}
+	if found > samples/30 {
+		t.Errorf("something moved in %d of %d samples of the same", found, samples)
+	}
+	if moved[2] < samples*95/100 || moved[4] < samples*95/100 || moved[0]+moved[1]+moved[3] > samples/10 || moved[5] > 0 {
+		t.Errorf("moved in %v of %d samples, want only the third and the fifth", moved, samples)
+	}
+}
+
 func TestTallyByDay(t *testing.T) {
 	var tally traps.Tally
 	tally.Add(1, 86400*365.5)
@@ -159,7 +215,7 @@ func TestTallyByDay(t *testing.T) {
 	tally.Add(3, 86400*364)
 	tally.Add(9, math.NaN())
 	got := tally.Days()
-	if s := fmt.Sprint(got); !strings.Contains(s, "{1970-12-31 1 3}") || !strings.Contains(s, "{1971-01-01 2 0.5}") || len(got) != 2 {
+	if s := fmt.Sprint(got); !strings.Contains(s, "{1970-12-31 1 3 []}") || !strings.Contains(s, "{1971-01-01 2 0.5 []}") || len(got) != 2 {
 		t.Errorf("days are %v", got)
 	}
 	if s := tally.Spread(); math.Abs(s-math.Sqrt((1+9+81)/4.0-3.25*3.25)) > 1e-12 {
