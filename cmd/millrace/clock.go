@@ -113,6 +113,17 @@ func (c *cli) localEndpoint(ctx context.Context) (string, error) {
 	return "", errors.New("no local cloud runs in this folder (hint: `millrace up --clock virtual`)")
 }
 
+// now is the time in the cloud: the machine's, but for a local cloud with a
+// clock of its own.
+func (s *session) now(ctx context.Context) time.Time {
+	if s.cfg.BaseEndpoint != nil {
+		if told, err := askClock(ctx, *s.cfg.BaseEndpoint, nil); err == nil {
+			return told.Now
+		}
+	}
+	return time.Now()
+}
+
 // askClock asks for the time, or for what is in body first.
 func askClock(ctx context.Context, endpoint string, body map[string]any) (clockTold, error) {
 	method, raw := http.MethodGet, []byte(nil)

@@ -107,11 +107,11 @@ func (s *session) runs(ctx context.Context, pipelines []string, max int) ([]runL
 
 func (s *session) runLine(ctx context.Context, pipeline string, run int, e types.ExecutionListItem) (runLine, error) {
 	l := runLine{Run: fmt.Sprintf("%s/%d", pipeline, run), Status: e.Status, Started: aws.ToTime(e.StartDate)}
-	stop := time.Now()
-	if e.StopDate != nil {
-		stop = *e.StopDate
+	stop := aws.ToTime(e.StopDate)
+	if e.StopDate == nil {
+		stop = s.now(ctx)
 	}
-	l.Seconds = max(0, stop.Sub(l.Started).Seconds()) // a cloud's clock can be ahead of ours
+	l.Seconds = max(0, stop.Sub(l.Started).Seconds()) // two clocks may differ a little
 	m, found, err := s.ledger.Run(ctx, pipeline, run)
 	if err != nil {
 		return l, err

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -85,13 +86,18 @@ func runUp(ctx context.Context, c *cli, args []string) error {
 	err = c.print(map[string]any{"endpoint": up.endpoint, "pid": os.Getpid(), "clock": clockName}, func(w writer) { fmt.Fprintln(w, up.endpoint) })
 	c.say("\nTo use it from another terminal: millrace in this folder finds it by itself; aws and boto3 need\n%s\nStop it with Ctrl-C or `millrace down`.", exports(up.endpoint))
 	if _, real := o.clock.(clock.Real); !real {
-		c.say("Its clock is %s, and it is %s there.%s", clockName, o.clock.Now().Format(time.RFC3339), aboutClock[clockName])
+		c.say("Its clock is %s, and it is %s there.%s", clockName, o.clock.Now().Format(time.RFC3339), aboutClock(clockName))
 	}
 	return errors.Join(err, up.wait())
 }
 
-// aboutClock is what to know of a clock by its name.
-var aboutClock = map[string]string{"virtual": " Waits pass at once; schedules and time limits come\nin their time, or when you say so: millrace clock advance 7d."}
+// aboutClock is what to know of a clock that is not real, by its name.
+func aboutClock(name string) string {
+	if times, scaled := strings.CutPrefix(name, "scaled:"); scaled {
+		return fmt.Sprintf(" A second here is %s there,\nalso for what really runs: a job that takes long here can run out of its time there.", times)
+	}
+	return " Waits pass at once; schedules and time limits come\nin their time, or when you say so: millrace clock advance 7d."
+}
 
 // exports are the shell lines that point the AWS CLI and SDKs at an endpoint.
 func exports(endpoint string) string {
