@@ -1,7 +1,6 @@
 package s3_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,7 +33,7 @@ const account = "000000000000"
 type cloud struct {
 	*s3.S3
 	url string
-	log *bytes.Buffer
+	log logged
 
 	mu     sync.Mutex
 	events []event
@@ -91,9 +90,8 @@ func (c *cloud) evaluate(_ wire.Caller, action, resource string, conditions map[
 
 func start(t testing.TB, dir string) *cloud {
 	t.Helper()
-	c := &cloud{log: &bytes.Buffer{}, rules: map[string]map[string]bool{roleARN: {}}}
-	var logged sync.Mutex
-	handler := slog.NewTextHandler(lockedWriter{&logged, c.log}, nil)
+	c := &cloud{rules: map[string]map[string]bool{roleARN: {}}}
+	handler := slog.NewTextHandler(&c.log, nil)
 	var err error
 	c.S3, err = s3.New(s3.Options{Dir: dir, NoSync: true, Account: account, Region: "us-east-1", Clock: clock.Real{}, Log: slog.New(handler),
 		SecretFor: secretFor, Evaluate: c.evaluate, Emit: c.emit})
@@ -104,24 +102,30 @@ func start(t testing.TB, dir string) *cloud {
 	c.url = server.URL
 	t.Cleanup(func() {
 		server.Close()
-		if err := c.Close(); err != nil && !errors.Is(err, errClosedTwice) {
+		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return c
 }
 
-var errClosedTwice = errors.New("never")
-
-type lockedWriter struct {
-	mu *sync.Mutex
-	w  io.Writer
+// logged is what the service has logged so far; requests go on logging while a
+// test reads it.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
 }
 
-func (l lockedWriter) Write(p []byte) (int, error) {
+func (l *logged) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Write(p)
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func (c *cloud) client(access, secret, token string) *awss3.Client {
