@@ -342,7 +342,7 @@ func (c *faultyCloud) reset() {
 }
 
 // model gives the SHA-256 of what is in a model.tar.gz, without what names the run.
-func (c *faultyCloud) model(uri string) map[string]string {
+func (c *testCloud) model(uri string) map[string]string {
 	c.t.Helper()
 	key, ok := c.ledger.Key(uri)
 	if !ok {

@@ -41,6 +41,7 @@ func follow(ctx context.Context, base job.Base, self string, here *local, log *s
 	if err != nil {
 		return fmt.Errorf("listen for the leading machine: %w", err)
 	}
+	log.Info("another machine leads", "machine", self)
 	f := &follower{local: here, digest: digest, log: log, done: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
