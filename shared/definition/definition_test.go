@@ -188,7 +188,7 @@ func TestProblems(t *testing.T) {
 		"count":                {"features:", "train: {count: 4}\nfeatures:", []string{`3:16: train.count: the built-in trainer works on one machine (hint: write 1, and a larger instance; what outgrows one machine needs XGBoost's framework image`}},
 		"spot wait":            {"features:", "train: {spot: true, max_runtime: 2h, max_wait: 90m}\nfeatures:", []string{`train.max_wait: 1h30m is less than max_runtime, 2h`}},
 		"wait for what":        {"features:", "train: {max_wait: 90m}\nfeatures:", []string{`3:19: train.max_wait: only spot machines are waited for (hint: write spot: true`}},
-		"hyperparameter":       {"features:", "train: {hyperparameters: {max_dept: 3, eta: 7}}\nfeatures:", []string{`3:27: train.hyperparameters.max_dept: max_dept is unknown or not supported (did you mean max_depth?)`, `3:40: train.hyperparameters.eta: eta must be above 0 and at most 1, is 7`}},
+		"hyperparameter":       {"features:", "train: {hyperparameters: {max_dept: 3, eta: 7}}\nfeatures:", []string{`3:27: train.hyperparameters.max_dept: max_dept is unknown (did you mean max_depth?)`, `3:40: train.hyperparameters.eta: eta must be above 0 and at most 1, is 7`}},
 		"other objective":      {"features:", "train: {hyperparameters: {objective: 'reg:squarederror'}}\nfeatures:", []string{`objective reg:squarederror does not fit the pipeline's metric, which wants binary:logistic`}},
 		"runtime":              {"features:", "train: {max_runtime: 8d}\nfeatures:", []string{`"8d" is not between 1m and 1d`}},
 		"script":               {"features:", "train: {script: train.py, framework: xgboost}\nfeatures:", []string{`3:9: train.script: this version does not support script yet`, `train.framework: this version does not support framework yet`}},

@@ -166,19 +166,44 @@ var aliases = map[string]string{
 	"num_boost_round": "num_round", "n_estimators": "num_round", "random_state": "seed", "n_jobs": "nthread",
 }
 
-// fixed are parameters whose only supported values are those listed.
+// fixed are parameters whose only supported values are those listed, of numbers in any
+// spelling.
 var fixed = map[string][]string{
 	"tree_method":       {"hist", "auto"},
 	"booster":           {"gbtree"},
 	"grow_policy":       {"depthwise"},
 	"sampling_method":   {"uniform"},
-	"alpha":             {"0", "0.0"},
+	"alpha":             {"0"},
 	"max_leaves":        {"0"},
-	"max_delta_step":    {"0", "0.0"},
-	"colsample_bylevel": {"1", "1.0"},
-	"colsample_bynode":  {"1", "1.0"},
+	"max_delta_step":    {"0"},
+	"colsample_bylevel": {"1"},
+	"colsample_bynode":  {"1"},
 	"num_parallel_tree": {"1"},
 	"device":            {"cpu"},
+}
+
+// absent are the other parameters that XGBoost or its container documents.
+var absent = strings.Fields(`
+	verbosity silent gpu_id validate_parameters disable_default_eval_metric seed_per_iteration
+	updater refresh_leaf process_type predictor sketch_eps sketch_ratio
+	monotone_constraints interaction_constraints feature_weights multi_strategy
+	enable_categorical max_cat_to_onehot max_cat_threshold max_cached_hist_node extmem_single_page
+	single_precision_histogram deterministic_histogram
+	sample_type normalize_type rate_drop one_drop skip_drop feature_selector top_k
+	tweedie_variance_power huber_slope quantile_alpha
+	aft_loss_distribution aft_loss_distribution_scale
+	lambdarank_pair_method lambdarank_num_pair_per_sample lambdarank_normalization
+	lambdarank_score_normalization lambdarank_unbiased lambdarank_bias_norm lambdarank_diff_normalization ndcg_exp_gain
+	lambda_bias csv_weights dsplit prob_buffer_row save_model_on_termination use_dask_gpu_training
+`)
+
+// isOneOf tells whether a value is one of those allowed, of which numbers may be spelt in
+// other ways.
+func isOneOf(text string, allowed []string) bool {
+	if v, err := strconv.ParseFloat(text, 64); err == nil {
+		text = strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	return slices.Contains(allowed, text)
 }
 
 // Parse reads parameters by XGBoost's names; those left out have XGBoost's
@@ -204,14 +229,18 @@ func Parse(in map[string]string) (Params, error) {
 		}
 		given[name] = used
 		if allowed, ok := fixed[name]; ok {
-			if !slices.Contains(allowed, text) {
+			if !isOneOf(text, allowed) {
 				problems = append(problems, Problem{used, fmt.Sprintf("%s=%q is not supported: only %s is", used, text, strings.Join(allowed, " or "))})
 			}
 			continue
 		}
 		set, ok := setters[name]
+		if !ok && slices.Contains(absent, name) {
+			problems = append(problems, Problem{used, used + " is not supported by the built-in trainer: leave it out"})
+			continue
+		}
 		if !ok {
-			problems = append(problems, Problem{used, fmt.Sprintf("%s is unknown or not supported%s", used, hint(used))})
+			problems = append(problems, Problem{used, used + " is unknown" + hint(used)})
 			continue
 		}
 		if err := set(&p, text); err != nil {

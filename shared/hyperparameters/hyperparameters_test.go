@@ -14,7 +14,7 @@ func TestParseParams(t *testing.T) {
 		"objective": "binary:logistic", "num_round": "200", "learning_rate": "0.1", "lambda": "2", "gamma": "0.5",
 		"alpha": "0", "max_depth": "8", "min_child_weight": "3", "subsample": "0.8", "colsample_bytree": "0.7",
 		"max_bin": "128", "seed": "7", "early_stopping_rounds": "10", "eval_metric": "logloss", "scale_pos_weight": "4",
-		"nthread": "2", "tree_method": "hist", "base_score": "0.25",
+		"nthread": "2", "tree_method": "hist", "base_score": "0.25", "max_delta_step": "0.00", "colsample_bynode": "1.0",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -38,8 +38,9 @@ func TestParseParamsRefuses(t *testing.T) {
 		in   map[string]string
 		want []string
 	}{
-		"typing error": {map[string]string{"max_dept": "3"}, []string{"max_dept is unknown or not supported (did you mean max_depth?)"}},
-		"nothing near": {map[string]string{"monotone_constraints": "(1)"}, []string{"monotone_constraints is unknown or not supported"}},
+		"typing error": {map[string]string{"max_dept": "3"}, []string{"max_dept is unknown (did you mean max_depth?)"}},
+		"nothing near": {map[string]string{"importance_type": "gain"}, []string{"importance_type is unknown"}},
+		"XGBoost's":    {map[string]string{"monotone_constraints": "(1)"}, []string{"monotone_constraints is not supported by the built-in trainer: leave it out"}},
 		"not a number": {map[string]string{"eta": "fast", "max_depth": "6.5"}, []string{
 			`eta="fast" must be a number`, `max_depth="6.5" must be a whole number`}},
 		"not finite": {map[string]string{"lambda": "NaN", "gamma": "inf"}, []string{
@@ -48,7 +49,7 @@ func TestParseParamsRefuses(t *testing.T) {
 			"num_round must be 1 to 1000000, is 0", "eta must be above 0 and at most 1, is 2", "lambda must be a number of at least 0, is -1",
 			"subsample must be above 0 and at most 1, is 0", "max_bin must be 2 to 65535, is 1"}},
 		"unsupported value": {map[string]string{"tree_method": "exact", "alpha": "1"}, []string{
-			`alpha="1" is not supported: only 0 or 0.0 is`, `tree_method="exact" is not supported: only hist or auto is`}},
+			`alpha="1" is not supported: only 0 is`, `tree_method="exact" is not supported: only hist or auto is`}},
 		"twice": {map[string]string{"eta": "0.1", "learning_rate": "0.2"}, []string{"eta and learning_rate are the same parameter: give one"}},
 		"unknown objective": {map[string]string{"objective": "rank:ndcg"}, []string{
 			`objective must be binary:logistic, reg:squarederror or multi:softprob, is "rank:ndcg"`}},
