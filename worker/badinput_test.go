@@ -95,8 +95,11 @@ func TestRejectedUploads(t *testing.T) {
 			edit("T1-00007,", "T1-00007X,")(p)
 			p.files["trips/raw/jan.csv"] = []byte(strings.Replace(string(p.files["trips/raw/jan.csv"]), ".", ".x", 1))
 		}, `column "distance": 1 value is not of type number; first: trips/raw/jan.csv, line 2`},
-		"undeclared type": {func(p *platform) { p.def.Quality = nil; edit(".", ".x")(p) }, `column "distance": 1 value is not of type number; nearly all others are numbers`},
-		"bad time":        {edit("2025-01-", "2025-13-"), `column "at": 1 value is not of type time`},
+		"undeclared type": {func(p *platform) { p.def.Quality = nil; edit(".", ".x")(p) }, `column "distance": 1 value is not of type number; nearly all others are numbers (hint: correct them, leave the cell empty`},
+		"times of another kind": {func(p *platform) {
+			p.files = map[string][]byte{"trips/raw/jan.csv": bytes.ReplaceAll(tripRows(1, 3000), []byte("2025-01-"), []byte("01/2025/"))}
+		}, `column "at": 3000 values are not of type time, as which the pipeline reads the column; first: trips/raw/jan.csv, line 2`},
+		"bad time": {edit("2025-01-", "2025-13-"), `column "at": 1 value is not of type time`},
 		"no time": {func(p *platform) {
 			raw := string(p.files["trips/raw/jan.csv"])
 			at := strings.Index(raw, "2025-01-")

@@ -17,7 +17,7 @@ const (
 	Number       // a finite decimal number
 	Integer      // a number without a fraction, at most 2^53 away from 0
 	Text         // any UTF-8 text
-	Time         // RFC 3339; without a zone, "2006-01-02 15:04:05" (or T) and "2006-01-02" are UTC
+	Time         // RFC 3339, with T or a space; without a zone, "2006-01-02 15:04:05" and "2006-01-02" are UTC
 	Boolean      // true or false (also True, TRUE, t, 1, 0, …, as strconv.ParseBool reads)
 )
 
@@ -185,7 +185,7 @@ func parseTime(s string) (float64, bool) {
 		}
 		return 0, false
 	}
-	for _, layout := range [...]string{time.RFC3339Nano, "2006-01-02 15:04:05", "2006-01-02"} {
+	for _, layout := range [...]string{time.RFC3339Nano, "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02"} {
 		if t, err := time.Parse(layout, s); err == nil {
 			return float64(t.Unix()) + float64(t.Nanosecond())/1e9, true
 		}

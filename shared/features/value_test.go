@@ -23,38 +23,42 @@ func TestParseValue(t *testing.T) {
 		want float64
 		bad  bool
 	}{
-		"plain":             {features.Number, "12.5", 12.5, false},
-		"negative":          {features.Number, "-.25", -0.25, false},
-		"plus":              {features.Number, "+3.", 3, false},
-		"exponent":          {features.Number, "1e-3", 0.001, false},
-		"many digits":       {features.Number, "0.12345678901234567890", 0.12345678901234567890, false},
-		"infinite":          {features.Number, "Inf", 0, true},
-		"too large":         {features.Number, "1e999", 0, true},
-		"hexadecimal":       {features.Number, "0x10", 0, true},
-		"underscore":        {features.Number, "1_000", 0, true},
-		"dot":               {features.Number, ".", 0, true},
-		"sign":              {features.Number, "-", 0, true},
-		"space":             {features.Number, " 1", 0, true},
-		"word":              {features.Number, "NA", 0, true},
-		"integer":           {features.Integer, "-42", -42, false},
-		"integer with zero": {features.Integer, "42.0", 42, false},
-		"fraction":          {features.Integer, "42.5", 0, true},
-		"huge integer":      {features.Integer, "9007199254740993e3", 0, true},
-		"true":              {features.Boolean, "true", 1, false},
-		"false":             {features.Boolean, "0", 0, false},
-		"yes":               {features.Boolean, "yes", 0, true},
-		"zulu":              {features.Time, "2001-02-03T04:05:06Z", utc("2001-02-03T04:05:06Z"), false},
-		"offset":            {features.Time, "2001-02-03T04:05:06+02:00", utc("2001-02-03T02:05:06Z"), false},
-		"blank":             {features.Time, "2001-02-03 04:05:06", utc("2001-02-03T04:05:06Z"), false},
-		"no zone":           {features.Time, "2001-02-03T04:05:06", utc("2001-02-03T04:05:06Z"), false},
-		"fraction of time":  {features.Time, "2001-02-03T04:05:06.5Z", utc("2001-02-03T04:05:06Z") + 0.5, false},
-		"date":              {features.Time, "2001-02-03", utc("2001-02-03T00:00:00Z"), false},
-		"leap day":          {features.Time, "2000-02-29 00:00:00", utc("2000-02-29T00:00:00Z"), false},
-		"no leap day":       {features.Time, "2001-02-29 00:00:00", 0, true},
-		"month 13":          {features.Time, "2001-13-01T00:00:00Z", 0, true},
-		"hour 24":           {features.Time, "2001-01-01 24:00:00", 0, true},
-		"unix":              {features.Time, "978307200", 0, true},
-		"unknown type":      {features.Unknown, "1", 0, true},
+		"plain":              {features.Number, "12.5", 12.5, false},
+		"negative":           {features.Number, "-.25", -0.25, false},
+		"plus":               {features.Number, "+3.", 3, false},
+		"exponent":           {features.Number, "1e-3", 0.001, false},
+		"many digits":        {features.Number, "0.12345678901234567890", 0.12345678901234567890, false},
+		"infinite":           {features.Number, "Inf", 0, true},
+		"too large":          {features.Number, "1e999", 0, true},
+		"hexadecimal":        {features.Number, "0x10", 0, true},
+		"underscore":         {features.Number, "1_000", 0, true},
+		"dot":                {features.Number, ".", 0, true},
+		"sign":               {features.Number, "-", 0, true},
+		"space":              {features.Number, " 1", 0, true},
+		"word":               {features.Number, "NA", 0, true},
+		"integer":            {features.Integer, "-42", -42, false},
+		"integer with zero":  {features.Integer, "42.0", 42, false},
+		"fraction":           {features.Integer, "42.5", 0, true},
+		"huge integer":       {features.Integer, "9007199254740993e3", 0, true},
+		"true":               {features.Boolean, "true", 1, false},
+		"false":              {features.Boolean, "0", 0, false},
+		"yes":                {features.Boolean, "yes", 0, true},
+		"zulu":               {features.Time, "2001-02-03T04:05:06Z", utc("2001-02-03T04:05:06Z"), false},
+		"offset":             {features.Time, "2001-02-03T04:05:06+02:00", utc("2001-02-03T02:05:06Z"), false},
+		"blank":              {features.Time, "2001-02-03 04:05:06", utc("2001-02-03T04:05:06Z"), false},
+		"no zone":            {features.Time, "2001-02-03T04:05:06", utc("2001-02-03T04:05:06Z"), false},
+		"fraction of time":   {features.Time, "2001-02-03T04:05:06.5Z", utc("2001-02-03T04:05:06Z") + 0.5, false},
+		"pandas' zone":       {features.Time, "2001-02-03 04:05:06+02:00", utc("2001-02-03T02:05:06Z"), false},
+		"pandas' fraction":   {features.Time, "2001-02-03 04:05:06.5+00:00", utc("2001-02-03T04:05:06Z") + 0.5, false},
+		"Python's isoformat": {features.Time, "2001-02-03T04:05:06.500000", utc("2001-02-03T04:05:06Z") + 0.5, false},
+		"no seconds":         {features.Time, "2001-02-03 04:05", 0, true},
+		"date":               {features.Time, "2001-02-03", utc("2001-02-03T00:00:00Z"), false},
+		"leap day":           {features.Time, "2000-02-29 00:00:00", utc("2000-02-29T00:00:00Z"), false},
+		"no leap day":        {features.Time, "2001-02-29 00:00:00", 0, true},
+		"month 13":           {features.Time, "2001-13-01T00:00:00Z", 0, true},
+		"hour 24":            {features.Time, "2001-01-01 24:00:00", 0, true},
+		"unix":               {features.Time, "978307200", 0, true},
+		"unknown type":       {features.Unknown, "1", 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v, err := features.ParseValue(c.typ, c.cell)
@@ -156,7 +160,7 @@ func FuzzParseTime(f *testing.F) {
 		if err != nil || s == "" || len(s) > 20 {
 			return
 		}
-		for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02"} {
+		for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02"} {
 			if at, err := time.Parse(layout, s); err == nil {
 				if want := float64(at.UnixNano()) / 1e9; at.Year() > 1900 && at.Year() < 2200 && math.Abs(v.Number-want) > 1e-6 {
 					t.Errorf("%q = %v, want %v", s, v.Number, want)

@@ -219,7 +219,11 @@ func (r *rule) judge(f Finding, rows int) []Finding {
 	case "type":
 		f.Message = fmt.Sprintf("%s not of type %s", are(f.Count, "value"), r.kind)
 		if !r.declared {
-			f.Message += fmt.Sprintf("; nearly all others are %ss (hint: correct them, or declare the column's type in quality)", r.kind)
+			if f.Share < 0.5 { // a type that was found, or a time with a few slips
+				f.Message += fmt.Sprintf("; nearly all others are %ss (hint: correct them, leave the cell empty where there is no value, or declare the column's type in quality)", r.kind)
+			} else {
+				f.Message += ", as which the pipeline reads the column"
+			}
 			f.Severity = Stop
 			return []Finding{f}
 		}

@@ -188,6 +188,11 @@ func (r *reader) header(key string) ([]string, Problems, error) {
 	if err != nil {
 		return r.faulty(key, err)
 	}
+	for _, f := range fields {
+		if bytes.IndexByte(f, '\r') >= 0 {
+			return nil, Problems{{Key: key, Line: r.line, Message: "the lines end with carriage returns alone", Hint: "save the file with line feeds"}}, nil
+		}
+	}
 	if len(fields) > MaxColumns {
 		return nil, Problems{{Key: key, Line: r.line, Message: fmt.Sprintf("the header has %d columns; at most %d are supported", len(fields), MaxColumns)}}, nil
 	}

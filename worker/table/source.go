@@ -47,6 +47,8 @@ var (
 	magicZstd  = []byte{0x28, 0xb5, 0x2f, 0xfd}
 	magicParq  = []byte("PAR1")
 	magicOrZip = []byte("PK\x03\x04")
+	magicBzip2 = []byte("BZh")
+	magicXz    = []byte("\xfd7zX")
 )
 
 // text is the uncompressed text of a CSV file.
@@ -104,6 +106,8 @@ func (t *text) begin(key string, raw io.Reader) error {
 		return fail("the file is Parquet, and the pipeline reads CSV", "write data.format: parquet, or upload CSV")
 	case bytes.HasPrefix(head, magicOrZip):
 		return fail("the file is a ZIP archive (or a workbook), not CSV", "upload the CSV file itself, or compress it by gzip or zstd")
+	case bytes.HasPrefix(head, magicXz), bytes.HasPrefix(head, magicBzip2) && len(head) == 4 && head[3] >= '1' && head[3] <= '9':
+		return fail("the file is compressed by bzip2 or xz", "compress it by gzip or zstd")
 	}
 	if t.coding != "" {
 		if head, err = in.Peek(3); err != nil && !errors.Is(err, io.EOF) {
