@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,9 @@ import (
 var unended = []string{
 	"A header you provided implies functionality that is not implemented",
 	"Access Denied",
+	"Part number must be an integer between 1 and 10000, inclusive",
+	"The bucket does not allow ACLs",
+	"The requested partnumber is not satisfiable",
 	"At least one of the pre-conditions you specified did not hold",
 	"Object Lock configuration does not exist for this bucket",
 	"Request has expired",
@@ -35,6 +39,7 @@ var reworded = map[string]string{
 	"The specified multipart upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.": "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.",
 	"The Content-Md5 you specified is not valid.": "The Content-MD5 you specified was invalid.",
 	`don\&#39;t`: "don&#39;t",
+	"Your proposed upload exceeds the maximum allowed object size.": "Your proposed upload exceeds the maximum allowed size",
 }
 
 // absent are members that AWS leaves out where the gateway writes them empty.
@@ -43,6 +48,19 @@ var absent = []string{"ChecksumAlgorithm", "ChecksumType", "Delimiter", "Display
 // partsCount is the header that carries the count of an object's parts past the
 // gateway, whose answer has no place for it.
 const partsCount = "X-Local-Parts-Count"
+
+// partsOnly is the header that says that the count is all that is told of parts.
+const partsOnly = "X-Local-Parts-Only"
+
+var allParts = regexp.MustCompile(`<ObjectParts>.*</ObjectParts>`)
+
+// correctAttributes gives the attributes of an object the count of its parts.
+func correctAttributes(body []byte, count string, only bool) []byte {
+	if only {
+		body = allParts.ReplaceAll(body, []byte("<ObjectParts></ObjectParts>"))
+	}
+	return bytes.Replace(body, []byte("<ObjectParts>"), []byte("<ObjectParts><PartsCount>"+count+"</PartsCount>"), 1)
+}
 
 // maxAnswer is more than the longest listing takes, in bytes.
 const maxAnswer = 16 << 20
@@ -71,21 +89,57 @@ func correct(r *http.Response) error {
 		// Every bucket is encrypted so, unless it was put to another: which is refused.
 		r.Header.Set("X-Amz-Server-Side-Encryption", "AES256")
 	}
+	if r.Request.Method == http.MethodHead && key == "" {
+		r.Header.Set("X-Amz-Bucket-Arn", bucketARN(strings.Trim(path, "/")))
+	}
 	if count := r.Header.Get(partsCount); count != "" {
+		only := r.Header.Get(partsOnly) != ""
 		r.Header.Del(partsCount)
-		return rewrite(r, func(body []byte) []byte {
-			return bytes.Replace(body, []byte("<ObjectParts>"), []byte("<ObjectParts><PartsCount>"+count+"</PartsCount>"), 1)
-		})
+		r.Header.Del(partsOnly)
+		return rewrite(r, func(body []byte) []byte { return correctAttributes(body, count, only) })
 	}
 	if r.Request.Method == http.MethodGet && (key == "" || query.Has("uploadId")) {
-		return rewrite(r, func(body []byte) []byte {
-			for _, name := range absent {
-				body = bytes.ReplaceAll(body, []byte("<"+name+"></"+name+">"), nil)
-			}
-			return body
-		})
+		return rewrite(r, func(body []byte) []byte { return correctList(body, path == "/", query) })
+	}
+	if query.Has("uploadId") || r.Request.Header.Get("X-Amz-Copy-Source") != "" {
+		return rewrite(r, inMillis)
 	}
 	return nil
+}
+
+var bucketName = regexp.MustCompile(`<Bucket><Name>([^<]*)</Name>`)
+
+// regionShown are the parameters with which a list of buckets tells their region.
+var regionShown = []string{"bucket-region", "continuation-token", "max-buckets", "prefix"}
+
+// correctList corrects the answer of a GET that is no object's.
+func correctList(body []byte, buckets bool, query url.Values) []byte {
+	for _, name := range absent {
+		body = bytes.ReplaceAll(body, []byte("<"+name+"></"+name+">"), nil)
+	}
+	if query.Has("uploads") && query.Get("prefix") == "" {
+		body = bytes.Replace(body, []byte("<Prefix></Prefix>"), nil, 1)
+	}
+	if query.Has("location") {
+		body = bytes.Replace(body, []byte("></LocationConstraint>"), []byte("/>"), 1)
+	}
+	if buckets {
+		body = bucketName.ReplaceAll(body, []byte("<Bucket><Name>$1</Name><BucketArn>arn:aws:s3:::$1</BucketArn>"))
+		if !slices.ContainsFunc(regionShown, query.Has) {
+			body = bucketRegion.ReplaceAll(body, nil)
+		}
+	}
+	return inMillis(body)
+}
+
+var bucketRegion = regexp.MustCompile(`<BucketRegion>[^<]*</BucketRegion>`)
+
+// inMillis writes times with the milliseconds that AWS's have: always none.
+func inMillis(body []byte) []byte {
+	for _, name := range []string{"CreationDate", "Initiated", "LastModified"} {
+		body = bytes.ReplaceAll(body, []byte("Z</"+name+">"), []byte(".000Z</"+name+">"))
+	}
+	return body
 }
 
 // isObject tells whether a request writes or reads an object or a part, and not
@@ -101,6 +155,9 @@ func isObject(method string, query url.Values) bool {
 
 // missingKey is the key that a NoSuchKey is about: the source's, in a copy.
 func missingKey(r *http.Request, key string) string {
+	if r.Method == http.MethodGet && r.URL.Query().Has("tagging") {
+		return strings.TrimPrefix(r.URL.Path, "/") // AWS has the bucket in it, here alone
+	}
 	source := r.Header.Get("X-Amz-Copy-Source")
 	if source == "" || r.Header.Get("If-Match") != "" {
 		return key

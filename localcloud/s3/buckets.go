@@ -2,12 +2,16 @@ package s3
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"log/slog"
+	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
@@ -46,6 +50,11 @@ func text(p *string) string {
 func (k *keeper) String() string                          { return "millrace" }
 func (k *keeper) Shutdown()                               {}
 func (k *keeper) NormalizeObjectKey(_, key string) string { return key }
+
+// isRegion tells the names of AWS's regions.
+func isRegion(name string) bool {
+	return name == "us-east-1" || slices.Contains(types.BucketLocationConstraint("").Values(), types.BucketLocationConstraint(name))
+}
 
 // bucket reads a bucket's record.
 func (k *keeper) bucket(name string) (b *bucket, err error) {
@@ -95,6 +104,12 @@ func (k *keeper) CreateBucket(_ context.Context, in *s3.CreateBucketInput, acl [
 		if err != nil {
 			return err
 		}
+		for key := range tags {
+			if strings.HasPrefix(key, "aws:") {
+				return s3err.APIError{Code: "InvalidTag", HTTPStatusCode: http.StatusBadRequest,
+					Description: `User-defined tag keys can't start with "aws:". This prefix is reserved for system tags. Remove "aws:" from your tag keys and try again.`}
+			}
+		}
 		b.Tags = tags
 	}
 	err := k.create(b)
@@ -137,16 +152,29 @@ func (k *keeper) HeadBucket(_ context.Context, in *s3.HeadBucketInput) (*s3.Head
 	return &s3.HeadBucketOutput{}, nil
 }
 
-func (k *keeper) ListBuckets(_ context.Context, in s3response.ListBucketsInput) (s3response.ListAllMyBucketsResult, error) {
+// ListBuckets lists by name. All of them are in this region.
+func (k *keeper) ListBuckets(ctx context.Context, in s3response.ListBucketsInput) (s3response.ListAllMyBucketsResult, error) {
 	out := s3response.ListAllMyBucketsResult{Owner: s3response.CanonicalUser{ID: k.account}, Prefix: in.Prefix}
-	err := k.index.view(func(tx *bbolt.Tx) error {
+	after, err := base64.URLEncoding.DecodeString(in.ContinuationToken)
+	if err != nil {
+		return out, invalidArgument("The continuation token provided is incorrect", "continuation-token", "")
+	}
+	if r, ok := ctx.(*fasthttp.RequestCtx); ok {
+		switch region := string(r.QueryArgs().Peek("bucket-region")); {
+		case region != "" && !isRegion(region):
+			return out, invalidArgument("Argument value "+region+" is not a valid AWS Region", "bucket-region", "")
+		case region != "" && region != k.region:
+			return out, nil
+		}
+	}
+	err = k.index.view(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(tableBuckets).Cursor()
 		for name, raw := c.Seek([]byte(in.Prefix)); name != nil && strings.HasPrefix(string(name), in.Prefix); name, raw = c.Next() {
-			if in.ContinuationToken != "" && string(name) <= in.ContinuationToken {
+			if string(name) <= string(after) {
 				continue
 			}
 			if n := len(out.Buckets.Bucket); in.MaxBuckets > 0 && n == int(in.MaxBuckets) {
-				out.ContinuationToken = out.Buckets.Bucket[n-1].Name
+				out.ContinuationToken = base64.URLEncoding.EncodeToString([]byte(out.Buckets.Bucket[n-1].Name))
 				return nil
 			}
 			var b bucket
@@ -285,7 +313,7 @@ func (k *keeper) GetObjectLockConfiguration(_ context.Context, name string) ([]b
 	if _, err := k.bucket(name); err != nil {
 		return nil, err
 	}
-	return nil, s3err.GetAPIError(s3err.ErrObjectLockConfigurationNotFound)
+	return nil, s3err.GetBucketErr(s3err.ErrObjectLockConfigurationNotFound, name)
 }
 
 // unsupported refuses what S3 can do and the local cloud cannot.

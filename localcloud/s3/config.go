@@ -35,7 +35,7 @@ var subresources = map[string]subresource{
 		initial: `<ServerSideEncryptionConfiguration` + xmlns + `><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault><BucketKeyEnabled>false</BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>`},
 	"lifecycle": {put: "s3:PutLifecycleConfiguration", get: "s3:GetLifecycleConfiguration", check: checkLifecycle,
 		none: notFound("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"), note: "lifecycle rules are kept, but nothing expires in the local cloud"},
-	"publicAccessBlock": {put: "s3:PutBucketPublicAccessBlock", get: "s3:GetBucketPublicAccessBlock", check: checkRoot("PublicAccessBlockConfiguration"),
+	"publicAccessBlock": {put: "s3:PutBucketPublicAccessBlock", get: "s3:GetBucketPublicAccessBlock", check: func([]byte) error { return nil },
 		initial: `<PublicAccessBlockConfiguration` + xmlns + `><BlockPublicAcls>true</BlockPublicAcls><IgnorePublicAcls>true</IgnorePublicAcls><BlockPublicPolicy>true</BlockPublicPolicy><RestrictPublicBuckets>true</RestrictPublicBuckets></PublicAccessBlockConfiguration>`},
 }
 
@@ -43,16 +43,6 @@ var subresources = map[string]subresource{
 const deletedConfig = "deleted"
 
 func malformed() error { return s3err.GetAPIError(s3err.ErrMalformedXML) }
-
-func checkRoot(name string) func([]byte) error {
-	return func(body []byte) error {
-		var root struct{ XMLName xml.Name }
-		if err := xml.Unmarshal(body, &root); err != nil || root.XMLName.Local != name {
-			return malformed()
-		}
-		return nil
-	}
-}
 
 // allFour writes a public access block with all its members: one that is not
 // given is false.
@@ -92,13 +82,17 @@ func checkEncryption(body []byte) error {
 	var e struct {
 		XMLName xml.Name `xml:"ServerSideEncryptionConfiguration"`
 		Rules   []struct {
-			Algorithm string `xml:"ApplyServerSideEncryptionByDefault>SSEAlgorithm"`
+			Algorithm string  `xml:"ApplyServerSideEncryptionByDefault>SSEAlgorithm"`
+			Key       *string `xml:"ApplyServerSideEncryptionByDefault>KMSMasterKeyID"`
 		} `xml:"Rule"`
 	}
 	if err := xml.Unmarshal(body, &e); err != nil || len(e.Rules) == 0 {
 		return malformed()
 	}
 	for _, r := range e.Rules {
+		if r.Key != nil && r.Algorithm == "AES256" {
+			return invalidArgument("a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse", "ApplyServerSideEncryptionByDefault", "")
+		}
 		if r.Algorithm != "" && r.Algorithm != "AES256" {
 			return unsupported("bucket encryption by " + r.Algorithm + "; AES256 is supported")
 		}

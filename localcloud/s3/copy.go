@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
@@ -42,6 +43,9 @@ func (k *keeper) openSource(copySource string, ok precondition, sp func(size int
 		return err
 	})
 	if err != nil {
+		if src.versionID != "" && src.version != nil && src.version.DeleteMarker {
+			err = s3err.APIError{Code: "InvalidRequest", HTTPStatusCode: http.StatusBadRequest, Description: "The source of a copy request may not specifically refer to a delete marker by version id."}
+		}
 		return nil, err
 	}
 	return src, nil
@@ -80,14 +84,9 @@ func (k *keeper) CopyObject(ctx context.Context, in s3response.CopyObjectInput) 
 	}
 	defer func() { _ = src.body.Close() }()
 	ok := writeIf(targetConditions(ctx))
-	if src.bucket == name && src.key == key && src.versionID == "" && in.MetadataDirective != types.MetadataDirectiveReplace {
-		// Guarded by its own ETag a copy onto itself is allowed.
-		ifMatch, _ := targetConditions(ctx)
+	if src.bucket == name && src.key == key && src.versionID == "" && !k.changes(ctx, name, in) {
 		if err := ok(src.version); err != nil {
 			return none, err
-		}
-		if ifMatch == nil {
-			return none, s3err.GetAPIError(s3err.ErrInvalidCopyDest)
 		}
 		return none, s3err.GetAPIError(s3err.ErrInvalidCopyDest)
 	}
@@ -100,9 +99,16 @@ func (k *keeper) CopyObject(ctx context.Context, in s3response.CopyObjectInput) 
 		return none, err
 	}
 	cs.Type = string(types.ChecksumTypeFullObject)
-	v := &version{ETag: st.md5, Checksum: cs, Headers: src.version.Headers, Metadata: src.version.Metadata, Tags: src.version.Tags}
+	v := &version{ETag: st.md5, Checksum: cs, Headers: maps.Clone(src.version.Headers), Metadata: src.version.Metadata, Tags: src.version.Tags, Class: classOf(ctx)}
+	delete(v.Headers, redirectHeader) // which is not copied
+	if to := text(in.WebsiteRedirectLocation); to != "" {
+		if v.Headers == nil {
+			v.Headers = map[string]string{}
+		}
+		v.Headers[redirectHeader] = to
+	}
 	if in.MetadataDirective == types.MetadataDirectiveReplace {
-		v.Metadata = cloneMap(in.Metadata)
+		v.Metadata = decoded(ctx, in.Metadata)
 		v.Headers = headers(headerFields{in.ContentType, in.ContentEncoding, in.ContentDisposition, in.ContentLanguage, in.CacheControl, in.Expires, in.WebsiteRedirectLocation})
 	}
 	if in.TaggingDirective == types.TaggingDirectiveReplace {
@@ -119,6 +125,17 @@ func (k *keeper) CopyObject(ctx context.Context, in s3response.CopyObjectInput) 
 		out.CopySourceVersionId = &src.version.ID
 	}
 	return out, nil
+}
+
+// changes tells whether a copy of an object onto itself changes something of it
+// that S3 counts.
+func (k *keeper) changes(ctx context.Context, bucketName string, in s3response.CopyObjectInput) bool {
+	if in.MetadataDirective == types.MetadataDirectiveReplace || text(in.WebsiteRedirectLocation) != "" ||
+		asked(ctx, "X-Amz-Storage-Class") != "" || asked(ctx, "X-Amz-Server-Side-Encryption") != "" {
+		return true
+	}
+	b, err := k.bucket(bucketName)
+	return err == nil && b.Config["encryption"] != nil && string(b.Config["encryption"]) != deletedConfig
 }
 
 // copyIf is readIf for the source of a copy: what a read answers "not modified",
@@ -139,18 +156,7 @@ func (k *keeper) copyIf(v *version, match, noneMatch *string, since, unmodified 
 
 // targetConditions reads If-Match and If-None-Match of a copy, which the gateway does not hand on.
 func targetConditions(ctx context.Context) (ifMatch, ifNoneMatch *string) {
-	r, ok := ctx.(*fasthttp.RequestCtx)
-	if !ok {
-		return nil, nil
-	}
-	get := func(name string) *string {
-		value := strings.Trim(string(r.Request.Header.Peek(name)), `"`)
-		if value == "" {
-			return nil
-		}
-		return &value
-	}
-	return get("If-Match"), get("If-None-Match")
+	return given(strings.Trim(asked(ctx, "If-Match"), `"`)), given(strings.Trim(asked(ctx, "If-None-Match"), `"`))
 }
 
 // firstOf is the first of joined errors: the gateway wants an S3 error as it is.

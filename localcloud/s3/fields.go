@@ -2,12 +2,17 @@ package s3
 
 import (
 	"bytes"
+	"context"
+	"encoding/xml"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"reflect"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/s3api/middlewares"
 	"github.com/versity/versitygw/s3api/utils"
@@ -21,16 +26,70 @@ func invalidArgument(message, name, value string) error {
 	return s3err.InvalidArgumentError{Description: message, ArgumentName: name, ArgumentValue: value}
 }
 
-// emptyArgument is an InvalidArgument that shows its empty value; the gateway's
-// leave it out.
-type emptyArgument struct{ s3err.S3Error }
+// told is an error with members that the gateway's has not.
+type told struct {
+	s3err.S3Error
+	members []byte
+}
 
-func (e emptyArgument) XMLBody(requestID, hostID string) []byte {
-	return bytes.Replace(e.S3Error.XMLBody(requestID, hostID), []byte("</ArgumentName>"), []byte("</ArgumentName><ArgumentValue></ArgumentValue>"), 1)
+func (e told) XMLBody(requestID, hostID string) []byte {
+	return bytes.Replace(e.S3Error.XMLBody(requestID, hostID), []byte("<RequestId>"), append(e.members, "<RequestId>"...), 1)
+}
+
+// telling gives an error members: name, value, name, value …
+func telling(err s3err.S3Error, members ...string) error {
+	var b bytes.Buffer
+	for i := 0; i < len(members); i += 2 {
+		b.WriteString("<" + members[i] + ">")
+		_ = xml.EscapeText(&b, []byte(members[i+1])) // a buffer takes all
+		b.WriteString("</" + members[i] + ">")
+	}
+	return told{err, b.Bytes()}
 }
 
 func invalidTag(message, key string) error {
 	return s3err.InvalidTagError{APIError: s3err.APIError{Code: "InvalidTag", Description: message, HTTPStatusCode: http.StatusBadRequest}, TagKey: key}
+}
+
+// asked is a header of the request, which the gateway does not hand on; "" when
+// it has none, or when there is no request.
+func asked(ctx context.Context, name string) string {
+	if r, ok := ctx.(*fasthttp.RequestCtx); ok {
+		return string(r.Request.Header.Peek(name))
+	}
+	return ""
+}
+
+// classOf is the storage class that a request asks for, "" for STANDARD.
+func classOf(ctx context.Context) string {
+	if class := asked(ctx, "X-Amz-Storage-Class"); class != string(types.StorageClassStandard) {
+		return class
+	}
+	return ""
+}
+
+// shownClass is a storage class as answers have it.
+func shownClass(class string) string {
+	if class == "" {
+		return string(types.StorageClassStandard)
+	}
+	return class
+}
+
+// decoded are a request's metadata: those in RFC 2047's writing that need none are
+// kept plain, as AWS does; but not what a form sent.
+func decoded(ctx context.Context, m map[string]string) map[string]string {
+	out := cloneMap(m)
+	if asked(ctx, formReason) != "" {
+		return out
+	}
+	for name, value := range out {
+		plain, err := new(mime.WordDecoder).DecodeHeader(value)
+		if err == nil && plain != value && !strings.ContainsFunc(plain, func(r rune) bool { return r < ' ' || r > '~' }) {
+			out[name] = plain
+		}
+	}
+	return out
 }
 
 // parseTags reads an x-amz-tagging header.
@@ -76,7 +135,9 @@ func count(m map[string]string) *int32 {
 // headerFields are an object's system headers, in the order of headerNames.
 type headerFields [7]*string
 
-var headerNames = [7]string{"content-type", "content-encoding", "content-disposition", "content-language", "cache-control", "expires", "website-redirect-location"}
+const redirectHeader = "website-redirect-location"
+
+var headerNames = [7]string{"content-type", "content-encoding", "content-disposition", "content-language", "cache-control", "expires", redirectHeader}
 
 func headers(fields headerFields) map[string]string {
 	out := map[string]string{}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -54,6 +56,7 @@ type version struct {
 	Headers      map[string]string `json:",omitempty"` // content-type and its kind
 	Metadata     map[string]string `json:",omitempty"`
 	Tags         map[string]string `json:",omitempty"`
+	Class        string            `json:",omitempty"` // storage class; "" is STANDARD
 	Checksum     checksum
 	PartSums     []string `json:",omitempty"` // of each segment, if it was uploaded in parts with checksums
 }
@@ -73,6 +76,7 @@ type upload struct {
 	Headers  map[string]string
 	Metadata map[string]string
 	Tags     map[string]string
+	Class    string   `json:",omitempty"` // storage class; "" is STANDARD
 	Checksum checksum // what was asked for; Value is empty
 	Parts    map[int32]part
 	// Overtaken: the key was written or deleted since the upload began, which a
@@ -158,6 +162,23 @@ func splitVersionKey(k []byte) (key string, ok bool) {
 		return "", false
 	}
 	return string(k[:len(k)-9]), true
+}
+
+// versionID makes the id of a version, as long as AWS's are. The sequence stands in
+// it because a listing has to go on after a version that is gone.
+func (k *keeper) versionID(seq uint64) string {
+	id := k.newID()
+	return fmt.Sprintf("%s.%012x", id[:min(len(id), 19)], seq)
+}
+
+// sequenceOf reads the sequence out of a version's id; 0 when it has none.
+func sequenceOf(id string) uint64 {
+	_, text, _ := strings.Cut(id, ".")
+	seq, err := strconv.ParseUint(text, 16, 64)
+	if err != nil {
+		return 0
+	}
+	return seq
 }
 
 // versions calls f for each version of key, newest first, until it returns false.

@@ -100,7 +100,7 @@ func (k *keeper) list(bucketName string, q query, f func(e entry) bool) error {
 			}
 			first := key != last
 			last = key
-			if skipping && key == q.after {
+			if skipping && key == q.after && v.Seq >= sequenceOf(q.afterVersion) {
 				skipping = v.ID != q.afterVersion
 				rec, raw = c.Next()
 				continue
@@ -148,7 +148,7 @@ func (k *keeper) page(bucketName string, q query, max int32) (entries []entry, m
 
 func (k *keeper) object(e entry, owner bool) s3response.Object {
 	o := s3response.Object{Key: &e.key, ETag: ptr(quote(e.v.ETag)), Size: &e.v.Size, LastModified: &e.v.Modified,
-		StorageClass: types.ObjectStorageClassStandard, ChecksumType: types.ChecksumType(e.v.Checksum.Type)}
+		StorageClass: types.ObjectStorageClass(shownClass(e.v.Class)), ChecksumType: types.ChecksumType(e.v.Checksum.Type)}
 	if e.v.Checksum.Algorithm != "" {
 		o.ChecksumAlgorithm = []types.ChecksumAlgorithm{types.ChecksumAlgorithm(e.v.Checksum.Algorithm)}
 	}
@@ -275,7 +275,7 @@ func (k *keeper) ListObjectVersions(ctx context.Context, in *s3.ListObjectVersio
 		default:
 			o := k.object(e, true)
 			out.Versions = append(out.Versions, s3response.ObjectVersion{Key: o.Key, ETag: o.ETag, Size: o.Size, LastModified: o.LastModified, Owner: o.Owner,
-				ChecksumAlgorithm: o.ChecksumAlgorithm, ChecksumType: o.ChecksumType, StorageClass: types.ObjectVersionStorageClassStandard, IsLatest: &e.latest, VersionId: &e.v.ID})
+				ChecksumAlgorithm: o.ChecksumAlgorithm, ChecksumType: o.ChecksumType, StorageClass: types.ObjectVersionStorageClass(shownClass(e.v.Class)), IsLatest: &e.latest, VersionId: &e.v.ID})
 		}
 	}
 	if more {

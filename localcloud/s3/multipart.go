@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	crc64hash "hash/crc64"
 	"io"
@@ -50,7 +51,7 @@ func (k *keeper) upload(bucketName, key, id string) (u *upload, err error) {
 	return u, err
 }
 
-func (k *keeper) CreateMultipartUpload(_ context.Context, in s3response.CreateMultipartUploadInput) (s3response.InitiateMultipartUploadResult, error) {
+func (k *keeper) CreateMultipartUpload(ctx context.Context, in s3response.CreateMultipartUploadInput) (s3response.InitiateMultipartUploadResult, error) {
 	var none s3response.InitiateMultipartUploadResult
 	name, key := text(in.Bucket), text(in.Key)
 	if err := checkKey(key); err != nil {
@@ -63,7 +64,7 @@ func (k *keeper) CreateMultipartUpload(_ context.Context, in s3response.CreateMu
 	if err != nil {
 		return none, err
 	}
-	u := &upload{Key: key, Started: k.now(), Metadata: cloneMap(in.Metadata), Tags: tags,
+	u := &upload{Key: key, Started: k.now(), Metadata: decoded(ctx, in.Metadata), Tags: tags, Class: classOf(ctx),
 		Headers:  headers(headerFields{in.ContentType, in.ContentEncoding, in.ContentDisposition, in.ContentLanguage, in.CacheControl, in.Expires, in.WebsiteRedirectLocation}),
 		Checksum: checksum{Algorithm: strings.Clone(string(in.ChecksumAlgorithm)), Type: strings.Clone(string(in.ChecksumType))}}
 	err = k.index.update(func(tx *bbolt.Tx) error {
@@ -216,9 +217,13 @@ func sourceRange(size int64, asked string) (offset, length int64, err error) {
 		return 0, 0, s3err.GetInvalidArgumentErr(s3err.InvalidArgCopySourceRange, asked)
 	}
 	offset, length, err = backend.ParseCopySourceRange(size, asked)
+	if beyond := (s3err.InvalidArgumentError{}); errors.As(err, &beyond) && beyond.ArgumentName == "x-amz-copy-source-range" {
+		beyond.ArgumentValue = asked
+		err = beyond
+	}
 	if first, _, _ := strings.Cut(strings.TrimPrefix(asked, "bytes="), "-"); err != nil {
 		if begin, e := strconv.ParseInt(first, 10, 64); e == nil && begin >= size {
-			err = s3err.APIError{Code: "InvalidRequest", HTTPStatusCode: http.StatusBadRequest, Description: "The specified copy range is invalid for the source object size"}
+			return 0, 0, s3err.APIError{Code: "InvalidRequest", HTTPStatusCode: http.StatusBadRequest, Description: "The specified copy range is invalid for the source object size"}
 		}
 	}
 	return offset, length, err
@@ -351,7 +356,7 @@ func (u *upload) assemble(in *s3.CompleteMultipartUploadInput) (*version, error)
 		}
 		return nil, s3err.GetChecksumTypeMismatchOnMpErr(t)
 	}
-	v := &version{UploadID: u.ID, Headers: u.Headers, Metadata: u.Metadata, Tags: u.Tags}
+	v := &version{UploadID: u.ID, Headers: u.Headers, Metadata: u.Metadata, Tags: u.Tags, Class: u.Class}
 	parts := in.MultipartUpload.Parts
 	chosen := make([]part, 0, len(parts))
 	previous := int32(0)
@@ -363,27 +368,30 @@ func (u *upload) assemble(in *s3.CompleteMultipartUploadInput) (*version, error)
 			return nil, s3err.GetInvalidArgumentErr(s3err.InvalidArgCompleteMpPartNumber, strconv.Itoa(int(*asked.PartNumber)))
 		}
 		if *asked.PartNumber <= previous {
-			return nil, s3err.GetAPIError(s3err.ErrInvalidPartOrder)
+			return nil, telling(s3err.GetAPIError(s3err.ErrInvalidPartOrder), "UploadId", u.ID)
 		}
 		previous = *asked.PartNumber
 		p, ok := u.Parts[previous]
 		if !ok || !backend.AreEtagsSame(p.ETag, *asked.ETag) {
-			return nil, s3err.GetInvalidPartErr(u.ID, previous, *asked.ETag)
+			return nil, s3err.GetInvalidPartErr(u.ID, previous, strings.Trim(*asked.ETag, `"`))
 		}
-		if algorithm, sum := givenChecksum(asked); algorithm != "" && (algorithm != p.Checksum.Algorithm || sum != p.Checksum.Value) {
-			return nil, s3err.GetInvalidPartErr(u.ID, previous, *asked.ETag)
+		if algorithm, sum := givenChecksum(asked); algorithm != "" && algorithm != p.Checksum.Algorithm {
+			return nil, s3err.GetInvalidPartErr(u.ID, previous, strings.Trim(*asked.ETag, `"`))
+		} else if algorithm != "" && sum != p.Checksum.Value {
+			return nil, s3err.APIError{Code: "BadDigest", HTTPStatusCode: http.StatusBadRequest,
+				Description: fmt.Sprintf("The %s you specified for part %d did not match what we received.", strings.ToLower(algorithm), previous)}
 		}
 		chosen = append(chosen, p)
 		v.Segments = append(v.Segments, p.Segment)
 		v.Size += p.Segment.Size
 	}
-	for _, p := range chosen[:max(0, len(chosen)-1)] {
+	for i, p := range chosen[:max(0, len(chosen)-1)] {
 		if p.Segment.Size < backend.MinPartSize {
-			return nil, s3err.GetEntityTooSmallErr(p.Segment.Size, backend.MinPartSize)
+			return nil, telling(s3err.GetEntityTooSmallErr(p.Segment.Size, backend.MinPartSize), "PartNumber", strconv.Itoa(int(*parts[i].PartNumber)), "ETag", p.ETag)
 		}
 	}
 	if in.MpuObjectSize != nil && *in.MpuObjectSize != v.Size {
-		return nil, s3err.GetIncorrectMpObjectSizeErr(v.Size, *in.MpuObjectSize)
+		return nil, s3err.GetIncorrectMpObjectSizeErr(*in.MpuObjectSize, v.Size)
 	}
 	var err error
 	if v.Checksum, err = u.checksumOf(chosen); err != nil {
@@ -493,7 +501,7 @@ func (k *keeper) ListParts(_ context.Context, in *s3.ListPartsInput) (s3response
 			return s3response.ListPartsResult{}, s3err.GetInvalidArgMaxLimiter("part-number-marker", m)
 		}
 	}
-	out := s3response.ListPartsResult{Bucket: name, Key: key, UploadID: id, StorageClass: types.StorageClassStandard, PartNumberMarker: marker, MaxParts: int(*in.MaxParts),
+	out := s3response.ListPartsResult{Bucket: name, Key: key, UploadID: id, StorageClass: types.StorageClass(shownClass(u.Class)), PartNumberMarker: marker, MaxParts: int(*in.MaxParts),
 		ChecksumAlgorithm: types.ChecksumAlgorithm(u.Checksum.Algorithm), ChecksumType: types.ChecksumType(u.Checksum.Type),
 		Owner: s3response.Owner{ID: k.account}, Initiator: k.initiator()}
 	numbers := make([]int, 0, len(u.Parts))
@@ -569,10 +577,9 @@ func (k *keeper) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartU
 			if under {
 				seen = common
 				out.CommonPrefixes = append(out.CommonPrefixes, s3response.CommonPrefix{Prefix: of(common)})
-				out.NextKeyMarker, out.NextUploadIDMarker = of(common), ""
 				continue
 			}
-			out.Uploads = append(out.Uploads, s3response.Upload{Key: of(u.Key), UploadID: u.ID, Initiated: u.Started, StorageClass: types.StorageClassStandard,
+			out.Uploads = append(out.Uploads, s3response.Upload{Key: of(u.Key), UploadID: u.ID, Initiated: u.Started, StorageClass: types.StorageClass(shownClass(u.Class)),
 				ChecksumAlgorithm: types.ChecksumAlgorithm(u.Checksum.Algorithm), ChecksumType: types.ChecksumType(u.Checksum.Type),
 				Owner: s3response.Owner{ID: k.account}, Initiator: k.initiator()})
 			out.NextKeyMarker, out.NextUploadIDMarker = of(u.Key), u.ID

@@ -82,15 +82,18 @@ func (k *keeper) add(tx *bbolt.Tx, bucketName, key string, v *version, ok precon
 			return nil, err
 		}
 	}
-	v.ID = nullVersion
 	var replaced []segment
-	if b.Versioning == string(types.BucketVersioningStatusEnabled) {
-		v.ID = k.newID()
-	} else if replaced, err = drop(tx, objects, key, nullVersion); err != nil {
-		return nil, err
+	if b.Versioning != string(types.BucketVersioningStatusEnabled) {
+		if replaced, err = drop(tx, objects, key, nullVersion); err != nil {
+			return nil, err
+		}
 	}
 	if v.Seq, err = objects.NextSequence(); err != nil {
 		return nil, err
+	}
+	v.ID = nullVersion
+	if b.Versioning == string(types.BucketVersioningStatusEnabled) {
+		v.ID = k.versionID(v.Seq)
 	}
 	if err := overtake(tx, bucketName, key); err != nil {
 		return nil, err
@@ -158,7 +161,7 @@ func (k *keeper) PutObject(ctx context.Context, in s3response.PutObjectInput) (s
 		return s3response.PutObjectOutput{}, s3err.GetAPIError(s3err.ErrIncompleteBody)
 	}
 	cs.Type = string(types.ChecksumTypeFullObject)
-	v := &version{ETag: st.md5, Checksum: cs, Tags: tags, Metadata: cloneMap(in.Metadata), Headers: headers(headerFields{
+	v := &version{ETag: st.md5, Checksum: cs, Tags: tags, Class: classOf(ctx), Metadata: decoded(ctx, in.Metadata), Headers: headers(headerFields{
 		in.ContentType, in.ContentEncoding, in.ContentDisposition, in.ContentLanguage, in.CacheControl, in.Expires, in.WebsiteRedirectLocation})}
 	if err := k.store(name, key, v, st, writeIf(in.IfMatch, in.IfNoneMatch)); err != nil {
 		return s3response.PutObjectOutput{}, err
@@ -171,8 +174,8 @@ func (k *keeper) PutObject(ctx context.Context, in s3response.PutObjectInput) (s
 
 // putReason is the reason in a put's event: the form that made it, or the put itself.
 func putReason(ctx context.Context) string {
-	if r, ok := ctx.(*fasthttp.RequestCtx); ok && len(r.Request.Header.Peek(formReason)) > 0 {
-		return "PostObject"
+	if reason := asked(ctx, formReason); reason != "" {
+		return reason
 	}
 	return "PutObject"
 }
@@ -201,7 +204,7 @@ func (k *keeper) find(bucketName, key, versionID string, f func(tx *bbolt.Tx, v 
 		case v == nil:
 			return s3err.GetAPIError(s3err.ErrNoSuchKey)
 		case v.DeleteMarker && versionID != "":
-			return s3err.GetAPIError(s3err.ErrMethodNotAllowed)
+			return onMarker(http.MethodGet)
 		case v.DeleteMarker:
 			return s3err.GetAPIError(s3err.ErrNoSuchKey)
 		}
@@ -223,6 +226,11 @@ func (k *keeper) find(bucketName, key, versionID string, f func(tx *bbolt.Tx, v 
 		k.log.Error("object cannot be read", "bucket", bucketName, "key", key, "error", err)
 	}
 	return v, err
+}
+
+// onMarker refuses what cannot be done to a delete marker.
+func onMarker(method string) error {
+	return s3err.GetMethodNotAllowedErr(method, "DeleteMarker", []string{http.MethodDelete})
 }
 
 // canBe tells whether an id may be that of a version in a bucket. Ids of AWS tell
@@ -271,6 +279,18 @@ func spanOf(v *version, rangeHeader string, partNumber *int32) (span, error) {
 	return s, nil
 }
 
+// checksum is what a read tells of the bytes that it answers with: the checksum of
+// a part, where parts have their own, or of the whole; none of a range.
+func (s span) checksum(v *version, partNumber *int32) checksum {
+	switch {
+	case partNumber != nil && v.Checksum.Type == string(types.ChecksumTypeComposite):
+		return checksum{Algorithm: v.Checksum.Algorithm, Type: v.Checksum.Type, Value: v.PartSums[*partNumber-1]}
+	case s.length == v.Size:
+		return v.Checksum
+	}
+	return checksum{}
+}
+
 func contentRange(offset, length, size int64) *string {
 	s := fmt.Sprintf("bytes %d-%d/%d", offset, offset+length-1, size)
 	return &s
@@ -300,13 +320,13 @@ func (k *keeper) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetO
 	}
 	out := &s3.GetObjectOutput{
 		AcceptRanges: ptr("bytes"), Body: body, ContentLength: &sp.length, ContentRange: sp.contentRange, PartsCount: sp.parts,
-		ETag: ptr(quote(v.ETag)), LastModified: &v.Modified, VersionId: &v.ID, Metadata: v.Metadata, StorageClass: types.StorageClassStandard,
+		ETag: ptr(quote(v.ETag)), LastModified: &v.Modified, VersionId: &v.ID, Metadata: v.Metadata, StorageClass: types.StorageClass(shownClass(v.Class)),
 		ContentType: header(v, "content-type"), ContentEncoding: header(v, "content-encoding"), ContentDisposition: header(v, "content-disposition"),
 		ContentLanguage: header(v, "content-language"), CacheControl: header(v, "cache-control"), ExpiresString: header(v, "expires"),
 		WebsiteRedirectLocation: header(v, "website-redirect-location"), TagCount: count(v.Tags),
 	}
-	if in.ChecksumMode == types.ChecksumModeEnabled && sp.length == v.Size {
-		setChecksum(out, v.Checksum)
+	if in.ChecksumMode == types.ChecksumModeEnabled {
+		setChecksum(out, sp.checksum(v, in.PartNumber))
 	}
 	return out, nil
 }
@@ -331,13 +351,13 @@ func (k *keeper) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.He
 	}
 	out := &s3.HeadObjectOutput{
 		AcceptRanges: ptr("bytes"), ContentLength: &sp.length, ContentRange: sp.contentRange, PartsCount: sp.parts,
-		ETag: ptr(quote(v.ETag)), LastModified: &v.Modified, VersionId: &v.ID, Metadata: v.Metadata, StorageClass: types.StorageClassStandard,
+		ETag: ptr(quote(v.ETag)), LastModified: &v.Modified, VersionId: &v.ID, Metadata: v.Metadata, StorageClass: types.StorageClass(shownClass(v.Class)),
 		ContentType: header(v, "content-type"), ContentEncoding: header(v, "content-encoding"), ContentDisposition: header(v, "content-disposition"),
 		ContentLanguage: header(v, "content-language"), CacheControl: header(v, "cache-control"), ExpiresString: header(v, "expires"),
 		WebsiteRedirectLocation: header(v, "website-redirect-location"), TagCount: count(v.Tags),
 	}
-	if in.ChecksumMode == types.ChecksumModeEnabled && sp.length == v.Size {
-		setChecksum(out, v.Checksum)
+	if in.ChecksumMode == types.ChecksumModeEnabled {
+		setChecksum(out, sp.checksum(v, in.PartNumber))
 	}
 	return out, nil
 }
@@ -350,21 +370,26 @@ func (k *keeper) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttrib
 	}
 	cs := &types.Checksum{ChecksumType: head.ChecksumType}
 	algorithm, sum := givenChecksum(*head)
+	sum, _, _ = strings.Cut(sum, "-") // how many parts it is of, the parts tell
 	setChecksum(cs, checksum{Algorithm: algorithm, Type: string(head.ChecksumType), Value: sum})
 	parts, err := k.objectParts(ctx, in)
 	return s3response.GetObjectAttributesResponse{ETag: backend.TrimEtag(head.ETag), ObjectSize: head.ContentLength, ObjectParts: parts,
 		StorageClass: head.StorageClass, LastModified: head.LastModified, VersionId: head.VersionId, Checksum: cs}, err
 }
 
-// objectParts tells of the parts of a multipart object, those that have checksums
-// of their own; nil for others.
+// objectParts tells of the parts of a multipart object: how many there are, and each
+// where it has a checksum of its own; nil for others.
 func (k *keeper) objectParts(ctx context.Context, in *s3.GetObjectAttributesInput) (*s3response.ObjectParts, error) {
 	v, err := k.find(text(in.Bucket), text(in.Key), text(in.VersionId), func(*bbolt.Tx, *version) error { return nil })
-	if err != nil || len(v.PartSums) == 0 {
+	if err != nil || v.UploadID == "" {
 		return nil, err
 	}
+	composite := v.Checksum.Type == string(types.ChecksumTypeComposite)
 	if r, ok := ctx.(*fasthttp.RequestCtx); ok {
-		r.Response.Header.Set(partsCount, strconv.Itoa(len(v.PartSums)))
+		r.Response.Header.Set(partsCount, strconv.Itoa(len(v.Segments)))
+		if !composite {
+			r.Response.Header.Set(partsOnly, "true")
+		}
 	}
 	out := &s3response.ObjectParts{MaxParts: 1000}
 	if in.MaxParts != nil {
@@ -375,7 +400,7 @@ func (k *keeper) objectParts(ctx context.Context, in *s3.GetObjectAttributesInpu
 			return nil, s3err.GetInvalidArgMaxLimiter("part-number-marker", m)
 		}
 	}
-	for i := max(out.PartNumberMarker, 0); i < len(v.PartSums); i++ {
+	for i := max(out.PartNumberMarker, 0); composite && i < len(v.PartSums); i++ {
 		if len(out.Parts) == out.MaxParts {
 			out.IsTruncated = true
 			break
@@ -418,8 +443,8 @@ func answerVersion(ctx context.Context, v *version) {
 	}
 }
 
-// retag rewrites a version's tags.
-func (k *keeper) retag(ctx context.Context, bucketName, key, id string, tags map[string]string) error {
+// retag rewrites a version's tags, for a request of the method.
+func (k *keeper) retag(ctx context.Context, method, bucketName, key, id string, tags map[string]string) error {
 	bucketName, key, id = strings.Clone(bucketName), strings.Clone(key), strings.Clone(id)
 	for name := range tags {
 		if strings.HasPrefix(name, "aws:") {
@@ -451,7 +476,7 @@ func (k *keeper) retag(ctx context.Context, bucketName, key, id string, tags map
 			return err
 		}
 		if v.DeleteMarker {
-			return s3err.GetAPIError(s3err.ErrMethodNotAllowed)
+			return onMarker(method)
 		}
 		if b.Versioning != "" {
 			answerVersion(ctx, v)
@@ -462,11 +487,11 @@ func (k *keeper) retag(ctx context.Context, bucketName, key, id string, tags map
 }
 
 func (k *keeper) PutObjectTagging(ctx context.Context, bucketName, key, id string, tags map[string]string) error {
-	return k.retag(ctx, bucketName, key, id, cloneMap(tags))
+	return k.retag(ctx, http.MethodPut, bucketName, key, id, cloneMap(tags))
 }
 
 func (k *keeper) DeleteObjectTagging(ctx context.Context, bucketName, key, id string) error {
-	return k.retag(ctx, bucketName, key, id, nil)
+	return k.retag(ctx, http.MethodDelete, bucketName, key, id, nil)
 }
 
 // GetObjectTagging answers the tags; an object without any has an empty set.
@@ -480,7 +505,7 @@ func (k *keeper) GetObjectTagging(ctx context.Context, bucketName, key, id strin
 	})
 	switch {
 	case err != nil && v != nil && v.DeleteMarker:
-		return nil, s3err.GetAPIError(s3err.ErrMethodNotAllowed)
+		return nil, onMarker(http.MethodGet)
 	case err != nil:
 		return nil, err
 	}

@@ -20,12 +20,10 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/s3api/utils"
 	"github.com/versity/versitygw/s3err"
 
-	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
@@ -131,7 +129,7 @@ func (f *form) read(parts *multipart.Reader) (*multipart.Part, error) {
 		name := strings.ToLower(part.FormName())
 		if name == "file" {
 			if f.key() == "" {
-				return nil, emptyArgument{s3err.PostAuth.MissingField("key")}
+				return nil, telling(s3err.PostAuth.MissingField("key"), "ArgumentValue", "")
 			}
 			if filename := part.FileName(); filename != "" {
 				f.fields["key"] = strings.ReplaceAll(f.key(), "${filename}", filename)
@@ -202,7 +200,7 @@ func (s *S3) formSigner(fields map[string]string) (aws.Credentials, error) {
 	}
 	for _, n := range needed {
 		if !has(n[0]) {
-			return aws.Credentials{}, emptyArgument{s3err.PostAuth.MissingField(n[1])}
+			return aws.Credentials{}, telling(s3err.PostAuth.MissingField(n[1]), "ArgumentValue", "")
 		}
 	}
 	access, signature := fields["awsaccesskeyid"], fields["signature"]
@@ -271,13 +269,7 @@ func (s *S3) formPut(r *http.Request, f *form, credentials aws.Credentials) (*ht
 		put.Header.Set("Access-Control-Request-Method", http.MethodPost) // the gateway judges the origin by it
 	}
 	put.Header.Set(formReason, "PostObject")
-	const payload = "UNSIGNED-PAYLOAD"
-	put.Header.Set("X-Amz-Content-Sha256", payload)
-	err = v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }).SignHTTP(r.Context(), credentials, put, payload, "s3", s.options.Region, clock.Real{}.Now())
-	if err != nil {
-		return nil, fmt.Errorf("sign put of form upload: %w", err)
-	}
-	return put, nil
+	return put, s.sign(put, credentials)
 }
 
 // escaped is a key as it stands in a Location: slashes too are escaped.

@@ -3,11 +3,14 @@ package s3
 import (
 	"encoding/xml"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/versity/versitygw/s3err"
 
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
@@ -24,11 +27,24 @@ func (s *S3) refuse(r *http.Request) error {
 			return unsupported(what + " (" + strings.ToLower(name) + ")")
 		}
 	}
-	if e := h.Get("X-Amz-Server-Side-Encryption"); e != "" && e != "AES256" {
+	if _, ok := h["X-Amz-Bypass-Governance-Retention"]; ok {
+		return invalidArgument("x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets.", "x-amz-bypass-governance-retention", "")
+	}
+	if o, ok := h["X-Amz-Object-Ownership"]; ok && o[0] == "" {
+		return s3err.GetInvalidArgObjectOwnership("")
+	}
+	if e := h.Get("X-Amz-Server-Side-Encryption"); e != "" && !among(types.ServerSideEncryption("").Values())(e) {
+		return invalidArgument("The encryption method specified is not supported", "x-amz-server-side-encryption", e)
+	} else if e != "" && e != "AES256" {
 		return unsupported("encryption by " + e + "; AES256 is supported")
 	}
-	if class := h.Get("X-Amz-Storage-Class"); class != "" && class != "STANDARD" {
-		return unsupported("the storage class " + class + "; STANDARD is supported")
+	if err := refuseClass(h.Get("X-Amz-Storage-Class")); err != nil {
+		return err
+	}
+	for _, name := range []string{"X-Amz-Expected-Bucket-Owner", "X-Amz-Source-Expected-Bucket-Owner"} {
+		if owner := h.Get(name); owner != "" && !isAccount.MatchString(owner) {
+			return wire.Errorf("InvalidBucketOwnerAWSAccountID", "The value of the expected bucket owner parameter must be an AWS Account ID... [%s]", owner)
+		}
 	}
 	if space := h.Get("X-Amz-Bucket-Namespace"); space != "" && space != "global" {
 		return unsupported("the bucket namespace " + space + "; global is supported")
@@ -43,6 +59,22 @@ func (s *S3) refuse(r *http.Request) error {
 	return s.refuseACL(r)
 }
 
+var isAccount = regexp.MustCompile(`^[0-9]{12}$`)
+
+// kept are the storage classes that are a mark alone: what is in them is read as it is.
+var kept = []types.StorageClass{types.StorageClassStandard, types.StorageClassStandardIa, types.StorageClassOnezoneIa, types.StorageClassIntelligentTiering,
+	types.StorageClassReducedRedundancy, types.StorageClassGlacierIr}
+
+func refuseClass(class string) error {
+	switch c := types.StorageClass(class); {
+	case class == "" || slices.Contains(kept, c):
+		return nil
+	case c == types.StorageClassGlacier || c == types.StorageClassDeepArchive:
+		return unsupported("the storage class " + class + ", whose objects have to be restored first; GLACIER_IR is supported")
+	}
+	return telling(s3err.APIError{Code: "InvalidStorageClass", HTTPStatusCode: http.StatusBadRequest, Description: "The storage class you specified is not valid"}, "StorageClassRequested", class)
+}
+
 // refuseACL refuses the ACL of an object that is written: by default buckets allow
 // none, and where they do there is only the owner here.
 func (s *S3) refuseACL(r *http.Request) error {
@@ -52,7 +84,7 @@ func (s *S3) refuseACL(r *http.Request) error {
 	}
 	acl := types.ObjectCannedACL(r.Header.Get("X-Amz-Acl"))
 	if acl != "" && !slices.Contains(acl.Values(), acl) {
-		return wire.Errorf("InvalidArgument", "The canned ACL %s is not valid (x-amz-acl)", acl)
+		return invalidArgument("", "x-amz-acl", string(acl))
 	}
 	grants := false
 	for header := range r.Header {

@@ -229,6 +229,9 @@ func (s *S3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = s.refuse(r)
 	}
+	if err == nil {
+		err = s.checkBody(r)
+	}
 	if err != nil {
 		s.log.Warn("S3 request refused", "operation", r.Method+" "+r.URL.Path, "error", asWireError(err))
 		s.answerError(w, err)
