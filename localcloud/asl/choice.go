@@ -70,8 +70,8 @@ func findOperator(field string) (op operator, path, ok bool) {
 
 func (p *parser) choice(st *state, r *reader) {
 	list, ok := r.list("Choices")
-	if !r.has("Choices") || ok && len(list) == 0 {
-		r.bad("Choices", SchemaFailed, "The field 'Choices' is required and must not be empty")
+	if r.required("Choices") && ok {
+		r.filled("Choices", len(list))
 	}
 	for i, v := range list {
 		loc := fmt.Sprintf("%s/Choices[%d]", r.loc, i)
@@ -91,9 +91,7 @@ func (p *parser) rule(loc string, v any, top bool, depth int) rule {
 	_, _ = r.text("Comment")
 	if top {
 		ru.next, _ = r.text("Next")
-		if ru.next == "" {
-			r.bad("Next", SchemaFailed, "The field 'Next' is required")
-		}
+		r.required("Next")
 		ru.assign = r.assign()
 	}
 	var operators []string
@@ -140,9 +138,8 @@ func (p *parser) rule(loc string, v any, top bool, depth int) rule {
 func (p *parser) comparison(ru *rule, r *reader, field string) {
 	op, isPath, _ := findOperator(field)
 	ru.op = op
-	if ru.variable = r.path("Variable"); !r.has("Variable") {
-		r.bad("Variable", SchemaFailed, "The field 'Variable' is required")
-	}
+	ru.variable = r.path("Variable")
+	r.required("Variable")
 	if isPath {
 		ru.valueAt = r.path(field)
 		return

@@ -1,6 +1,7 @@
 package asl
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,11 +17,11 @@ const MaxDefinition = 1 << 20
 type Problem struct {
 	Code     string // as AWS's diagnostics: SCHEMA_VALIDATION_FAILED, ...
 	Message  string
-	Location string // /States/Name/Field
+	Location string // /States/Name/Field; of what is no JSON line and column
 }
 
 func (p Problem) String() string {
-	if p.Location == "" {
+	if p.Location == "" || p.Code == InvalidJSON { // which has it in the message
 		return p.Code + ": " + p.Message
 	}
 	return p.Code + ": " + p.Message + " at " + p.Location
@@ -57,13 +58,9 @@ func Parse(definition []byte) (*Machine, error) {
 	if n := utf8.RuneCount(definition); n > MaxDefinition {
 		return fail(SchemaFailed, "The definition has %d characters; the most is %d", n, MaxDefinition)
 	}
-	v, err := decode(string(definition), true)
-	if err != nil {
-		return fail(InvalidJSON, "%v", err)
-	}
-	obj, ok := v.(*object)
-	if !ok {
-		return fail(SchemaFailed, "The definition must be a JSON object")
+	obj, problem := definitionIn(string(definition))
+	if problem != nil {
+		return nil, &DefinitionError{[]Problem{*problem}}
 	}
 	p := &parser{machine: &Machine{}, names: map[string]bool{}}
 	r := p.reader("", obj)
@@ -82,6 +79,31 @@ func Parse(definition []byte) (*Machine, error) {
 		return nil, &DefinitionError{p.problems}
 	}
 	return p.machine, nil
+}
+
+// definitionIn reads the JSON object of a definition.
+func definitionIn(text string) (*object, *Problem) {
+	v, err := decode(text, true)
+	obj, ok := v.(*object)
+	switch {
+	case strings.TrimSpace(text) == "", err == nil && !ok:
+		return nil, &Problem{Code: SchemaFailed, Message: "Definition must be a valid JSON object"}
+	case err != nil:
+		fault, at := wordFault(text, err)
+		line, column := strings.Count(text[:at], "\n")+1, at-strings.LastIndex(text[:at], "\n")
+		source := fmt.Sprintf("[Source: (String)%q; line: %d, column: %d]", shortened(text), line, column)
+		return nil, &Problem{Code: InvalidJSON, Message: fault + "\n at " + source, Location: source}
+	}
+	return obj, nil
+}
+
+// shortened is the beginning of a long text, and how much of it is left out.
+func shortened(text string) string {
+	const most = 500
+	if len(text) <= most {
+		return text
+	}
+	return fmt.Sprintf("%s[truncated %d chars]", text[:most], len(text)-most)
 }
 
 const maxSeconds = 99_999_999
@@ -120,6 +142,28 @@ func (r *reader) take(field string) (any, bool) {
 }
 
 func (r *reader) has(field string) bool { return r.obj.has(field) }
+
+// required tells whether all these fields are there.
+func (r *reader) required(fields ...string) bool {
+	var missing []string
+	for _, f := range fields {
+		if !r.has(f) {
+			missing = append(missing, f)
+		}
+	}
+	if len(missing) > 0 {
+		r.p.problem(cmp.Or(r.loc, "/"), SchemaFailed, "These fields are required: [%s]", strings.Join(missing, ", "))
+	}
+	return len(missing) == 0
+}
+
+// filled tells whether a list or object that has n members has any.
+func (r *reader) filled(field string, n int) bool {
+	if n == 0 {
+		r.bad(field, SchemaFailed, "Value cannot be empty")
+	}
+	return n > 0
+}
 
 func (r *reader) text(field string) (string, bool) {
 	v, ok := r.take(field)
@@ -295,12 +339,8 @@ func (p *parser) program(r *reader) *program {
 	pr := &program{states: map[string]*state{}}
 	start, hasStart := r.text("StartAt")
 	pr.start = start
-	if !r.has("StartAt") {
-		r.bad("StartAt", SchemaFailed, "The field 'StartAt' is required")
-	}
 	states, ok := r.object("States")
-	if !r.has("States") || ok && len(states.names) == 0 {
-		r.bad("States", SchemaFailed, "The field 'States' is required and must not be empty")
+	if r.required("States", "StartAt"); !ok || !r.filled("States", len(states.names)) {
 		return pr
 	}
 	if p.depth++; p.depth > 50 {

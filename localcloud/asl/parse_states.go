@@ -35,11 +35,10 @@ func (p *parser) state(name string, r *reader) *state {
 	case Map:
 		p.mapState(st, r)
 	case Succeed:
-	case "":
-		r.bad("Type", SchemaFailed, "The field 'Type' is required")
-		return st
 	default:
-		r.bad("Type", SchemaFailed, "%q is no type of state", kind)
+		if r.required("Type") {
+			r.bad("Type", SchemaFailed, "The field 'Type' should have one of these values: [Task, Wait, Pass, Succeed, Fail, Choice, Parallel, Map]")
+		}
 		return st
 	}
 	if st.kind != Fail && st.kind != Succeed {
@@ -86,9 +85,7 @@ func (p *parser) task(st *state, r *reader) {
 	st.parameters = r.template("Parameters")
 	arn, ok := r.text("Resource")
 	switch res, err := ParseResource(arn); {
-	case !r.has("Resource"):
-		r.bad("Resource", SchemaFailed, "The field 'Resource' is required")
-	case !ok:
+	case !r.required("Resource"), !ok:
 	case err != nil:
 		r.bad("Resource", Unsupported, "%v", err)
 	default:
@@ -128,8 +125,8 @@ func (p *parser) resulting(st *state, r *reader) {
 
 func (p *parser) errorEquals(r *reader, last bool) []string {
 	list, ok := r.list("ErrorEquals")
-	if !r.has("ErrorEquals") || ok && len(list) == 0 {
-		r.bad("ErrorEquals", SchemaFailed, "The field 'ErrorEquals' is required and must not be empty")
+	if r.required("ErrorEquals") && ok {
+		r.filled("ErrorEquals", len(list))
 	}
 	var names []string
 	for _, v := range list {
@@ -196,9 +193,7 @@ func (p *parser) catcher(outer *reader, i, n int, v any) catcher {
 	_, _ = r.text("Comment")
 	c := catcher{errors: p.errorEquals(r, i == n-1), assign: r.assign()}
 	c.next, _ = r.text("Next")
-	if c.next == "" {
-		r.bad("Next", SchemaFailed, "The field 'Next' is required")
-	}
+	r.required("Next")
 	c.resultPath, c.discard = r.resultPath()
 	r.rest("a catcher")
 	return c
@@ -211,7 +206,7 @@ func (p *parser) wait(st *state, r *reader) {
 	}
 	if ts, ok := r.text("Timestamp"); ok {
 		if _, err := parseTimestamp(ts); err != nil {
-			r.bad("Timestamp", SchemaFailed, "Value is not a valid ISO-8601 timestamp: %s", ts)
+			r.bad("Timestamp", SchemaFailed, "String does not match RFC3339 timestamp")
 		}
 		st.timestamp = ts
 	}
@@ -249,8 +244,8 @@ func (p *parser) parallel(st *state, r *reader) {
 	st.parameters = r.template("Parameters")
 	p.resulting(st, r)
 	list, ok := r.list("Branches")
-	if !r.has("Branches") || ok && len(list) == 0 {
-		r.bad("Branches", SchemaFailed, "The field 'Branches' is required and must not be empty")
+	if r.required("Branches") && ok {
+		r.filled("Branches", len(list))
 	}
 	for i, v := range list {
 		loc := fmt.Sprintf("%s/Branches[%d]", r.loc, i)

@@ -1,6 +1,7 @@
 package asl_test
 
 import (
+	"encoding/json"
 	"errors"
 	"sort"
 	"strings"
@@ -17,9 +18,10 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		"empty":                 {``, ""},
 		"not an object":         {`[]`, ""},
-		"twice the same name":   {`{"StartAt":"A","StartAt":"A","States":{}}`, ""},
-		"no states":             {`{"StartAt":"A"}`, "/States"},
-		"no start":              {`{"States":{` + ok + `}}`, "/StartAt"},
+		"twice the same name":   {`{"StartAt":"A","StartAt":"A"}`, `[Source: (String)"{\"StartAt\":\"A\",\"StartAt\":\"A\"}"; line: 1, column: 16]`},
+		"no states":             {`{"StartAt":"A"}`, "/"},
+		"states that are empty": {`{"StartAt":"A","States":{}}`, "/States"},
+		"no start":              {`{"States":{` + ok + `}}`, "/"},
 		"unknown top field":     {`{"StartAt":"Z","Stats":1,"States":{` + ok + `}}`, "/Stats"},
 		"JSONata":               {`{"StartAt":"Z","QueryLanguage":"JSONata","States":{` + ok + `}}`, "/QueryLanguage"},
 		"JSONata in a state":    {`{"StartAt":"A","States":{"A":{"Type":"Pass","QueryLanguage":"JSONata","Output":"{% 1 %}","End":true}}}`, "/States/A/Output /States/A/QueryLanguage"},
@@ -131,4 +133,63 @@ func FuzzParse(f *testing.F) {
 			x.Due(at)
 		}
 	})
+}
+
+// The words are AWS's.
+func TestProblemsInWords(t *testing.T) {
+	for definition, want := range map[string]string{
+		``:                                  "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object",
+		`[]`:                                "SCHEMA_VALIDATION_FAILED: Definition must be a valid JSON object",
+		`{}`:                                "SCHEMA_VALIDATION_FAILED: These fields are required: [States, StartAt] at /",
+		"not a definition":                  "INVALID_JSON_DESCRIPTION: Unrecognized token 'not': was expecting (JSON String, Number, Array, Object or token 'null', 'true' or 'false')\n at [Source: (String)\"not a definition\"; line: 1, column: 4]",
+		`{"StartAt":"A","States":{"A":{}}}`: "SCHEMA_VALIDATION_FAILED: These fields are required: [Type] at /States/A",
+		`{"StartAt":"A","States":{"A":{"Type":"Pause"}}}`:                                          "SCHEMA_VALIDATION_FAILED: The field 'Type' should have one of these values: [Task, Wait, Pass, Succeed, Fail, Choice, Parallel, Map] at /States/A/Type",
+		`{"StartAt":"A","States":{"A":{"Type":"Parallel","Branches":[],"End":true}}}`:              "SCHEMA_VALIDATION_FAILED: Value cannot be empty at /States/A/Branches",
+		`{"StartAt":"A","States":{"A":{"Type":"Wait","Timestamp":"2026-03-01 10:00","End":true}}}`: "SCHEMA_VALIDATION_FAILED: String does not match RFC3339 timestamp at /States/A/Timestamp",
+	} {
+		if _, err := asl.Parse([]byte(definition)); err == nil || err.Error() != want {
+			t.Errorf("%s: %v\nwant %s", definition, err, want)
+		}
+	}
+}
+
+func TestFaultInJSON(t *testing.T) {
+	const value = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
+	for text, want := range map[string]string{
+		`{"a":1}`: "", `"text"`: "",
+		`not some json`: "Unrecognized token 'not': was expecting " + value,
+		`{"a":tru}`:     "Unrecognized token 'tru': was expecting " + value,
+		`{'a':1}`:       "Unexpected character (''' (code 39)): was expecting double-quote to start field name",
+		`{"a":1,'b':2}`: "Unexpected character (''' (code 39)): was expecting double-quote to start field name",
+		`[1,'b']`:       "Unexpected character (''' (code 39)): expected a valid value " + value,
+	} {
+		if got := asl.FaultInJSON(text); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	for _, text := range []string{``, `{`, `[1,`, `"a`, `1 2`, "{\"a\":\x01}", `{"a"}`} {
+		if asl.FaultInJSON(text) == "" {
+			t.Errorf("%q has no fault", text)
+		}
+	}
+}
+
+func TestReferences(t *testing.T) {
+	m, err := asl.Parse([]byte(`{"StartAt":"P","States":{
+		"P":{"Type":"Pass","InputPath":"$in","Parameters":{"a.$":"$b","l":[{"c.$":"States.Format('{} {}', $d.x, States.MathAdd($e, 1))"}],"f":"$not"},"OutputPath":"$out","Next":"C"},
+		"C":{"Type":"Choice","Choices":[{"And":[{"Variable":"$g","StringEqualsPath":"$h"},{"Not":{"Variable":"$i","IsNull":true}}],"Assign":{"z.$":"$j"},"Next":"M"}],"Default":"W"},
+		"W":{"Type":"Wait","SecondsPath":"$k","Next":"F"},
+		"F":{"Type":"Fail","ErrorPath":"$m","CausePath":"States.Format('{}', $n)"},
+		"M":{"Type":"Map","ItemsPath":"$o","MaxConcurrencyPath":"$p","ItemSelector":{"i.$":"$q"},"ItemProcessor":{"StartAt":"I","States":{"I":{"Type":"Pass","Assign":{"r.$":"$s"},"End":true}}},"Next":"T"},
+		"T":{"Type":"Task","Resource":"` + taskARN + `","TimeoutSecondsPath":"$t","HeartbeatSecondsPath":"$u","ResultSelector":{"v.$":"$v"},
+			"Catch":[{"ErrorEquals":["States.ALL"],"Assign":{"w.$":"$w"},"Next":"None"}],"Next":"None"},
+		"None":{"Type":"Pass","Assign":{"a":1},"End":true}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _ := json.Marshal(m.References())
+	want := `{"C":["g","h","i","j"],"F":["m","n"],"I":["s"],"M":["o","p","q"],"P":["b","d","e","in","out"],"T":["t","u","v","w"],"W":["k"]}`
+	if string(got) != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
 }

@@ -2,6 +2,7 @@ package asl
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sort"
 )
@@ -41,9 +42,12 @@ const (
 	ProbeCaught    = "CAUGHT_ERROR"
 )
 
+// ErrNoSuchState says that a definition has no state of the name that was asked for.
+var ErrNoSuchState = errors.New("State not found in definition") //nolint:staticcheck // AWS's words
+
 // ParseState reads the definition of one state, or with a name that state of a
 // whole machine. The machine returned starts there, for NewProbe only. The
-// error is a *DefinitionError.
+// error is a *DefinitionError or ErrNoSuchState.
 func ParseState(definition []byte, name string) (*Machine, error) {
 	if name != "" {
 		m, err := Parse(definition)
@@ -52,21 +56,17 @@ func ParseState(definition []byte, name string) (*Machine, error) {
 		}
 		pr := m.top.holding(name)
 		if pr == nil {
-			return nil, &DefinitionError{[]Problem{{Code: SchemaFailed, Message: fmt.Sprintf("The definition has no state %q", name)}}}
+			return nil, ErrNoSuchState
 		}
 		return &Machine{top: &program{start: name, states: pr.states}}, nil
 	}
-	v, err := decode(string(definition), true)
-	if err != nil {
-		return nil, &DefinitionError{[]Problem{{Code: InvalidJSON, Message: err.Error()}}}
+	obj, problem := definitionIn(string(definition))
+	if problem != nil {
+		return nil, &DefinitionError{[]Problem{*problem}}
 	}
-	obj, ok := v.(*object)
-	if !ok {
-		return nil, &DefinitionError{[]Problem{{Code: SchemaFailed, Message: "The definition must be a JSON object"}}}
-	}
-	const own = "State"
+	const own = "StateName"
 	p := &parser{machine: &Machine{}, names: map[string]bool{own: true}}
-	st := p.state(own, p.reader("", obj))
+	st := p.state(own, p.reader("/States/"+own, obj))
 	if len(p.problems) > 0 {
 		sort.SliceStable(p.problems, func(i, j int) bool { return p.problems[i].Location < p.problems[j].Location })
 		return nil, &DefinitionError{p.problems}

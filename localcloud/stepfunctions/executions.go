@@ -72,6 +72,18 @@ func (s *StepFunctions) execution(arn string) (execution, error) {
 	return e, nil
 }
 
+// validInput says why an input is no JSON.
+func validInput(input string) error {
+	if json.Valid([]byte(input)) {
+		return nil
+	}
+	fault := "Invalid execution input."
+	if input != "" {
+		fault = asl.FaultInJSON(input)
+	}
+	return wire.Errorf("InvalidExecutionInput", "Invalid State Machine Execution Input: '%s'", fault)
+}
+
 func (s *StepFunctions) startExecution(_ context.Context, in *sfn.StartExecutionInput) (*sfn.StartExecutionOutput, error) {
 	name := aws.ToString(in.Name)
 	if in.Name == nil {
@@ -87,8 +99,8 @@ func (s *StepFunctions) startExecution(_ context.Context, in *sfn.StartExecution
 	if len(input) > asl.MaxPayload {
 		return nil, validation("input", "…", "Member must have length less than or equal to 262144")
 	}
-	if !json.Valid([]byte(input)) {
-		return nil, wire.Errorf("InvalidExecutionInput", "Invalid State Machine Execution Input: 'the input is not JSON'")
+	if err := validInput(input); err != nil {
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

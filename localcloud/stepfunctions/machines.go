@@ -208,7 +208,7 @@ func (s *StepFunctions) updateStateMachine(_ context.Context, in *sfn.UpdateStat
 		return nil, err
 	}
 	if in.Definition == nil && in.RoleArn == nil && in.LoggingConfiguration == nil && in.TracingConfiguration == nil && in.EncryptionConfiguration == nil {
-		return nil, wire.Errorf("MissingRequiredParameter", "Either the definition, the role ARN, the LoggingConfiguration, the TracingConfiguration or the EncryptionConfiguration must be specified")
+		return nil, wire.Errorf("MissingRequiredParameter", "Either the definition, the role ARN, the LoggingConfiguration, or the TracingConfiguration must be specified")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,6 +219,7 @@ func (s *StepFunctions) updateStateMachine(_ context.Context, in *sfn.UpdateStat
 	if m.Deleting {
 		return nil, wire.Errorf("StateMachineDeleting", "State Machine is being deleted: '%s'", m.ARN)
 	}
+	before := m
 	if in.RoleArn != nil {
 		if err := validRole(*in.RoleArn); err != nil {
 			return nil, err
@@ -233,7 +234,10 @@ func (s *StepFunctions) updateStateMachine(_ context.Context, in *sfn.UpdateStat
 	if in.TracingConfiguration != nil {
 		m.Tracing = in.TracingConfiguration.Enabled
 	}
-	m.Updated, m.Revision = s.o.Clock.Now(), s.o.NewID()
+	m.Updated = s.o.Clock.Now()
+	if m.Revision == "" || m.Digest != before.Digest || m.RoleARN != before.RoleARN || m.Tracing != before.Tracing {
+		m.Revision = s.o.NewID()
+	}
 	if err := s.machines.Put(m.ARN, m); err != nil {
 		return nil, err
 	}
@@ -333,16 +337,24 @@ func (s *StepFunctions) describeStateMachine(_ context.Context, in *sfn.Describe
 	if v := from.version; v.ARN != "" {
 		out.StateMachineArn, out.CreationDate, out.Description = &v.ARN, &v.Created, notEmpty(v.Description)
 	}
-	out.Definition, err = s.definition(m.Digest)
+	out.Definition, out.VariableReferences, err = s.definition(m.Digest)
 	return out, err
 }
 
-func (s *StepFunctions) definition(digest string) (*string, error) {
+// definition is a text that was kept, and the variables that its states name.
+func (s *StepFunctions) definition(digest string) (*string, map[string][]string, error) {
 	text, ok, err := s.definitions.Get(digest)
 	if err == nil && !ok {
 		err = fmt.Errorf("definition %s is missing", digest)
 	}
-	return &text, err
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := asl.Parse([]byte(text))
+	if err != nil { // it was kept by a version that took it
+		return &text, nil, nil //nolint:nilerr
+	}
+	return &text, m.References(), nil
 }
 
 func (s *StepFunctions) describeStateMachineForExecution(_ context.Context, in *sfn.DescribeStateMachineForExecutionInput) (*sfn.DescribeStateMachineForExecutionOutput, error) {
@@ -358,7 +370,7 @@ func (s *StepFunctions) describeStateMachineForExecution(_ context.Context, in *
 	if e.Revision != "" {
 		out.RevisionId = &e.Revision
 	}
-	out.Definition, err = s.definition(e.Digest)
+	out.Definition, out.VariableReferences, err = s.definition(e.Digest)
 	return out, err
 }
 

@@ -25,7 +25,7 @@ func (s *StepFunctions) testState(ctx context.Context, in *sfn.TestStateInput) (
 		return nil, wire.Errorf("InvalidDefinition", "Invalid State Machine Definition: '%s'", bad.Error())
 	}
 	if err != nil {
-		return nil, err
+		return nil, wire.Errorf("ValidationException", "%v", err)
 	}
 	if err := s.checkTest(m, in); err != nil {
 		return nil, err
@@ -34,8 +34,8 @@ func (s *StepFunctions) testState(ctx context.Context, in *sfn.TestStateInput) (
 	if in.Input == nil {
 		p.Input = "{}"
 	}
-	if !json.Valid([]byte(p.Input)) {
-		return nil, wire.Errorf("InvalidExecutionInput", "Invalid State Machine Execution Input: 'the input is not JSON'")
+	if err := validInput(p.Input); err != nil {
+		return nil, err
 	}
 	if in.Mock != nil {
 		p.Mock = &asl.Mock{Result: aws.ToString(in.Mock.Result)}
@@ -69,7 +69,7 @@ func (s *StepFunctions) checkTest(m *asl.Machine, in *sfn.TestStateInput) error 
 		case !calls:
 			return refused("State type '%s' is not supported when a mock is specified", kind)
 		case (mock.Result == nil) == (mock.ErrorOutput == nil):
-			return refused("A mock has either a result or an errorOutput")
+			return refused("A test mock should have only one of the following fields: [result, errorOutput].")
 		case mock.Result != nil && !json.Valid([]byte(*mock.Result)):
 			return refused("Mocked result must be valid JSON")
 		case mock.FieldValidationMode == types.MockResponseValidationModeStrict || mock.FieldValidationMode == types.MockResponseValidationModePresent:
@@ -79,20 +79,17 @@ func (s *StepFunctions) checkTest(m *asl.Machine, in *sfn.TestStateInput) error 
 	if c := in.StateConfiguration; c != nil && (c.ErrorCausedByState != nil || c.MapItemReaderData != nil || c.MapIterationFailureCount != nil) {
 		return refused("the local cloud supports only retrierRetryCount of stateConfiguration")
 	}
-	if in.InspectionLevel == types.InspectionLevelTrace {
-		return refused("the local cloud has no HTTP tasks, which the inspection level TRACE is for")
-	}
 	switch {
 	case in.Context != nil && in.Mock == nil:
 		return refused("A context may only be given together with a mock")
 	case in.Mock != nil || !calls:
 		return nil
 	case kind != asl.Task:
-		return refused("State type '%s' is not supported without a mock", kind)
+		return refused("TestState API does not support Map or Parallel states. Supported state types include: [Task, Wait, Pass, Succeed, Fail, Choice]")
 	case resource.WaitsForToken() || resource.AwaitsJob():
 		return refused("The resource %s is not supported without a mock", resource.ARN)
 	case in.RoleArn == nil:
-		return refused("A role is needed to test a Task state without a mock")
+		return refused("RoleArn must be specified when testing a Task state")
 	}
 	if err := validRole(*in.RoleArn); err != nil {
 		return err
@@ -169,7 +166,7 @@ func testResult(p *asl.Probe, level types.InspectionLevel) *sfn.TestStateOutput 
 	if p.Failure != nil {
 		out.Error, out.Cause = notEmpty(p.Failure.Error), notEmpty(p.Failure.Cause)
 	}
-	if level != types.InspectionLevelDebug {
+	if level != types.InspectionLevelDebug && level != types.InspectionLevelTrace { // TRACE adds what HTTP tasks send, which are refused
 		return out
 	}
 	at := func(stage string) *string { return notEmpty(p.Stages[stage]) }

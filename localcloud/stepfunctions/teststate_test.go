@@ -126,12 +126,12 @@ func TestRefusedTests(t *testing.T) {
 		says string
 	}{
 		"bad state":          {sfn.TestStateInput{Definition: aws.String(`{"Type":"Pass"}`)}, "InvalidDefinition", "Next"},
-		"no such state":      {sfn.TestStateInput{Definition: aws.String(passes), StateName: aws.String("Z")}, "InvalidDefinition", `"Z"`},
+		"no such state":      {sfn.TestStateInput{Definition: aws.String(passes), StateName: aws.String("Z")}, "ValidationException", "State not found in definition"},
 		"bad input":          {sfn.TestStateInput{Definition: aws.String(`{"Type":"Pass","End":true}`), Input: aws.String(`{`)}, "InvalidExecutionInput", ""},
 		"mock of a pass":     {sfn.TestStateInput{Definition: aws.String(`{"Type":"Pass","End":true}`), Mock: one}, "ValidationException", "Pass"},
 		"sync, not mocked":   {sfn.TestStateInput{Definition: &sync, RoleArn: aws.String(role)}, "ValidationException", "mock"},
-		"task without role":  {sfn.TestStateInput{Definition: aws.String(`{"Type":"Task","Resource":"` + fn + `","End":true}`)}, "ValidationException", "role"},
-		"mock with nothing":  {sfn.TestStateInput{Definition: &sync, Mock: &types.MockInput{}}, "ValidationException", "either"},
+		"task without role":  {sfn.TestStateInput{Definition: aws.String(`{"Type":"Task","Resource":"` + fn + `","End":true}`)}, "ValidationException", "RoleArn must be specified"},
+		"mock with nothing":  {sfn.TestStateInput{Definition: &sync, Mock: &types.MockInput{}}, "ValidationException", "only one of"},
 		"mock is not JSON":   {sfn.TestStateInput{Definition: &sync, Mock: &types.MockInput{Result: aws.String(`{`)}}, "ValidationException", "JSON"},
 		"context, no mock":   {sfn.TestStateInput{Definition: aws.String(`{"Type":"Pass","End":true}`), Context: aws.String(`{}`)}, "ValidationException", "mock"},
 		"map without a mock": {sfn.TestStateInput{Definition: aws.String(`{"Type":"Map","End":true,"ItemProcessor":{"StartAt":"B","States":{"B":{"Type":"Pass","End":true}}}}`)}, "ValidationException", "Map"},

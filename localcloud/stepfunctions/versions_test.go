@@ -157,3 +157,49 @@ func TestRefusedAliases(t *testing.T) {
 		}
 	}
 }
+
+// An update that changes nothing keeps the revision; a description tells which
+// variables the states name.
+func TestRevisionsAndReferences(t *testing.T) {
+	c := newCloud(t)
+	ctx := context.Background()
+	machine := c.create("m", `{"StartAt":"A","States":{"A":{"Type":"Pass","Assign":{"v":1},"Next":"B"},"B":{"Type":"Pass","InputPath":"$v","End":true}}}`)
+	update := func(definition string) string {
+		t.Helper()
+		out, err := c.client.UpdateStateMachine(ctx, &sfn.UpdateStateMachineInput{StateMachineArn: &machine, Definition: &definition})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return aws.ToString(out.RevisionId)
+	}
+	d, err := c.client.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: &machine})
+	if err != nil || len(d.VariableReferences) != 1 || strings.Join(d.VariableReferences["B"], " ") != "v" {
+		t.Errorf("references %v, %v", d.VariableReferences, err)
+	}
+	first := update(passes)
+	if second := update(passes); second != first || first == "" {
+		t.Errorf("the same definition gives the revision %q after %q", second, first)
+	}
+	if third := update(says("three")); third == first {
+		t.Error("another definition keeps the revision")
+	}
+	d, err = c.client.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: &machine})
+	if err != nil || len(d.VariableReferences) != 0 {
+		t.Errorf("references %v, %v", d.VariableReferences, err)
+	}
+}
+
+func TestInputsThatAreNoJSON(t *testing.T) {
+	c := newCloud(t)
+	machine := c.create("m", passes)
+	for input, want := range map[string]string{
+		``:        "Invalid State Machine Execution Input: 'Invalid execution input.'",
+		`not`:     "Invalid State Machine Execution Input: 'Unrecognized token 'not': was expecting (JSON String, Number, Array, Object or token 'null', 'true' or 'false')'",
+		`{'a':1}`: "Invalid State Machine Execution Input: 'Unexpected character (''' (code 39)): was expecting double-quote to start field name'",
+	} {
+		_, err := c.client.StartExecution(context.Background(), &sfn.StartExecutionInput{StateMachineArn: &machine, Input: &input})
+		if code(err) != "InvalidExecutionInput" || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", input, err, want)
+		}
+	}
+}
