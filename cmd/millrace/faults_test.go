@@ -25,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -185,6 +186,47 @@ func TestWhatComesOfDroppedEvents(t *testing.T) {
 	c.wantEnd(run, statemachine.OutcomeReleased)
 	if files := c.manifest(run).Recipe.Dataset; len(files) != 4 {
 		t.Errorf("run %d learns from %+v, want all uploads", run, files)
+	}
+}
+
+// TestSpotMachinesAreTakenAway: whether the next one comes in time, or the run
+// goes on with a machine on demand, it comes to the same.
+func TestSpotMachinesAreTakenAway(t *testing.T) {
+	t.Parallel()
+	bin, err := newBin(t.TempDir(), smallerWith(t, "by: policy, within: 1m", "by: person, within: 1h", "train:\n", "train:\n  spot: true\n  max_wait: 10m\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newFaultyCloud(t, bin)
+	want := c.life()
+	if len(want.Left) > 0 || !want.InService {
+		t.Fatalf("without faults it comes to %+v", want)
+	}
+	for _, tt := range []struct {
+		seconds float64
+		jobs    map[string]types.SecondaryStatus // by attempt
+	}{
+		{60, map[string]types.SecondaryStatus{"0": types.SecondaryStatusCompleted}},
+		{3600, map[string]types.SecondaryStatus{"0": types.SecondaryStatusMaxWaitTimeExceeded, "1": types.SecondaryStatusCompleted}},
+	} {
+		before := c.seen
+		if !c.survives(faults.Fault{On: faults.OnJob, Match: faults.Match{Kind: "training"}, Do: faults.Interrupt, Seconds: tt.seconds}, want) {
+			t.Errorf("the machine was not taken away for %gs", tt.seconds)
+		}
+		run, err := firstRunAfter(t.Context(), c.session, before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for attempt, status := range tt.jobs {
+			job := fmt.Sprintf("%s-%d-train-%s", pipeline, run, attempt)
+			d, err := c.sagemaker.DescribeTrainingJob(t.Context(), &sagemaker.DescribeTrainingJobInput{TrainingJobName: &job})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d.SecondaryStatus != status || aws.ToBool(d.EnableManagedSpotTraining) != (attempt == "0") {
+				t.Errorf("job %s is %s, spot %v; want %s", job, d.SecondaryStatus, aws.ToBool(d.EnableManagedSpotTraining), status)
+			}
+		}
 	}
 }
 

@@ -32,7 +32,7 @@ var members = map[string]struct {
 	OnCall: {[]string{"service", "operation", "caller", "call"}, map[string]deed{
 		Throttle: {}, Fail: {may: []string{"code", "status", "message", "after"}}, Cut: {may: []string{"after"}}, Kill: {may: []string{"after"}}}},
 	OnInvocation: {[]string{"function"}, map[string]deed{Kill: {may: []string{"after"}}}},
-	OnJob:        {[]string{"kind", "job"}, map[string]deed{Fail: {may: []string{"message"}}, Slow: {need: []string{"seconds"}}}},
+	OnJob:        {[]string{"kind", "job"}, map[string]deed{Fail: {may: []string{"message"}}, Slow: {need: []string{"seconds"}}, Interrupt: {need: []string{"seconds"}}}},
 }
 
 type deed struct{ need, may []string }

@@ -45,6 +45,7 @@ const (
 	Cut       = "cut"       // call: the connection ends without an answer
 	Kill      = "kill"      // call: the function's process that makes it is killed; invocation: the one that has it
 	Slow      = "slow"      // job: it takes Seconds longer
+	Interrupt = "interrupt" // training job on spot machines: its machine is taken away, and the next one comes after Seconds
 )
 
 // Match says at which moments a fault can be met. A member that is left out
@@ -231,8 +232,8 @@ func (s *Set) List() (faults []Hold, seen []Seen) {
 
 // Meet counts a moment, of which at tells everything, and gives the fault that
 // is met there: the first one that is due; nil is none. To kill needs a process
-// that can be killed.
-func (s *Set) Meet(on string, at Match, killable bool) *Fault {
+// that can be killed, and to interrupt a spot machine: able says that there is one.
+func (s *Set) Meet(on string, at Match, able bool) *Fault {
 	if s == nil {
 		return nil
 	}
@@ -243,7 +244,7 @@ func (s *Set) Meet(on string, at Match, killable bool) *Fault {
 	s.seen[moment{on, kept}]++
 	var met *held
 	for _, h := range s.faults {
-		if h.On != on || h.Do == Kill && !killable || !h.Match.matches(at) {
+		if h.On != on || (h.Do == Kill || h.Do == Interrupt) && !able || !h.Match.matches(at) {
 			continue
 		}
 		if h.due() && met == nil {

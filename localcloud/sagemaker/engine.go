@@ -55,6 +55,7 @@ type outcome struct {
 	status  string
 	reason  string // FailureReason, unless Completed
 	timeout bool   // MaxRuntimeInSeconds was exceeded
+	waited  bool   // MaxWaitTimeInSeconds was exceeded
 	message string // a processing job's ExitMessage
 }
 
@@ -91,10 +92,13 @@ type life struct {
 	role  string
 	limit time.Duration // from the begin; 0 is none
 	group string        // log group
+	spot  bool          // it runs on spot machines
 	// begin records that the job got its slot.
 	begin func() error
 	// work does the job. ctx ends when the cloud closes; halt also when the job is to stop.
 	work func(ctx, halt context.Context, w *workspace) outcome
+	// interrupt takes away a spot job's machine; ended tells that no other came in time.
+	interrupt func(halt context.Context, wait time.Duration) (out outcome, ended bool)
 	// end records the outcome and announces it.
 	end func(outcome) error
 }
@@ -223,12 +227,14 @@ func (s *SageMaker) occupy(halt context.Context, cancel context.CancelCauseFunc,
 
 // faulty lets a job meet the fault that is laid for it, and tells whether that ends it.
 func (s *SageMaker) faulty(halt context.Context, cancel context.CancelCauseFunc, l life) (out outcome, ended bool) {
-	f := s.opt.Faults.Meet(faults.OnJob, faults.Match{Kind: l.kind, Job: l.name}, false)
+	f := s.opt.Faults.Meet(faults.OnJob, faults.Match{Kind: l.kind, Job: l.name}, l.spot)
 	switch {
 	case f == nil:
 		return out, false
 	case f.Do == faults.Fail:
 		return outcome{status: failed, reason: clip(cmp.Or(f.Message, platformError), maxReason)}, true
+	case f.Do == faults.Interrupt:
+		return l.interrupt(halt, f.Wait())
 	}
 	wait, late := f.Wait(), l.limit > 0 && f.Wait() >= l.limit
 	if late {

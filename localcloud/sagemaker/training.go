@@ -90,7 +90,7 @@ func (s *SageMaker) newTraining(in *sm.CreateTrainingJobInput, arn string) train
 		ProfilerConfig: in.ProfilerConfig, CreationTime: &now, LastModifiedTime: &now,
 		ModelArtifacts:                        &types.ModelArtifacts{S3ModelArtifacts: aws.String(artifacts(in))},
 		EnableNetworkIsolation:                aws.Bool(false),
-		EnableManagedSpotTraining:             aws.Bool(aws.ToBool(in.EnableManagedSpotTraining)), // a spot machine comes at once here, and stays
+		EnableManagedSpotTraining:             aws.Bool(aws.ToBool(in.EnableManagedSpotTraining)), // a spot machine comes at once here, and stays unless a fault takes it away
 		EnableInterContainerTrafficEncryption: aws.Bool(aws.ToBool(in.EnableInterContainerTrafficEncryption)),
 		SecondaryStatusTransitions: []types.SecondaryStatusTransition{{
 			Status: types.SecondaryStatusStarting, StartTime: &now, StatusMessage: aws.String("Preparing the instances for training")}},

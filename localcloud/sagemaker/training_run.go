@@ -30,8 +30,12 @@ func (s *SageMaker) trainingLife(j trainingJob) life {
 				j.Job.TrainingStartTime = j.Job.LastModifiedTime
 			})
 		},
+		spot: aws.ToBool(j.Job.EnableManagedSpotTraining),
 		work: func(ctx, halt context.Context, w *workspace) outcome { return s.train(ctx, halt, w, j) },
-		end:  func(out outcome) error { return s.endTraining(name, out) },
+		interrupt: func(halt context.Context, wait time.Duration) (outcome, bool) {
+			return s.interruptTraining(halt, j, wait)
+		},
+		end: func(out outcome) error { return s.endTraining(name, out) },
 	}
 }
 
@@ -55,6 +59,38 @@ func (s *SageMaker) enterTraining(name string, status types.SecondaryStatus, mes
 	}
 	s.emitTraining(j)
 	return nil
+}
+
+// interruptTraining takes a job's spot machine away when it has begun to train.
+// The next one comes after wait, where all begins anew, unless the time to wait
+// and run is over before.
+func (s *SageMaker) interruptTraining(halt context.Context, j trainingJob, wait time.Duration) (out outcome, ended bool) {
+	name := key(j.Job.TrainingJobName)
+	enter := func(status types.SecondaryStatus, message string) error {
+		return s.enterTraining(name, status, message, nil)
+	}
+	err := errors.Join(enter(types.SecondaryStatusTraining, "Training image download completed. Training in progress."),
+		enter(types.SecondaryStatusInterrupted, "The spot instance was interrupted"))
+	left := j.Job.CreationTime.Add(time.Duration(*j.Job.StoppingCondition.MaxWaitTimeInSeconds) * time.Second).Sub(s.now())
+	if err == nil {
+		err = clock.Sleep(halt, s.opt.Clock, max(0, min(wait, left)))
+	}
+	switch {
+	case halt.Err() != nil:
+		return outcome{status: stopped}, true
+	case err == nil && wait >= left:
+		return outcome{status: stopped, waited: true}, true
+	case err == nil:
+		err = errors.Join(enter(types.SecondaryStatusStarting, "Preparing the instances for training"),
+			enter(types.SecondaryStatusDownloading, "Downloading input data"))
+	}
+	switch {
+	case errors.Is(err, errStop):
+		return outcome{status: stopped}, true
+	case err != nil:
+		return failure(err), true
+	}
+	return outcome{}, false
 }
 
 // train does the work of a training job.
@@ -208,6 +244,8 @@ func (s *SageMaker) endTraining(name string, out outcome) error {
 		switch {
 		case out.timeout:
 			j.enter(now, types.SecondaryStatusMaxRuntimeExceeded, "Resource released due to MaxRuntimeExceeded")
+		case out.waited:
+			j.enter(now, types.SecondaryStatusMaxWaitTimeExceeded, "Resource released due to MaxWaitTimeExceeded")
 		case out.status == completed:
 			j.enter(now, types.SecondaryStatusCompleted, "Training job completed")
 		case out.status == stopped:

@@ -20,6 +20,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sm "github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
+
+	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/faults"
 )
 
 // contents lists a tar.gz: name → text.
@@ -172,6 +175,51 @@ func TestSpotTraining(t *testing.T) {
 	j, err := c.DescribeTrainingJob(t.Context(), &sm.DescribeTrainingJobInput{TrainingJobName: in.TrainingJobName})
 	if err != nil || j.TrainingJobStatus != types.TrainingJobStatusCompleted || !aws.ToBool(j.EnableManagedSpotTraining) || aws.ToInt32(j.StoppingCondition.MaxWaitTimeInSeconds) != 120 {
 		t.Errorf("%v, %v %v %+v", err, j.TrainingJobStatus, aws.ToBool(j.EnableManagedSpotTraining), j.StoppingCondition)
+	}
+}
+
+// TestSpotTrainingIsInterrupted: the job begins anew on the next machine, or ends
+// when none comes in time; a job that is not on spot machines has none to lose.
+func TestSpotTrainingIsInterrupted(t *testing.T) {
+	for name, tt := range map[string]struct {
+		spot    bool
+		seconds float64
+		want    types.SecondaryStatus
+		path    string
+	}{
+		"another comes":  {true, 60, types.SecondaryStatusCompleted, "Starting Downloading Training Interrupted Starting Downloading Training Uploading Completed"},
+		"none comes":     {true, 3600, types.SecondaryStatusMaxWaitTimeExceeded, "Starting Downloading Training Interrupted MaxWaitTimeExceeded"},
+		"not a spot job": {false, 60, types.SecondaryStatusCompleted, "Starting Downloading Training Uploading Completed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := open(t, func(s *setup) {
+				s.Clock = clock.NewVirtual(clock.Real{})
+				s.Faults = lay(t, faults.Fault{On: faults.OnJob, Do: faults.Interrupt, Seconds: tt.seconds})
+			})
+			c.s3.put("s3://data/train/part-0.csv", "1,2\n")
+			in := training("job", "train")
+			in.StoppingCondition = &types.StoppingCondition{MaxRuntimeInSeconds: aws.Int32(60)}
+			if tt.spot {
+				in.EnableManagedSpotTraining, in.StoppingCondition.MaxWaitTimeInSeconds = aws.Bool(true), aws.Int32(120)
+			}
+			in.InputDataConfig = []types.Channel{channel("train", "s3://data/train/")}
+			if _, err := c.CreateTrainingJob(t.Context(), in); err != nil {
+				t.Fatal(err)
+			}
+			c.ended("Training", "job")
+			j, err := c.DescribeTrainingJob(t.Context(), &sm.DescribeTrainingJobInput{TrainingJobName: in.TrainingJobName})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var path []string
+			for _, s := range j.SecondaryStatusTransitions {
+				path = append(path, string(s.Status))
+			}
+			stopped := tt.want == types.SecondaryStatusMaxWaitTimeExceeded
+			if j.SecondaryStatus != tt.want || strings.Join(path, " ") != tt.path || stopped != (j.TrainingJobStatus == types.TrainingJobStatusStopped) {
+				t.Errorf("%s %s: %s", j.TrainingJobStatus, j.SecondaryStatus, path)
+			}
+		})
 	}
 }
 
