@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 )
@@ -55,7 +56,11 @@ func (c *call) function() string {
 		Environment: &types.Environment{Variables: map[string]string{"COLOUR": "blue"}}, Tags: map[string]string{"a": "1"}})).ok(c)
 	c.after(func(ctx context.Context) error {
 		_, err := c.lambda.DeleteFunction(ctx, &lambda.DeleteFunctionInput{FunctionName: &name})
-		return err
+		_, logs := c.logs.DeleteLogGroup(ctx, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: ref("/aws/lambda/" + name)})
+		if gone(logs) {
+			logs = nil // it never ran
+		}
+		return errors.Join(err, logs)
 	})
 	c.eventually("the function is active", func() bool {
 		return try(c.lambda.GetFunctionConfiguration(c.ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &name})).ok(c).State == types.StateActive

@@ -56,7 +56,7 @@ func texts(events []types.OutputLogEvent) string {
 func (c *call) found(in *cwl.FilterLogEventsInput, want string) {
 	c.Helper()
 	got := ""
-	for tries := 0; tries < 1 || *account && tries < 20 && got != want; tries++ {
+	for tries := 0; tries < 1 || *account != "" && tries < 20 && got != want; tries++ {
 		var all []string
 		pages := cwl.NewFilterLogEventsPaginator(c.logs, in)
 		for pages.HasMorePages() {
@@ -64,7 +64,7 @@ func (c *call) found(in *cwl.FilterLogEventsInput, want string) {
 				all = append(all, *e.Message)
 			}
 		}
-		if got = strings.Join(all, " "); got != want && *account {
+		if got = strings.Join(all, " "); got != want && *account != "" {
 			time.Sleep(3 * time.Second)
 		}
 	}

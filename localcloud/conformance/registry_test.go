@@ -66,14 +66,14 @@ func (c *call) release(group string, status types.ModelApprovalStatus) string {
 }
 
 var registryBehaviours = []behaviour{
-	{id: "sagemaker.model.create", says: "a model is described as it was made", source: smAPI + "DescribeModel.html", need: needRole, run: func(c *call) {
+	{id: "sagemaker.model.create", says: "a model is described as it was made", source: smAPI + "DescribeModel.html", need: needImage, run: func(c *call) {
 		b := c.bucket()
 		name := c.model(c.name(), b)
 		out := try(c.sm.DescribeModel(c.ctx, &sm.DescribeModelInput{ModelName: &name})).ok(c)
 		equal(c, "model", []string{str(out.ModelArn), str(out.ExecutionRoleArn), str(out.PrimaryContainer.ModelDataUrl), out.PrimaryContainer.Environment["A"]},
 			[]string{c.arn("sagemaker", "model/"+name), c.roleARN(), "s3://" + b + "/model.tar.gz", "1"})
 	}},
-	{id: "sagemaker.model.exists", says: "a model of a name that is taken is ValidationException", source: smAPI + "CreateModel.html", need: needRole, run: func(c *call) {
+	{id: "sagemaker.model.exists", says: "a model of a name that is taken is ValidationException", source: smAPI + "CreateModel.html", need: needImage, run: func(c *call) {
 		name := c.model(c.name(), c.bucket())
 		try(c.sm.CreateModel(c.ctx, &sm.CreateModelInput{ModelName: &name, ExecutionRoleArn: ref(c.roleARN()), PrimaryContainer: &types.ContainerDefinition{Image: ref(c.image())}})).
 			fails(c, 400, "ValidationException", "Cannot create already existing model")
@@ -83,7 +83,7 @@ var registryBehaviours = []behaviour{
 		try(c.sm.DescribeModel(c.ctx, &sm.DescribeModelInput{ModelName: &name})).fails(c, 400, "ValidationException", `Could not find model "`+c.arn("sagemaker", "model/"+name)+`"`)
 		try(c.sm.DeleteModel(c.ctx, &sm.DeleteModelInput{ModelName: &name})).fails(c, 400, "ValidationException", `Could not find model "`+c.arn("sagemaker", "model/"+name)+`"`)
 	}},
-	{id: "sagemaker.list-models", says: "models are listed by name, sorted, in pages", source: smAPI + "ListModels.html", need: needRole, run: func(c *call) {
+	{id: "sagemaker.list-models", says: "models are listed by name, sorted, in pages", source: smAPI + "ListModels.html", need: needImage, run: func(c *call) {
 		prefix, b := c.name()+"-", c.bucket()
 		for _, end := range []string{"b", "c", "a"} {
 			c.model(prefix+end, b)
@@ -113,7 +113,7 @@ var registryBehaviours = []behaviour{
 		name := c.name()
 		try(c.sm.DescribeModelPackageGroup(c.ctx, &sm.DescribeModelPackageGroupInput{ModelPackageGroupName: &name})).fails(c, 400, "ValidationException", "ModelPackageGroup "+c.arn("sagemaker", "model-package-group/"+name)+" does not exist")
 	}},
-	{id: "sagemaker.group.delete", says: "a group with versions is not deleted: ConflictException", source: smAPI + "DeleteModelPackageGroup.html", run: func(c *call) {
+	{id: "sagemaker.group.delete", says: "a group with versions is not deleted: ConflictException", source: smAPI + "DeleteModelPackageGroup.html", need: needImage, run: func(c *call) {
 		name := c.packages()
 		c.release(name, "")
 		try(c.sm.DeleteModelPackageGroup(c.ctx, &sm.DeleteModelPackageGroupInput{ModelPackageGroupName: &name})).fails(c, 400, "ConflictException")
@@ -123,21 +123,21 @@ var registryBehaviours = []behaviour{
 		out := try(c.sm.ListModelPackageGroups(c.ctx, &sm.ListModelPackageGroupsInput{NameContains: &name})).ok(c)
 		equal(c, "groups", []any{len(out.ModelPackageGroupSummaryList), str(out.ModelPackageGroupSummaryList[0].ModelPackageGroupName)}, []any{1, name})
 	}},
-	{id: "sagemaker.package.versions", says: "versions of a group are numbered from 1, and a number is not used again", source: smAPI + "CreateModelPackage.html", run: func(c *call) {
+	{id: "sagemaker.package.versions", says: "versions of a group are numbered from 1, and a number is not used again", source: smAPI + "CreateModelPackage.html", need: needImage, run: func(c *call) {
 		name := c.packages()
 		equal(c, "first", c.release(name, ""), c.arn("sagemaker", "model-package/"+name+"/1"))
 		second := c.release(name, "")
 		try(c.sm.DeleteModelPackage(c.ctx, &sm.DeleteModelPackageInput{ModelPackageName: &second})).ok(c)
 		equal(c, "third", c.release(name, ""), c.arn("sagemaker", "model-package/"+name+"/3"))
 	}},
-	{id: "sagemaker.package.describe", says: "a version waits for approval unless it says otherwise, and is described as it was made", source: smAPI + "DescribeModelPackage.html", run: func(c *call) {
+	{id: "sagemaker.package.describe", says: "a version waits for approval unless it says otherwise, and is described as it was made", source: smAPI + "DescribeModelPackage.html", need: needImage, run: func(c *call) {
 		name := c.packages()
 		arn := c.release(name, types.ModelApprovalStatusPendingManualApproval)
 		out := try(c.sm.DescribeModelPackage(c.ctx, &sm.DescribeModelPackageInput{ModelPackageName: &arn})).ok(c)
 		equal(c, "package", []any{str(out.ModelPackageGroupName), num(out.ModelPackageVersion), out.ModelApprovalStatus, out.ModelPackageStatus, out.CustomerMetadataProperties["run"]},
 			[]any{name, 1, "PendingManualApproval", "Completed", "1"})
 	}},
-	{id: "sagemaker.package.approve", says: "an approval changes the status, and tells who and when", source: smAPI + "UpdateModelPackage.html", run: func(c *call) {
+	{id: "sagemaker.package.approve", says: "an approval changes the status, and tells who and when", source: smAPI + "UpdateModelPackage.html", need: needImage, run: func(c *call) {
 		arn := c.release(c.packages(), types.ModelApprovalStatusPendingManualApproval)
 		try(c.sm.UpdateModelPackage(c.ctx, &sm.UpdateModelPackageInput{ModelPackageArn: &arn, ModelApprovalStatus: types.ModelApprovalStatusApproved, ApprovalDescription: ref("good")})).ok(c)
 		out := try(c.sm.DescribeModelPackage(c.ctx, &sm.DescribeModelPackageInput{ModelPackageName: &arn})).ok(c)
@@ -147,7 +147,7 @@ var registryBehaviours = []behaviour{
 		arn := c.arn("sagemaker", "model-package/"+c.packages()+"/7")
 		try(c.sm.DescribeModelPackage(c.ctx, &sm.DescribeModelPackageInput{ModelPackageName: &arn})).fails(c, 400, "ValidationException", "ModelPackage "+arn+" does not exist")
 	}},
-	{id: "sagemaker.list-packages", says: "versions of a group are listed oldest first or newest first, chosen by approval, in pages", source: smAPI + "ListModelPackages.html", run: func(c *call) {
+	{id: "sagemaker.list-packages", says: "versions of a group are listed oldest first or newest first, chosen by approval, in pages", source: smAPI + "ListModelPackages.html", need: needImage, run: func(c *call) {
 		name := c.packages()
 		for _, s := range []types.ModelApprovalStatus{"Approved", "Rejected", "Approved"} {
 			c.release(name, s)

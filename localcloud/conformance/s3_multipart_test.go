@@ -327,7 +327,7 @@ func (c *call) notified() (bucket, queue string) {
 	c.setVersioning(b, types.BucketVersioningStatusEnabled)
 	try(c.s3.PutBucketNotificationConfiguration(c.ctx, &s3.PutBucketNotificationConfigurationInput{Bucket: &b,
 		NotificationConfiguration: &types.NotificationConfiguration{EventBridgeConfiguration: &types.EventBridgeConfiguration{}}})).ok(c)
-	if *account { // it takes some minutes to begin
+	if *account != "" { // it takes some minutes to begin
 		c.eventually("the bucket notifies", func() bool {
 			c.put(b, "probe", "").ok(c)
 			return len(c.messages(q)) > 0

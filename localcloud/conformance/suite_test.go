@@ -12,8 +12,7 @@ import (
 
 var (
 	update  = flag.Bool("update", false, "write docs/conformance.md anew")
-	account = flag.Bool("account", false, "try the behaviours on the account of the usual AWS settings, instead of a local cloud")
-	region  = flag.String("region", "us-east-1", "with -account: the region")
+	account = flag.String("account", "", "try the behaviours on this account, of 12 digits, with the usual AWS settings, instead of a local cloud; it must be the one that these belong to")
 	roleARN = flag.String("role", "", "with -account: a role that Lambda, Step Functions and SageMaker may assume; without it cases that need one are left out")
 	image   = flag.String("image", "", "with -account: an image that jobs may run; it does what program in program_test.go does")
 	spend   = flag.Bool("spend", false, "with -account: try what costs money, or takes many minutes, too")
@@ -23,10 +22,26 @@ var (
 type need string
 
 const (
-	nothing  need = ""
-	needRole need = "a role"
-	needCost need = "money or minutes"
+	nothing   need = ""
+	needRole  need = "a role"
+	needImage need = "a role and an image"
+	needCost  need = "a role, an image, and money or minutes"
 )
+
+// missing are the flags that were not given and that n takes.
+func (n need) missing() []string {
+	var flags []string
+	if n != nothing && *roleARN == "" {
+		flags = append(flags, "-role")
+	}
+	if (n == needImage || n == needCost) && *image == "" {
+		flags = append(flags, "-image")
+	}
+	if n == needCost && !*spend {
+		flags = append(flags, "-spend")
+	}
+	return flags
+}
 
 // behaviour is one thing that AWS does.
 type behaviour struct {
@@ -60,11 +75,8 @@ func TestConformance(t *testing.T) {
 	for _, a := range areas {
 		for _, b := range a.all {
 			t.Run(b.id, func(t *testing.T) {
-				switch {
-				case *account && b.need == needRole && *roleARN == "":
-					t.Skip("needs a role: give it with -role")
-				case *account && b.need == needCost && !(*spend && *roleARN != "" && *image != ""):
-					t.Skip("costs money or minutes: give -spend, -role and -image")
+				if missing := b.need.missing(); len(missing) > 0 && *account != "" {
+					t.Skipf("needs %s: give %s", b.need, strings.Join(missing, " and "))
 				}
 				t.Parallel()
 				b.run(w.call(t))

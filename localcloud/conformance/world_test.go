@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -77,11 +78,8 @@ func open(t *testing.T) *world {
 	var b [4]byte
 	_, _ = rand.Read(b[:])
 	w := &world{prefix: "millrace-conformance-" + hex.EncodeToString(b[:])}
-	if *account {
-		var err error
-		if w.cfg, err = config.LoadDefaultConfig(t.Context(), config.WithRegion(*region)); err != nil {
-			t.Fatal(err)
-		}
+	if *account != "" {
+		w.cfg = settings(t)
 	} else {
 		w.cfg = local(t)
 	}
@@ -90,9 +88,27 @@ func open(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.account = *who.Account
+	if w.account = *who.Account; *account != "" && *account != w.account {
+		t.Fatalf("-account says %s, and the AWS settings are of the account %s: nothing was tried", *account, w.account)
+	}
 	w.role, w.zipped = sync.OnceValues(w.makeRole), sync.OnceValues(functionZip)
 	return w
+}
+
+// settings are the usual AWS ones, of the environment or a profile, for -account.
+func settings(t *testing.T) aws.Config {
+	t.Helper()
+	if !testing.Verbose() {
+		t.Fatal("-account wants -v beside it, so that what is left out is told")
+	}
+	cfg, err := config.LoadDefaultConfig(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Region == "" {
+		t.Fatal("the AWS settings name no region: give one with AWS_REGION")
+	}
+	return cfg
 }
 
 func (w *world) connect() {
@@ -133,7 +149,10 @@ func local(t *testing.T) aws.Config {
 
 // makeRole makes the role of the local cloud, once; an account's is given.
 func (w *world) makeRole() (string, error) {
-	if *account {
+	if *account != "" {
+		if *roleARN == "" {
+			return "", errors.New("this case needs a role, and does not say so")
+		}
 		return *roleARN, nil
 	}
 	out, err := w.iam.CreateRole(context.Background(), &iam.CreateRoleInput{RoleName: aws.String(w.prefix), AssumeRolePolicyDocument: aws.String(
@@ -154,7 +173,7 @@ func (c *call) roleARN() string {
 
 // image is what jobs run: the program of this package.
 func (c *call) image() string {
-	if *account {
+	if *account != "" {
 		return *image
 	}
 	return c.account + ".dkr.ecr." + c.cfg.Region + ".amazonaws.com/conformance:latest"
@@ -168,13 +187,20 @@ func (c *call) arn(service, resource string) string {
 	return "arn:aws:" + service + ":" + c.cfg.Region + ":" + c.account + ":" + resource
 }
 
-// after runs f at the end of the case, with a context of its own.
+// after runs f at the end of the case, with a context of its own. What the case
+// has deleted itself may be gone.
 func (c *call) after(f func(ctx context.Context) error) {
 	c.Cleanup(func() {
-		if err := f(context.Background()); err != nil && *account {
+		if err := f(context.Background()); err != nil && !gone(err) && *account != "" {
 			c.Errorf("clean up: %v", err)
 		}
 	})
+}
+
+// gone tells whether AWS says of something that it does not exist.
+func gone(err error) bool {
+	var e smithy.APIError
+	return errors.As(err, &e) && regexp.MustCompile(`NotFound|NoSuch|NonExist|DoesNotExist`).MatchString(e.ErrorCode())
 }
 
 // result is what an operation answered.
@@ -234,14 +260,15 @@ func equal(c *call, what string, got, want any) {
 // eventually waits until done tells so; patience is for an account's queues.
 func (c *call) eventually(what string, done func() bool) {
 	c.Helper()
-	limit, pause := 30*time.Second, 5*time.Millisecond
-	if *account {
-		limit, pause = 15*time.Minute, 2*time.Second
+	limit, pause, most := 30*time.Second, 5*time.Millisecond, 5*time.Millisecond
+	if *account != "" {
+		limit, most = 15*time.Minute, 2*time.Second
 	}
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(pause) {
 		if done() {
 			return
 		}
+		pause = min(2*pause, most)
 	}
 	c.Fatalf("it did not come about: %s", what)
 }

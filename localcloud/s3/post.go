@@ -164,23 +164,33 @@ func (f *form) covered() map[string]string {
 // spool reads the file into the service's folder: its length decides by the policy
 // whether it is taken, and goes before it into the put.
 func (s *S3) spool(f *form, from io.Reader) error {
-	file, err := os.CreateTemp(s.options.Dir, "form-*")
+	file, size, err := s.keep(from)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return s3err.GetAPIError(s3err.ErrMalformedPOSTRequest)
+	}
 	if err != nil {
 		return fmt.Errorf("keep uploaded file: %w", err)
 	}
-	_ = os.Remove(file.Name()) // it lives as long as it is open
-	if f.size, err = io.Copy(file, from); err == nil {
+	f.file, f.size = file, size
+	return nil
+}
+
+// keep reads a body of unknown length into the service's folder. The file lives as
+// long as it is open.
+func (s *S3) keep(from io.Reader) (*os.File, int64, error) {
+	file, err := os.CreateTemp(s.options.Dir, "body-*")
+	if err != nil {
+		return nil, 0, err
+	}
+	_ = os.Remove(file.Name())
+	size, err := io.Copy(file, from)
+	if err == nil {
 		_, err = file.Seek(0, io.SeekStart)
 	}
 	if err != nil {
-		_ = file.Close()
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return s3err.GetAPIError(s3err.ErrMalformedPOSTRequest)
-		}
-		return fmt.Errorf("keep uploaded file: %w", err)
+		return nil, 0, errors.Join(err, file.Close())
 	}
-	f.file = file
-	return nil
+	return file, size, nil
 }
 
 // formSigner checks the policy's signature, of version 4 or 2, and gives the

@@ -148,9 +148,7 @@ func (s *S3) connect(address string) {
 			// Path, query and host stay as they were signed.
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", "s3", r.In.Host
 			r.Out.Header.Del("Expect")
-			// Of aws-chunked within HTTP's own chunks the gateway leaves the last one
-			// lying, as if it were the next request.
-			r.Out.Close = r.In.ContentLength < 0
+			r.Out.Close = r.In.ContentLength < 0 // of such a body the gateway may leave a rest lying
 		},
 		ModifyResponse: func(r *http.Response) error {
 			// The gateway writes its ids twice, in two spellings of their names.
@@ -242,6 +240,18 @@ func (s *S3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err := s.serveConfig(w, r, bucketName, name); err != nil {
 			s.answerError(w, err)
 		}
+		return
+	}
+	// The gateway reads aws-chunked to its own end, and would take HTTP's last chunk around it for the next request.
+	if r.ContentLength < 0 && r.Header.Get("X-Amz-Decoded-Content-Length") != "" {
+		body, size, err := s.keep(r.Body)
+		if err != nil {
+			s.answerError(w, fmt.Errorf("keep body of unknown length: %w", err))
+			return
+		}
+		defer body.Close()
+		r.Body, r.ContentLength, r.TransferEncoding = body, size, nil
+		s.proxy.ServeHTTP(w, r)
 		return
 	}
 	if r.ContentLength >= 0 && r.ContentLength < drained {
