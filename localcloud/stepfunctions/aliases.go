@@ -50,7 +50,7 @@ func (s *StepFunctions) alias(arn *string) (aliasRecord, error) {
 	}
 	a, ok, err := s.aliases.Get(*arn)
 	if err == nil && !ok {
-		err = wire.Errorf("ResourceNotFound", "Request references a resource that does not exist: '%s'", *arn)
+		err = wire.Errorf("ResourceNotFound", "Request references a resource that does not exist.")
 	}
 	return a, err
 }
@@ -173,6 +173,9 @@ func (s *StepFunctions) deleteAlias(_ context.Context, in *sfn.DeleteStateMachin
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a, err := s.alias(in.StateMachineAliasArn)
+	if wire.HasCode(err, "ResourceNotFound") { // it is deleted already
+		return &sfn.DeleteStateMachineAliasOutput{}, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -43,6 +43,7 @@ type invocation struct {
 	StatusCode      int
 	FunctionError   string
 	ExecutedVersion string
+	LogResult       string // base64, when it was asked for
 	Payload         string // base64
 }
 
@@ -105,6 +106,9 @@ func invokeResult(params, _ map[string]any, raw []byte, req request) (any, error
 		}
 	}
 	headers := req.headers(len(payload), "application/json")
+	if a.LogResult != "" {
+		out["LogResult"], headers["X-Amz-Log-Result"] = a.LogResult, a.LogResult
+	}
 	headers["X-Amz-Executed-Version"], headers["x-amzn-Remapped-Content-Length"] = version, "0"
 	headers["X-Amzn-Trace-Id"] = req.trace()
 	return addMetadata(out, headers, a.StatusCode, req.id), nil
@@ -177,11 +181,16 @@ func verbatimText(in integration, _ asl.Call, params map[string]any) (map[string
 	return req, nil
 }
 
-// sendRequest makes text of the body. A QueueUrl without a scheme names a host
-// to AWS's client, which it cannot find.
+// sendRequest makes text of the body. A QueueUrl that is only a name is a host to
+// AWS's client, which it cannot find.
 func sendRequest(in integration, c asl.Call, params map[string]any) (map[string]any, error) {
-	if url, ok := params["QueueUrl"].(string); ok && url != "" && !strings.Contains(url, "://") {
-		host, _, _ := strings.Cut(url, "/")
+	address, _ := params["QueueUrl"].(string)
+	_, host, hasScheme := strings.Cut(address, "://")
+	if !hasScheme {
+		host = address
+	}
+	host, _, _ = strings.Cut(host, "/")
+	if name, _, hasPort := strings.Cut(host, ":"); name != "" && !hasPort && !strings.Contains(name, ".") && name != "localhost" {
 		return nil, &asl.TaskError{Name: in.prefix + ".SdkClientException", Cause: "Unable to execute HTTP request: " + host + ": Name or service not known"}
 	}
 	return verbatimText(in, c, params)
@@ -196,4 +205,22 @@ func publishResult(_, out map[string]any, _ []byte, req request) (any, error) {
 	answer := fmt.Sprintf("<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">\n  <PublishResult>\n    <MessageId>%v</MessageId>\n%s  </PublishResult>\n"+
 		"  <ResponseMetadata>\n    <RequestId>%s</RequestId>\n  </ResponseMetadata>\n</PublishResponse>\n", out["MessageId"], number, req.id)
 	return withMetadata(out, len(answer), xml, req), nil
+}
+
+// bodyRequest makes JSON text of an object's body, of a text too: AWS stores it
+// with its quotes.
+func bodyRequest(in integration, c asl.Call, params map[string]any) (map[string]any, error) {
+	req, err := verbatimText(in, c, params)
+	if err != nil {
+		return nil, err
+	}
+	if text, ok := params["Body"].(string); ok {
+		if req["Body"], err = encode(text); err != nil {
+			return nil, fmt.Errorf("encode body: %w", err)
+		}
+	}
+	if req["ContentType"] == nil {
+		req["ContentType"] = "text/plain; charset=UTF-8"
+	}
+	return req, nil
 }

@@ -89,7 +89,7 @@ func find(r asl.Resource) (integration, error) {
 			prefix: svc.name, other: svc.name + "." + svc.name + "Exception", label: svc.name, modeled: modeledCodes[svc.service], sdk: true}
 		switch name + ":" + r.Action { // members that are bytes in the API, and text in a task
 		case "s3:putObject":
-			in.verbatim, in.request = "Body", verbatimText
+			in.verbatim, in.request = "Body", bodyRequest
 		case "lambda:invoke":
 			in.verbatim, in.request, in.result = "Payload", invokeRequest, payloadText
 		}
@@ -220,9 +220,15 @@ func (in integration) parameters(text string) (map[string]any, error) {
 	}
 	params := make(map[string]any, len(members))
 	for name, raw := range members {
-		if name == in.verbatim && (raw[0] == '{' || raw[0] == '[') {
-			params[name] = raw
-			continue
+		if raw[0] == '{' || raw[0] == '[' {
+			if name == in.verbatim {
+				params[name] = raw
+				continue
+			}
+			if in.textMember(name) {
+				params[name] = string(raw)
+				continue
+			}
 		}
 		var v any
 		if err := unmarshal(raw, &v); err != nil {
@@ -231,6 +237,21 @@ func (in integration) parameters(text string) (map[string]any, error) {
 		params[name] = v
 	}
 	return params, nil
+}
+
+// textMember tells whether an aws-sdk integration makes JSON text of what is given
+// for this member, since the API wants text there.
+func (in integration) textMember(name string) bool {
+	known := model.Of(in.service)
+	if !in.sdk || known == nil {
+		return false
+	}
+	for _, m := range known.Shapes[known.Operations[in.operation]].Members {
+		if upperFirst(m[0]) == name {
+			return known.Shapes[m[1]].Type == "string"
+		}
+	}
+	return false
 }
 
 // caller is the assumed role of an execution.
@@ -271,7 +292,12 @@ func (in integration) taskError(err error, requestID string) error {
 		name = in.prefix + "." + strings.TrimSuffix(code, "Exception") + "Exception"
 	}
 	if in.sdk {
-		return &asl.TaskError{Name: name, Cause: fmt.Sprintf("%s (Service: %s, Status Code: %d, Request ID: %s)", e.Message, in.label, e.HTTPStatus(), requestID)}
+		extended := ""
+		if in.service == "s3" {
+			extended = ", Extended Request ID: " + requestID
+		}
+		return &asl.TaskError{Name: name, Cause: fmt.Sprintf("%s (Service: %s, Status Code: %d, Request ID: %s%s) (SDK Attempt Count: 1)",
+			e.Message, in.label, e.HTTPStatus(), requestID, extended)}
 	}
 	return &asl.TaskError{Name: name, Cause: fmt.Sprintf("%s (Service: %s; Status Code: %d; Error Code: %s; Request ID: %s; Proxy: null)",
 		e.Message, in.label, e.HTTPStatus(), e.Code, requestID)}

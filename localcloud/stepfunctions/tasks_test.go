@@ -69,6 +69,11 @@ func TestTaskCalls(t *testing.T) {
 			status: "SUCCEEDED", output: `{"ExecutedVersion":"$LATEST","Payload":[1.0],"StatusCode":200}`,
 			history: "ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskSucceeded TaskStateExited ExecutionSucceeded",
 		},
+		"lambda:invoke with its log": {
+			definition: one("arn:aws:states:::lambda:invoke", `,"Parameters":{"FunctionName":"f","LogType":"Tail"}`),
+			answer:     answer(withLog(lambdaAnswer(`1`, false))), call: "lambda:Invoke", sent: `{"LogType":"Tail"}`,
+			status: "SUCCEEDED", output: `{"LogResult":"bG9n","Payload":1}`,
+		},
 		"putEvents": {
 			definition: one("arn:aws:states:::events:putEvents", `,"Parameters":{"Entries":[{"Source":"s","DetailType":"d","Detail":{"z":1,"n.$":"$.n"}}]}`),
 			answer:     answer(map[string]any{"Entries": []any{map[string]any{"EventId": "1"}}, "FailedEntryCount": 0}), call: "events:PutEvents",
@@ -81,12 +86,12 @@ func TestTaskCalls(t *testing.T) {
 			status: "FAILED", failure: "EventBridge.FailedEntry", cause: "NotThere",
 		},
 		"sqs": {
-			definition: one("arn:aws:states:::sqs:sendMessage", `,"Parameters":{"QueueUrl":"http://q","MessageBody":{"z":1,"n.$":"$.n"}}`),
-			answer:     answer(map[string]any{"MessageId": "7"}), call: "sqs:SendMessage", sent: `{"QueueUrl":"http://q","MessageBody":"{\"z\":1,\"n\":1.0}"}`,
+			definition: one("arn:aws:states:::sqs:sendMessage", `,"Parameters":{"QueueUrl":"http://q.local/q","MessageBody":{"z":1,"n.$":"$.n"}}`),
+			answer:     answer(map[string]any{"MessageId": "7"}), call: "sqs:SendMessage", sent: `{"QueueUrl":"http://q.local/q","MessageBody":"{\"z\":1,\"n\":1.0}"}`,
 			status: "SUCCEEDED", output: `{"MessageId":"7"}`,
 		},
 		"sqs, an error that the API does not name": {
-			definition: one("arn:aws:states:::sqs:sendMessage", `,"Parameters":{"QueueUrl":"http://q","MessageBody":""}`),
+			definition: one("arn:aws:states:::sqs:sendMessage", `,"Parameters":{"QueueUrl":"http://q.local/q","MessageBody":""}`),
 			answer:     refuse(&wire.Error{Code: "MissingParameter", Message: "no body"}), call: "sqs:SendMessage",
 			status: "FAILED", failure: "SQS.AmazonSQSException", cause: "no body (Service: AmazonSQS; Status Code: 400; Error Code: MissingParameter;",
 		},
@@ -105,10 +110,15 @@ func TestTaskCalls(t *testing.T) {
 			answer:     answer(map[string]any{"status": "RUNNING", "startDate": 1772359200.25, "stopDate": 1772359200}), call: "states:DescribeExecution", sent: `{"ExecutionArn":"a"}`,
 			status: "SUCCEEDED", output: `{"StartDate":"2026-03-01T10:00:00.250Z","Status":"RUNNING","StopDate":"2026-03-01T10:00:00Z"}`,
 		},
+		"aws-sdk, an object where the API wants text": {
+			definition: one("arn:aws:states:::aws-sdk:sfn:startExecution", `,"Parameters":{"StateMachineArn":"a","Input":{"z":1,"n.$":"$.n"}}`),
+			answer:     answer(map[string]any{"executionArn": "e", "startDate": 1772359200}), call: "states:StartExecution", sent: `{"StateMachineArn":"a","Input":"{\"z\":1,\"n\":1.0}"}`,
+			status: "SUCCEEDED", output: `{"ExecutionArn":"e","StartDate":"2026-03-01T10:00:00Z"}`,
+		},
 		"aws-sdk, an error of the API": {
 			definition: one("arn:aws:states:::aws-sdk:sfn:describeExecution", `,"Parameters":{"ExecutionArn":"a"}`),
 			answer:     refuse(&wire.Error{Code: "ExecutionDoesNotExist", Message: "none"}), call: "states:DescribeExecution",
-			status: "FAILED", failure: "Sfn.ExecutionDoesNotExistException", cause: "none (Service: Sfn, Status Code: 400, Request ID: ",
+			status: "FAILED", failure: "Sfn.ExecutionDoesNotExistException", cause: ") (SDK Attempt Count: 1)",
 		},
 		"aws-sdk, an error that the API names": {
 			definition: one("arn:aws:states:::aws-sdk:sfn:describeExecution", `,"Parameters":{"ExecutionArn":"a"}`),
@@ -183,15 +193,22 @@ func contains(t *testing.T, what, got, want string) {
 	}
 }
 
+// withLog adds the log to what a function answered.
+func withLog(a map[string]any) map[string]any {
+	a["LogResult"] = "bG9n"
+	return a
+}
+
 // The metadata in a result are those of the service's own answer.
 func TestMetadataOfResults(t *testing.T) {
 	id := "5f1f5a1e-0000-4000-8000-000000000000"
+	logged := withLog(lambdaAnswer(`1.5`, false))
 	for name, tc := range map[string]struct {
 		resource, parameters string
 		answer               map[string]any
 		want                 string // headers that are the same each time; "" for no metadata
 	}{
-		"sqs": {"sqs:sendMessage", `{"QueueUrl":"http://q","MessageBody":"b"}`, map[string]any{"MD5OfMessageBody": strings.Repeat("0", 32), "MessageId": id},
+		"sqs": {"sqs:sendMessage", `{"QueueUrl":"http://q.local/q","MessageBody":"b"}`, map[string]any{"MD5OfMessageBody": strings.Repeat("0", 32), "MessageId": id},
 			`{"Content-Length":"106","Content-Type":"application/x-amz-json-1.0","connection":"keep-alive"}`},
 		"sns": {"sns:publish", `{"TopicArn":"t","Message":"m"}`, map[string]any{"MessageId": id},
 			`{"Content-Length":"294","Content-Type":"text/xml","connection":"keep-alive"}`},
@@ -203,6 +220,8 @@ func TestMetadataOfResults(t *testing.T) {
 			`{"Connection":"keep-alive","Content-Length":"16","Content-Type":"application/x-amz-json-1.1"}`},
 		"lambda": {"lambda:invoke", `{"FunctionName":"f"}`, lambdaAnswer(`1.5`, false),
 			`{"Connection":"keep-alive","Content-Length":"3","Content-Type":"application/json","X-Amz-Executed-Version":"$LATEST","x-amzn-Remapped-Content-Length":"0"}`},
+		"lambda, logged": {"lambda:invoke", `{"FunctionName":"f","LogType":"Tail"}`, logged,
+			`{"Connection":"keep-alive","Content-Length":"3","Content-Type":"application/json","X-Amz-Executed-Version":"$LATEST","X-Amz-Log-Result":"bG9n","x-amzn-Remapped-Content-Length":"0"}`},
 		"events": {"events:putEvents", `{"Entries":[{"Source":"s","DetailType":"d","Detail":"{}"}]}`, map[string]any{"Entries": []any{}, "FailedEntryCount": 0}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -303,6 +322,9 @@ func TestTaskTokenSurvivesARestart(t *testing.T) {
 	}
 	if _, err := c.client.SendTaskSuccess(ctx, &sfn.SendTaskSuccessInput{TaskToken: &token, Output: aws.String(`1`)}); code(err) != "TaskTimedOut" {
 		t.Errorf("a closed token: %v", err)
+	}
+	if _, err := c.client.SendTaskSuccess(ctx, &sfn.SendTaskSuccessInput{TaskToken: aws.String("zzz"), Output: aws.String(`{`)}); code(err) != "InvalidToken" {
+		t.Errorf("neither a token nor an output: %v", err)
 	}
 	if _, err := c.client.SendTaskFailure(ctx, &sfn.SendTaskFailureInput{TaskToken: aws.String("zzz")}); code(err) != "InvalidToken" {
 		t.Errorf("no token at all: %v", err)

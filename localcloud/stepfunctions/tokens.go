@@ -26,13 +26,15 @@ func (s *StepFunctions) addTaskOps() {
 	)
 }
 
+var errInvalidToken = wire.Errorf("InvalidToken", "Invalid Token: 'Invalid token'")
+
 // answer finds the token's execution and hands it to f. A token whose task
 // has ended, in whatever way, is TaskTimedOut, as AWS says it.
 func (s *StepFunctions) answer(token *string, f func(arn, token string) error) error {
 	t := aws.ToString(token)
 	arn, ok := executionOfToken(t)
 	if !ok {
-		return wire.Errorf("InvalidToken", "Invalid Token: 'Invalid token'")
+		return errInvalidToken
 	}
 	if _, err := s.execution(arn); err != nil {
 		if wire.HasCode(err, "ExecutionDoesNotExist") || wire.HasCode(err, "InvalidArn") {
@@ -48,6 +50,9 @@ func (s *StepFunctions) answer(token *string, f func(arn, token string) error) e
 }
 
 func (s *StepFunctions) sendTaskSuccess(_ context.Context, in *sfn.SendTaskSuccessInput) (*sfn.SendTaskSuccessOutput, error) {
+	if _, ok := executionOfToken(aws.ToString(in.TaskToken)); !ok { // AWS looks at the token first
+		return nil, errInvalidToken
+	}
 	output := aws.ToString(in.Output)
 	if len(output) > asl.MaxPayload {
 		return nil, validation("output", "…", "Member must have length less than or equal to 262144")
