@@ -67,7 +67,7 @@ func TestRejectedUploads(t *testing.T) {
 					return append(cells, "NaN")
 				})
 			}
-		}, "there are 0 rows to learn from"},
+		}, "there are 0 rows to learn from, and at least 100 are needed; 6000 of the 6000 uploaded are left out, see the warnings"},
 		"a column without values": {func(p *platform) {
 			p.def.Quality = nil
 			p.files = map[string][]byte{"trips/raw/jan.csv": eachRow(tripRows(1, 3000), func(i int, cells []string) []string {
@@ -116,6 +116,16 @@ func TestRejectedUploads(t *testing.T) {
 			p.def.Data.Label = definition.Label{Name: "zone"}
 			p.def.Features = p.def.Features[:2]
 		}, `the label is text, not a number or boolean`},
+		"label too large": {func(p *platform) {
+			p.def.Data.Label = definition.Label{Name: "delay"}
+			p.def.Evaluate = definition.Evaluate{Metric: "rmse", AtMost: new(1e9), Confidence: 0.95}
+			p.files["trips/raw/jan.csv"] = eachRow(tripRows(1, 3000), func(i int, cells []string) []string {
+				if i > 2990 {
+					cells[4] = "-2e37"
+				}
+				return cells
+			})
+		}, `column "delay": 10 rows have a label that is larger than a model can hold, 3.4e+30`},
 		"label not binary": {func(p *platform) { p.def.Data.Label = definition.Label{Name: "delay"} }, "have a label that is neither 0 nor 1, which the metric auc needs"},
 		"text as number": {func(p *platform) {
 			p.def.Features = append(p.def.Features, definition.Feature{Name: "raw", Expr: "zone"})

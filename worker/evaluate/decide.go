@@ -184,7 +184,14 @@ func sliceRule(e *Evaluation, def definition.Evaluate) (Rule, bool) {
 		}
 	}
 	if compared == 0 {
-		return Rule{}, false
+		r.Numbers["compared"], r.Numbers["not_compared"] = 0, Num(len(e.Slices))
+		r.Finding = fmt.Sprintf("none of %d slices can be compared: ", len(e.Slices))
+		if e.Champion.Metrics == nil {
+			r.Finding += "the version in service cannot"
+		} else {
+			r.Finding += "they are too small"
+		}
+		return r, true
 	}
 	r.Numbers["compared"], r.Numbers["fallen"] = Num(compared), Num(len(fallen))
 	r.Numbers["not_compared"], r.Numbers["smallest_rows"] = Num(len(e.Slices)-compared), Num(smallest.Rows)

@@ -216,6 +216,24 @@ func slicesOf(e *evaluate.Evaluation) map[string]evaluate.Slice {
 	return out
 }
 
+// Slices that were asked for and cannot be compared are told, and in nobody's way.
+func TestSlicesThatCannotBeCompared(t *testing.T) {
+	rows := days(1, 20, 60, 0.3, 3, 1)
+	for i := range rows {
+		rows[i].zone = fmt.Sprint(i % 40)
+	}
+	def := definition.Evaluate{Metric: "auc", Slices: []string{"zone"}, AtLeast: new(0.6)}
+	for want, tr := range map[string]trial{
+		"none of 40 slices can be compared: they are too small":            {rows: rows, def: def},
+		"none of 40 slices can be compared: the version in service cannot": {rows: rows, def: def, lost: true},
+	} {
+		e, _, _ := tr.run(t)
+		if r := rule(e, "slices"); r == nil || !r.Passed || r.Finding != want || !e.Decision.Promote {
+			t.Errorf("%+v, want %q: %s", r, want, e.Decision.Why)
+		}
+	}
+}
+
 func TestSlices(t *testing.T) {
 	def := definition.Evaluate{Metric: "auc", Slices: []string{"zone"}}
 	in := func(zone string) func(int, row) bool { return func(_ int, r row) bool { return r.zone == zone } }

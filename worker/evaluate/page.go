@@ -261,6 +261,9 @@ func metricsSection(e *Evaluation) report.Section {
 		percent(float64(e.Confidence)), report.Thousands(e.Bootstrap.Replicates), e.Bootstrap.Block, report.Thousands(e.Bootstrap.Blocks))
 	if th := e.Threshold; th != nil {
 		lead += fmt.Sprintf(" A score of %s or more counts as yes: %s.", short(float64(th.Value)), th.Chosen)
+		if champion || e.Baseline != nil {
+			lead += " Each other model has a threshold of its own."
+		}
 	}
 	return report.Section{Title: "Metrics", Lead: lead, Blocks: []report.Block{t}}
 }
@@ -310,7 +313,7 @@ func figure(x float64) string {
 }
 
 // minus is as wide as a digit.
-func minus(s string) string { return strings.Replace(s, "-", "−", 1) }
+func minus(s string) string { return strings.ReplaceAll(s, "-", "−") }
 
 func signed(x float64) string {
 	if x > 0 {

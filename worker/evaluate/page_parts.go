@@ -153,7 +153,9 @@ func driftSection(e *Evaluation) (report.Section, bool) {
 		}
 		var most []string
 		for _, v := range d.Texts[:min(len(d.Texts), 3)] {
-			most = append(most, fmt.Sprintf("%s %s, was %s", v.Value, report.Percent(float64(v.Now)), report.Percent(float64(v.Then))))
+			if now, then := report.Percent(float64(v.Now)), report.Percent(float64(v.Then)); now != then {
+				most = append(most, fmt.Sprintf("%s %s, was %s", v.Value, now, then))
+			}
 		}
 		t.Rows = append(t.Rows, []report.Cell{name, {Text: figure(float64(d.Distance))}, beyond, {Text: share(d.Missing[0])}, {Text: share(d.Missing[1])}, {Text: strings.Join(most, "; ")}})
 		if d.Then == nil || len(charts) == shownDrift {

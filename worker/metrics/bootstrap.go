@@ -28,6 +28,8 @@ type Bootstrapped struct {
 	without    [][][]float64 // by group of blocks that is left out, model, metric
 	left       []float64     // share of the rows that are not in that group
 	effective  float64       // number of blocks of equal size that tell as much
+	rows       int
+	rarest     int // rows of the rarest label that there is
 }
 
 // Bootstrap draws whole blocks with replacement and computes every metric of
@@ -37,6 +39,7 @@ func Bootstrap(ctx context.Context, seed int64, models ...*Judged) (*Bootstrappe
 	s := models[0].sample
 	groups := min(s.Blocks, leftOut)
 	b := &Bootstrapped{replicates: make([][][]float64, Replicates), without: make([][][]float64, groups), left: shares(s, groups), effective: effective(s)}
+	b.rows, b.rarest = len(s.Label), rarest(s)
 	for _, m := range Of(s.Kind) {
 		b.names = append(b.names, m.Name)
 	}
@@ -85,11 +88,42 @@ func draw(weights []float64, seed int64, r int) {
 // Interval is a model's metric and the interval that holds its true value in a
 // share `confidence` of all samples.
 func (b *Bootstrapped) Interval(model int, metric string, confidence float64) Interval {
-	at, least, most := slices.Index(b.names, metric), math.Inf(-1), math.Inf(1)
+	at, least, most, more := slices.Index(b.names, metric), math.Inf(-1), math.Inf(1), false
 	if m, err := Find(metric); err == nil {
 		least, most = m.span()
+		more = m.More
 	}
-	return b.uncertain(func(r [][]float64) float64 { return r[model][at] }).interval(confidence, least, most)
+	u := b.uncertain(func(r [][]float64) float64 { return r[model][at] })
+	out := u.interval(confidence, least, most)
+	if more && u.se == 0 && u.point == most && least == 0 {
+		out.Low = b.faultless(metric, confidence)
+	}
+	return out
+}
+
+// faultless is how low a share may be of which the sample has no exception, since
+// no replicate has one either: so many rows without any are not too improbable
+// (Clopper and Pearson's bound; at 95 % it is 1 - 3.7 / rows). Of accuracy all rows
+// tell; how a label is told from others, those of the rarest.
+func (b *Bootstrapped) faultless(metric string, confidence float64) float64 {
+	rows := b.rarest
+	if metric == "accuracy" {
+		rows = b.rows
+	}
+	return math.Pow((1-confidence)/2, 1/float64(rows))
+}
+
+// rarest are the rows of the rarest label.
+func rarest(s *Sample) int {
+	rows := map[float32]int{}
+	for _, y := range s.Label {
+		rows[y]++
+	}
+	least := len(s.Label)
+	for _, n := range rows {
+		least = min(least, n)
+	}
+	return least
 }
 
 // within bends an interval so that it stays between least and most: its reach
@@ -133,9 +167,11 @@ func (b *Bootstrapped) lead(model, other int, metric string) uncertain {
 	if m, err := Find(metric); err == nil && m.More {
 		sign = 1
 	}
-	return b.uncertain(func(r [][]float64) float64 {
+	u := b.uncertain(func(r [][]float64) float64 {
 		return sign*(r[model][at]-r[other][at]) + 0 // -0 becomes 0
 	})
+	u.up = 0 // a lead is doubted further than a lag, which must not be excused by a long tail
+	return u
 }
 
 func (b *Bootstrapped) collect(of func(r [][]float64) float64) []float64 {

@@ -87,14 +87,6 @@ func stretch(t, bend float64) float64 {
 	return math.Expm1(bend*t) / bend
 }
 
-// straighten is the t that stretch makes x.
-func straighten(x, bend float64) float64 {
-	if bend*x < 1e-9 {
-		return x
-	}
-	return math.Log1p(bend*x) / bend
-}
-
 // interval reaches from the point as far as Student's t says for that many blocks
 // (the replicates' own quantiles are too narrow when there are few), and towards a
 // long tail further. The point's range is from least to most.
@@ -115,15 +107,14 @@ func (u uncertain) interval(confidence, least, most float64) Interval {
 	return out
 }
 
-// below is the chance of a point as low as this, or lower, if the truth is 0.
+// below is the chance of a point as low as this, or lower, if the truth is 0. It
+// belongs to intervals that do not reach further up.
 func (u uncertain) below() float64 {
 	switch {
 	case u.se != u.se:
 		return math.NaN()
-	case u.se > 0 && u.point < 0:
-		return u.t.CDF(-straighten(-u.point/u.se, u.up))
 	case u.se > 0:
-		return u.t.CDF(straighten(u.point/u.se, u.down))
+		return u.t.CDF(u.point / u.se)
 	case u.point < 0:
 		return 0
 	}

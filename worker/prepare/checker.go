@@ -104,15 +104,15 @@ func (c *checker) labels(b *table.Batch, s *seen) {
 		switch {
 		case y != y:
 			s.unlabeled++
-		case c.objective == "binary" && y != 0 && y != 1, c.objective == "multiclass" && y < 0:
+		case c.objective == "binary" && y != 0 && y != 1, c.objective == "multiclass" && y < 0, math.Abs(y) > mostLabel:
 			first(&s.odd, b, i, c.labelName, oddLabel(y, row))
-		case math.Abs(y) > math.MaxFloat32/1e8:
-			y = math.NaN()
-			s.unlabeled++
 		}
 		s.labels[i] = y
 	}
 }
+
+// mostLabel is the largest label: float32 must have room for sums of very many.
+const mostLabel = math.MaxFloat32 / 1e8
 
 // oddLabel says what is wrong with a label: its number, or the value that is no class.
 func oddLabel(y float64, row []features.Value) string {

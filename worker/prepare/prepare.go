@@ -158,9 +158,13 @@ func (r *rows) labels() {
 		}
 	}
 	if odd.Count > 0 {
-		odd.Message = fmt.Sprintf("%d rows have a label that is neither 0 nor 1, which the metric %s needs", odd.Count, r.def.Evaluate.Metric)
-		if r.objective == "multiclass" {
-			odd.Message = fmt.Sprintf("%d rows have a label that is none of the classes %s", odd.Count, strings.Join(d.Classes, ", "))
+		switch odd.Message = fmt.Sprintf("%d rows have a label that is ", odd.Count); r.objective {
+		case "multiclass":
+			odd.Message += "none of the classes " + strings.Join(d.Classes, ", ")
+		case "regression":
+			odd.Message += fmt.Sprintf("larger than a model can hold, %.2g (hint: another unit, such as thousands, or a logarithm)", mostLabel)
+		default:
+			odd.Message += fmt.Sprintf("neither 0 nor 1, which the metric %s needs", r.def.Evaluate.Metric)
 		}
 		odd.Share = float64(odd.Count) / float64(r.report.Rows)
 		r.report.Findings = append(r.report.Findings, odd)

@@ -128,7 +128,11 @@ func (r *rows) arrange(ctx context.Context) error {
 		}
 	}
 	if r.count == 0 || r.count < d.MinimumRows {
-		r.stop("rows", "", fmt.Sprintf("there are %d rows to learn from, and at least %d are needed", r.count, max(1, d.MinimumRows)))
+		message := fmt.Sprintf("there are %d rows to learn from, and at least %d are needed", r.count, max(1, d.MinimumRows))
+		if left := r.report.Rows - r.count; left > 0 {
+			message += fmt.Sprintf("; %d of the %d uploaded are left out, see the warnings", left, r.report.Rows)
+		}
+		r.stop("rows", "", message)
 		return nil
 	}
 	s := r.def.Split
