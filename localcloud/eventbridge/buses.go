@@ -200,12 +200,14 @@ func (s *EventBridge) statement(bus string, in *eb.PutPermissionInput) (policy.S
 
 func (s *EventBridge) removePermission(_ context.Context, in *eb.RemovePermissionInput) (*eb.RemovePermissionOutput, error) {
 	return &eb.RemovePermissionOutput{}, s.changeBus(busName(in.EventBusName), func(r *busRecord) error {
-		if r.Policy == "" {
+		switch {
+		case in.RemoveAllPermissions && r.Policy == "":
 			return wire.Errorf("ResourceNotFoundException", "EventBus does not have a policy.")
-		}
-		if in.RemoveAllPermissions {
+		case in.RemoveAllPermissions:
 			r.Policy = ""
 			return nil
+		case r.Policy == "":
+			return wire.Errorf("ResourceNotFoundException", "Statement with the provided id does not exist.")
 		}
 		doc, err := policy.Parse(r.Policy)
 		if err != nil {

@@ -217,6 +217,9 @@ func TestBusLife(t *testing.T) {
 	if tags := must(r.client.ListTagsForResource(ctx, &eb.ListTagsForResourceInput{ResourceARN: made.EventBusArn}))(t).Tags; len(tags) != 1 || *tags[0].Key != "b" {
 		t.Errorf("tags %+v", tags)
 	}
+	if _, err := r.client.RemovePermission(ctx, &eb.RemovePermissionInput{EventBusName: own, StatementId: aws.String("s1")}); err == nil || !strings.Contains(err.Error(), "Statement with the provided id does not exist.") {
+		t.Errorf("removed from no policy: %v", err)
+	}
 	must(r.client.PutPermission(ctx, &eb.PutPermissionInput{EventBusName: own, Action: aws.String("events:PutEvents"), Principal: aws.String("111122223333"), StatementId: aws.String("s1")}))(t)
 	must(r.client.PutPermission(ctx, &eb.PutPermissionInput{EventBusName: own, Action: aws.String("events:PutEvents"), Principal: aws.String("222222222222"), StatementId: aws.String("s2")}))(t)
 	r.close(t)

@@ -79,8 +79,14 @@ func TestRoles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	s := start(t, path)
 	made := s.do(t, "CreateRole", map[string]any{"RoleName": "r", "Path": "/service-role/", "AssumeRolePolicyDocument": lambdaTrust, "Tags": []any{map[string]any{"Key": "k", "Value": "v"}}})["Role"].(map[string]any)
-	if made["Arn"] != "arn:aws:iam::000000000000:role/service-role/r" || !strings.HasPrefix(made["RoleId"].(string), "AROA") || made["MaxSessionDuration"] != 3600.0 {
+	if made["Arn"] != "arn:aws:iam::000000000000:role/service-role/r" || !strings.HasPrefix(made["RoleId"].(string), "AROA") || made["MaxSessionDuration"] != nil {
 		t.Errorf("made %+v", made)
+	}
+	if got := s.do(t, "GetRole", map[string]any{"RoleName": "r"})["Role"].(map[string]any); got["MaxSessionDuration"] != 3600.0 {
+		t.Errorf("read again %+v", got)
+	}
+	if none := s.do(t, "ListRolePolicies", map[string]any{"RoleName": "r"})["PolicyNames"]; none == nil {
+		t.Error("a list of no policies is not there")
 	}
 	if doc, err := url.PathUnescape(made["AssumeRolePolicyDocument"].(string)); err != nil || doc != lambdaTrust {
 		t.Errorf("trust policy: %s, %v", doc, err)
@@ -268,6 +274,7 @@ func TestSTS(t *testing.T) {
 		"not trusted":            {root(), map[string]any{"RoleArn": "arn:aws:iam::000000000000:role/theirs", "RoleSessionName": "me"}, "AccessDenied"},
 		"wrong external id":      {root(), map[string]any{"RoleArn": arn, "RoleSessionName": "me", "ExternalId": "yy"}, "AccessDenied"},
 		"role without the right": {wire.WithCaller(context.Background(), caller), map[string]any{"RoleArn": arn, "RoleSessionName": "me"}, "AccessDenied"},
+		"no ARN":                 {root(), map[string]any{"RoleArn": "arn:aws::::role/something", "RoleSessionName": "me"}, "ValidationError"},
 		"bad session name":       {root(), map[string]any{"RoleArn": arn, "RoleSessionName": "a b"}, "ValidationError"},
 		"too long":               {root(), map[string]any{"RoleArn": arn, "RoleSessionName": "me", "DurationSeconds": 7200}, "ValidationError"},
 		"session policy":         {root(), map[string]any{"RoleArn": arn, "RoleSessionName": "me", "Policy": "{}"}, "ValidationError"},

@@ -171,7 +171,9 @@ func (s *IAM) createRole(_ context.Context, in *iam.CreateRoleInput) (*iam.Creat
 	if err := s.keep(r); err != nil {
 		return nil, err
 	}
-	return &iam.CreateRoleOutput{Role: s.shown(r)}, nil
+	out := s.shown(r)
+	out.MaxSessionDuration = in.MaxSessionDuration // where none was asked for AWS tells it to GetRole only
+	return &iam.CreateRoleOutput{Role: out}, nil
 }
 
 // encoded is a document as IAM sends it: URL-encoded by RFC 3986.
@@ -181,7 +183,10 @@ func encoded(document string) *string {
 
 func (s *IAM) shown(r role) *types.Role {
 	out := &types.Role{Arn: aws.String(s.roleARN(r)), CreateDate: &r.Created, Path: &r.Path, RoleId: &r.ID, RoleName: &r.Name,
-		AssumeRolePolicyDocument: encoded(r.Trust), MaxSessionDuration: &r.MaxSession, Tags: tags(r)}
+		AssumeRolePolicyDocument: encoded(r.Trust), MaxSessionDuration: &r.MaxSession}
+	if len(r.Tags) > 0 {
+		out.Tags = tags(r)
+	}
 	if r.Description != "" {
 		out.Description = &r.Description
 	}
@@ -259,7 +264,7 @@ func paged[T any](all []T, name func(T) string, size *int32, marker *string) (pa
 	if !ok {
 		return nil, false, nil, invalid("Invalid Marker.")
 	}
-	return page, next != nil, next, nil
+	return append([]T{}, page...), next != nil, next, nil // a list is there when it is empty, too
 }
 
 // itself names an entry that is its own name.

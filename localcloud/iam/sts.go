@@ -2,6 +2,8 @@ package iam
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -30,6 +32,9 @@ func (s *IAM) assumeRole(ctx context.Context, in *sts.AssumeRoleInput) (*sts.Ass
 	caller, arn, name := wire.CallerFrom(ctx), aws.ToString(in.RoleArn), aws.ToString(in.RoleSessionName)
 	if in.Policy != nil || len(in.PolicyArns) > 0 || len(in.Tags) > 0 {
 		return nil, wire.Errorf("ValidationError", "session policies and session tags are not supported by the local cloud")
+	}
+	if parts := strings.SplitN(arn, ":", 6); len(parts) < 6 || slices.Contains([]string{parts[0], parts[1], parts[2], parts[5]}, "") {
+		return nil, invalid("%s is invalid", arn)
 	}
 	c, ok := s.byARN(arn)
 	if !ok || !s.mayAssume(ctx, caller, c, arn, in.ExternalId) {

@@ -125,7 +125,25 @@ func (s *SSM) selected(text string) (name, selector string, err error) {
 		}
 	}
 	name, selector, _ = strings.Cut(name, ":")
+	if strings.Contains(name, "/") && !strings.HasPrefix(name, "/") || strings.Contains(name, "//") {
+		return name, "", badPath()
+	}
 	return name, selector, nil
+}
+
+func badPath() error {
+	return wire.Errorf("ValidationException", `Parameter name: can't be prefixed with "ssm" (case-insensitive). If formed as a path, it can consist of sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the following 3 symbols .-_`)
+}
+
+// stored reads a parameter, of which a name without levels may begin with a slash.
+func (s *SSM) stored(name string) (p parameter, ok bool, err error) {
+	p, ok, err = s.parameters.Get(name)
+	if bare := strings.TrimPrefix(name, "/"); err == nil && !ok && !strings.Contains(bare, "/") {
+		if p, ok, err = s.parameters.Get(bare); !ok && err == nil {
+			p, ok, err = s.parameters.Get("/" + bare)
+		}
+	}
+	return p, ok, err
 }
 
 var nameSyntax = regexp.MustCompile(`^[a-zA-Z0-9_.\-/]+$`)
@@ -135,7 +153,9 @@ func checkName(name string) error {
 	switch {
 	case strings.Contains(name, "/") && !strings.HasPrefix(name, "/"):
 		return wire.Errorf("ValidationException", "Parameter name must be a fully qualified name.")
-	case !nameSyntax.MatchString(name) || strings.HasSuffix(name, "/") || strings.Contains(name, "//"):
+	case strings.Contains(name, "//"):
+		return badPath()
+	case !nameSyntax.MatchString(name) || strings.HasSuffix(name, "/"):
 		return wire.Errorf("ValidationException", `Invalid parameter name. Please use correct syntax for referencing a version/label  <name>:<version/label>`)
 	case len(name) > maxName:
 		return wire.Errorf("ValidationException", "Parameter name must have length less than or equal to %d.", maxName)
@@ -180,7 +200,7 @@ func (s *SSM) put(ctx context.Context, in *awsssm.PutParameterInput) (*awsssm.Pu
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, exists, err := s.parameters.Get(name)
+	p, exists, err := s.stored(name)
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +232,7 @@ func (s *SSM) put(ctx context.Context, in *awsssm.PutParameterInput) (*awsssm.Pu
 	}
 	p.Versions = append(p.Versions, next)
 	p.Versions = p.Versions[max(0, len(p.Versions)-keptVersions):]
-	if err := s.parameters.Put(name, p); err != nil {
+	if err := s.parameters.Put(p.Name, p); err != nil {
 		return nil, err
 	}
 	return &awsssm.PutParameterOutput{Version: next.Number, Tier: types.ParameterTierStandard}, nil
@@ -239,7 +259,7 @@ func (s *SSM) find(text string) (types.Parameter, error) {
 	if err != nil {
 		return none, err
 	}
-	p, ok, err := s.parameters.Get(name)
+	p, ok, err := s.stored(name)
 	if err != nil {
 		return none, err
 	}
@@ -255,7 +275,7 @@ func (s *SSM) find(text string) (types.Parameter, error) {
 		}
 		v = p.Versions[i]
 	}
-	out := types.Parameter{Name: aws.String(p.Name), ARN: aws.String(s.arn(p.Name)), Type: types.ParameterType(v.Type), Value: aws.String(v.Value), Version: v.Number,
+	out := types.Parameter{Name: &name, ARN: aws.String(s.arn(p.Name)), Type: types.ParameterType(v.Type), Value: aws.String(v.Value), Version: v.Number,
 		LastModifiedDate: aws.Time(v.Modified), DataType: aws.String("text")}
 	if selector != "" {
 		out.Selector = aws.String(":" + selector)
@@ -290,12 +310,14 @@ func (s *SSM) getSeveral(_ context.Context, in *awsssm.GetParametersInput) (*aws
 func (s *SSM) delete(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok, err := s.parameters.Get(name); err != nil {
+	p, ok, err := s.stored(name)
+	if err != nil {
 		return err
-	} else if !ok {
+	}
+	if !ok {
 		return wire.Errorf("ParameterNotFound", "")
 	}
-	return s.parameters.Delete(name)
+	return s.parameters.Delete(p.Name)
 }
 
 func (s *SSM) remove(_ context.Context, in *awsssm.DeleteParameterInput) (*awsssm.DeleteParameterOutput, error) {

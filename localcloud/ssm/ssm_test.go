@@ -115,6 +115,32 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+// A name without levels is the same with a slash before it; answers have the one asked for.
+func TestNamesWithoutLevels(t *testing.T) {
+	c, ctx := client(t), t.Context()
+	put(t, c, "plain", "v")
+	for _, name := range []string{"plain", "/plain"} {
+		got, err := c.GetParameter(ctx, &awsssm.GetParameterInput{Name: &name})
+		if err != nil || *got.Parameter.Name != name || *got.Parameter.Value != "v" {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+	if _, err := c.PutParameter(ctx, &awsssm.PutParameterInput{Name: aws.String("/plain"), Value: aws.String("w"), Type: types.ParameterTypeString}); code(err) != "ParameterAlreadyExists" {
+		t.Errorf("made again with a slash: %v", err)
+	}
+	for _, name := range []string{"a/b", "/a//b"} {
+		if _, err := c.GetParameter(ctx, &awsssm.GetParameterInput{Name: &name}); code(err) != "ValidationException" || !strings.Contains(err.Error(), "sub-paths divided by slash symbol") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := c.DeleteParameter(ctx, &awsssm.DeleteParameterInput{Name: aws.String("/plain")}); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.GetParameter(ctx, &awsssm.GetParameterInput{Name: aws.String("plain")}); code(err) != "ParameterNotFound" {
+		t.Errorf("after its deletion: %v", err)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	c := client(t)
 	put(t, c, "there", "v")
