@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -130,6 +131,10 @@ func (s *SQS) createQueue(_ context.Context, in *awssqs.CreateQueueInput) (*awss
 		return &awssqs.CreateQueueOutput{QueueUrl: aws.String(s.url(name))}, nil
 	}
 	now := s.o.Clock.Now()
+	if now.Before(s.gone[name]) {
+		return nil, wire.Errorf("QueueDeletedRecently", "You must wait 60 seconds after deleting a queue before you can create another with the same name.")
+	}
+	delete(s.gone, name)
 	r := queueRecord{Name: name, Attributes: in.Attributes, Tags: in.Tags, Created: now, Modified: now}
 	if err := s.queues.Put(name, r); err != nil {
 		return nil, err
@@ -138,7 +143,11 @@ func (s *SQS) createQueue(_ context.Context, in *awssqs.CreateQueueInput) (*awss
 	return &awssqs.CreateQueueOutput{QueueUrl: aws.String(s.url(name))}, nil
 }
 
-func (s *SQS) deleteQueue(_ context.Context, in *awssqs.DeleteQueueInput) (*awssqs.DeleteQueueOutput, error) {
+// pause is how long a deleted queue's name is not given again, and the least time
+// between two purges.
+const pause = time.Minute
+
+func (s *SQS) deleteQueue(ctx context.Context, in *awssqs.DeleteQueueInput) (*awssqs.DeleteQueueOutput, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q, err := s.find(in.QueueUrl)
@@ -149,6 +158,10 @@ func (s *SQS) deleteQueue(_ context.Context, in *awssqs.DeleteQueueInput) (*awss
 		return nil, err
 	}
 	delete(s.byName, q.Name)
+	// CloudFormation, which is no request, waits on AWS before it says that a queue is gone.
+	if wire.RequestID(ctx) != "" {
+		s.gone[q.Name] = s.o.Clock.Now().Add(pause)
+	}
 	q.wake()
 	return &awssqs.DeleteQueueOutput{}, s.drop(q, q.messages)
 }
@@ -160,7 +173,15 @@ func (s *SQS) purgeQueue(_ context.Context, in *awssqs.PurgeQueueInput) (*awssqs
 	if err != nil {
 		return nil, err
 	}
-	return &awssqs.PurgeQueueOutput{}, s.drop(q, q.messages)
+	now := s.o.Clock.Now()
+	if now.Before(q.purged.Add(pause)) {
+		return nil, wire.Errorf("PurgeQueueInProgress", "Only one PurgeQueue operation on %s is allowed every 60 seconds.", q.Name)
+	}
+	if err := s.drop(q, q.messages); err != nil {
+		return nil, err
+	}
+	q.purged = now
+	return &awssqs.PurgeQueueOutput{}, nil
 }
 
 func (s *SQS) getQueueURL(_ context.Context, in *awssqs.GetQueueUrlInput) (*awssqs.GetQueueUrlOutput, error) {

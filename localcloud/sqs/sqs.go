@@ -47,6 +47,7 @@ type SQS struct {
 
 	mu     sync.Mutex
 	byName map[string]*queue
+	gone   map[string]time.Time // name → when it may be taken again; not kept
 	free   []string // places in the messages table that can be used again
 	places int
 	seq    uint64
@@ -92,6 +93,7 @@ type place struct {
 type queue struct {
 	queueRecord
 	messages []*message    // by Seq
+	purged   time.Time     // not kept
 	changed  chan struct{} // closed and renewed when a message may have become visible
 }
 
@@ -103,7 +105,7 @@ func New(o Options) (*SQS, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &SQS{o: o, byName: map[string]*queue{}, done: make(chan struct{})}
+	s := &SQS{o: o, byName: map[string]*queue{}, gone: map[string]time.Time{}, done: make(chan struct{})}
 	var err error
 	if s.queues, err = store.NewTable[queueRecord](o.Store, "sqs/queues"); err != nil {
 		return nil, err

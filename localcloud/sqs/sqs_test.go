@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
@@ -103,7 +104,10 @@ func (r *rig) open(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.server = httptest.NewServer(r.Wire())
+	service := r.Wire()
+	r.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		service.ServeHTTP(w, q.WithContext(wire.WithRequestID(q.Context(), "1"))) // as the front does
+	}))
 	r.client = awssqs.New(awssqs.Options{Region: "us-east-1", BaseEndpoint: aws.String(r.server.URL), Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), RetryMaxAttempts: 3})
 	t.Cleanup(r.close)
 }
@@ -432,6 +436,29 @@ func TestQueues(t *testing.T) {
 			t.Errorf("got %v, want %s", err, name)
 		}
 	}
+}
+
+func TestRecently(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	url, in := r.queue(t, "q", nil), &awssqs.CreateQueueInput{QueueName: aws.String("q")}
+	must(r.client.PurgeQueue(ctx, &awssqs.PurgeQueueInput{QueueUrl: url}))(t)
+	if _, err := r.client.PurgeQueue(ctx, &awssqs.PurgeQueueInput{QueueUrl: url}); code(err) != "AWS.SimpleQueueService.PurgeQueueInProgress" {
+		t.Errorf("purged at once again: %v", err)
+	}
+	must(r.client.DeleteQueue(ctx, &awssqs.DeleteQueueInput{QueueUrl: url}))(t)
+	if _, err := r.client.CreateQueue(ctx, in); code(err) != "AWS.SimpleQueueService.QueueDeletedRecently" {
+		t.Errorf("made at once again: %v", err)
+	}
+	r.clock.advance(time.Minute)
+	must(r.client.CreateQueue(ctx, in))(t)
+	must(r.client.PurgeQueue(ctx, &awssqs.PurgeQueueInput{QueueUrl: url}))(t)
+	r.clock.advance(time.Minute)
+	must(r.client.PurgeQueue(ctx, &awssqs.PurgeQueueInput{QueueUrl: url}))(t)
+	// A stack that is gone can be made again: on AWS its deletion took that minute.
+	if _, err := r.Wire().Call(ctx, "DeleteQueue", []byte(`{"QueueUrl":"`+*url+`"}`)); err != nil {
+		t.Fatal(err)
+	}
+	must(r.client.CreateQueue(ctx, in))(t)
 }
 
 func TestPolicyDecidesForServices(t *testing.T) {
