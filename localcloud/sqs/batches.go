@@ -3,6 +3,7 @@ package sqs
 import (
 	"context"
 	"regexp"
+	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -72,13 +73,13 @@ func (s *SQS) sendBatch(ctx context.Context, in *awssqs.SendMessageBatchInput) (
 	out := &awssqs.SendMessageBatchOutput{}
 	var all []*message
 	for i := range in.Entries {
-		m, err := s.newMessage(ctx, q, &in.Entries[i])
+		m, err := s.newMessage(ctx, q, "entries."+strconv.Itoa(i+1)+".member.", &in.Entries[i])
 		if err != nil {
 			out.Failed = append(out.Failed, failed(in.Entries[i].Id, err))
 			continue
 		}
 		all = append(all, m)
-		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: in.Entries[i].Id, MessageId: &m.ID, MD5OfMessageBody: aws.String(md5Hex(m.Body)), MD5OfMessageAttributes: md5OfAttributes(m.Attributes)})
+		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: in.Entries[i].Id, MessageId: &m.ID, MD5OfMessageBody: aws.String(md5Hex(m.Body)), MD5OfMessageAttributes: md5OfAttributes(m.Attributes), MD5OfMessageSystemAttributes: m.md5OfSystem()})
 	}
 	return out, s.enqueue(q, all)
 }

@@ -104,7 +104,7 @@ func (s *SQS) sendMessage(ctx context.Context, in *awssqs.SendMessageInput) (*aw
 	if err := s.permit(ctx, q, "SendMessage"); err != nil {
 		return nil, err
 	}
-	m, err := s.newMessage(ctx, q, &types.SendMessageBatchRequestEntry{MessageBody: in.MessageBody, DelaySeconds: in.DelaySeconds, MessageAttributes: in.MessageAttributes,
+	m, err := s.newMessage(ctx, q, "", &types.SendMessageBatchRequestEntry{MessageBody: in.MessageBody, DelaySeconds: in.DelaySeconds, MessageAttributes: in.MessageAttributes,
 		MessageDeduplicationId: in.MessageDeduplicationId, MessageGroupId: in.MessageGroupId, MessageSystemAttributes: in.MessageSystemAttributes})
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (s *SQS) sendMessage(ctx context.Context, in *awssqs.SendMessageInput) (*aw
 	if err := s.enqueue(q, []*message{m}); err != nil {
 		return nil, err
 	}
-	return &awssqs.SendMessageOutput{MessageId: &m.ID, MD5OfMessageBody: aws.String(md5Hex(m.Body)), MD5OfMessageAttributes: md5OfAttributes(m.Attributes)}, nil
+	return &awssqs.SendMessageOutput{MessageId: &m.ID, MD5OfMessageBody: aws.String(md5Hex(m.Body)), MD5OfMessageAttributes: md5OfAttributes(m.Attributes), MD5OfMessageSystemAttributes: m.md5OfSystem()}, nil
 }
 
 func (s *SQS) enqueue(q *queue, all []*message) error {
@@ -124,8 +124,8 @@ func (s *SQS) enqueue(q *queue, all []*message) error {
 	return nil
 }
 
-// newMessage checks an entry and makes its message.
-func (s *SQS) newMessage(ctx context.Context, q *queue, e *types.SendMessageBatchRequestEntry) (*message, error) {
+// newMessage checks an entry and makes its message; at is where the request has it.
+func (s *SQS) newMessage(ctx context.Context, q *queue, at string, e *types.SendMessageBatchRequestEntry) (*message, error) {
 	body := aws.ToString(e.MessageBody)
 	if body == "" {
 		return nil, wire.Errorf("MissingParameter", "The request must contain the parameter MessageBody.")
@@ -142,13 +142,14 @@ func (s *SQS) newMessage(ctx context.Context, q *queue, e *types.SendMessageBatc
 		return nil, err
 	}
 	if limit := q.number("MaximumMessageSize"); entrySize(e) > limit {
-		return nil, wire.Errorf("InvalidParameterValue", "One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", limit)
+		what := map[bool]string{true: "are invalid", false: "cannot be validated"}[at == ""] // so AWS has it for one, and for an entry
+		return nil, wire.Errorf("InvalidParameterValue", "One or more parameters %s. Reason: Message must be shorter than %d bytes.", what, limit)
 	}
 	delay := int(e.DelaySeconds)
 	if delay < 0 || delay > 900 {
 		return nil, wire.Errorf("InvalidParameterValue", "Value %d for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900.", delay)
 	}
-	if delay == 0 {
+	if delay == 0 && !wire.Given(ctx, at+"delaySeconds") {
 		delay = q.number("DelaySeconds")
 	}
 	trace := ""
@@ -165,7 +166,7 @@ func (s *SQS) newMessage(ctx context.Context, q *queue, e *types.SendMessageBatc
 	if sender == "" {
 		sender = s.o.Account
 	}
-	return &message{Queue: q.Name, Seq: s.seq, ID: s.o.NewID(), Body: body, Attributes: e.MessageAttributes, Trace: trace, Sender: sender,
+	return &message{Queue: q.Name, Seq: s.seq, ID: s.o.NewID(), Body: body, Attributes: e.MessageAttributes, Trace: trace, Group: aws.ToString(e.MessageGroupId), Sender: sender,
 		Sent: now, Visible: now.Add(time.Duration(delay) * time.Second)}, nil
 }
 
@@ -205,7 +206,7 @@ func checkAttributes(attributes map[string]types.MessageAttributeValue) error {
 
 func (s *SQS) receiveMessage(ctx context.Context, in *awssqs.ReceiveMessageInput) (*awssqs.ReceiveMessageOutput, error) {
 	n := int(in.MaxNumberOfMessages)
-	if n == 0 {
+	if n == 0 && !wire.Given(ctx, "maxNumberOfMessages") {
 		n = 1
 	}
 	if n < 1 || n > 10 {
@@ -282,12 +283,16 @@ func (s *SQS) receive(ctx context.Context, in *awssqs.ReceiveMessageInput, n int
 	now := s.o.Clock.Now()
 	if end.IsZero() {
 		wait := int(in.WaitTimeSeconds)
-		if wait == 0 {
+		if wait == 0 && !wire.Given(ctx, "waitTimeSeconds") {
 			wait = q.number("ReceiveMessageWaitTimeSeconds")
 		}
 		*end = now.Add(time.Duration(wait) * time.Second)
 	}
-	taken, next, delayed, err := s.take(q, n, int(in.VisibilityTimeout), now)
+	timeout := int(in.VisibilityTimeout)
+	if timeout == 0 && !wire.Given(ctx, "visibilityTimeout") {
+		timeout = q.number("VisibilityTimeout")
+	}
+	taken, next, delayed, err := s.take(q, n, timeout, now)
 	if err != nil {
 		return out, poll{}, err
 	}
@@ -308,9 +313,6 @@ func (s *SQS) receive(ctx context.Context, in *awssqs.ReceiveMessageInput, n int
 // received too often to the dead-letter queue. next is when another becomes
 // visible, and delayed when one does that nobody has received yet.
 func (s *SQS) take(q *queue, n, timeout int, now time.Time) (taken []*message, next, delayed time.Time, err error) {
-	if timeout == 0 {
-		timeout = q.number("VisibilityTimeout")
-	}
 	policy, most, err := parseRedrive(q.Attributes["RedrivePolicy"])
 	if err != nil {
 		return nil, next, delayed, err
@@ -366,6 +368,9 @@ func (s *SQS) shown(m *message, in *awssqs.ReceiveMessageInput) types.Message {
 	}
 	if m.Trace != "" {
 		system["AWSTraceHeader"] = m.Trace
+	}
+	if m.Group != "" {
+		system["MessageGroupId"] = m.Group
 	}
 	if m.Source != "" {
 		system["DeadLetterQueueSourceArn"] = m.Source
@@ -482,6 +487,14 @@ func (s *SQS) setVisibility(q *queue, handle *string, timeout int32) error {
 func md5Hex(s string) string {
 	sum := md5.Sum([]byte(s)) //nolint:gosec // SQS's checksum
 	return hex.EncodeToString(sum[:])
+}
+
+// md5OfSystem is the checksum of the system attributes that a message was sent with.
+func (m *message) md5OfSystem() *string {
+	if m.Trace == "" {
+		return nil
+	}
+	return md5OfAttributes(map[string]types.MessageAttributeValue{"AWSTraceHeader": {DataType: aws.String("String"), StringValue: &m.Trace}})
 }
 
 // md5OfAttributes is SQS's checksum over message attributes: by name, each

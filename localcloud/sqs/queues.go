@@ -83,7 +83,12 @@ func (s *SQS) checkAttribute(name, value string) error {
 		}
 	case "KmsMasterKeyId":
 		s.o.Log.Warn("the local cloud keeps the messages of a queue without the KMS key it names", "key", value)
-	case "FifoQueue", "ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit":
+	case "FifoQueue":
+		if value == "false" {
+			return wire.Errorf("InvalidAttributeName", "Unknown Attribute FifoQueue.")
+		}
+		return wire.Errorf("UnsupportedOperation", "the local cloud does not support FIFO queues (attribute %s)", name)
+	case "ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit":
 		return wire.Errorf("UnsupportedOperation", "the local cloud does not support FIFO queues (attribute %s)", name)
 	default:
 		return wire.Errorf("InvalidAttributeName", "Unknown Attribute %s.", name)
@@ -204,6 +209,9 @@ func (s *SQS) listQueues(_ context.Context, in *awssqs.ListQueuesInput) (*awssqs
 		}
 	}
 	page, next, err := paged(urls, in.MaxResults, in.NextToken)
+	if len(page) == 0 {
+		page = nil // AWS leaves the list out
+	}
 	return &awssqs.ListQueuesOutput{QueueUrls: page, NextToken: next}, err
 }
 
@@ -360,9 +368,11 @@ func (s *SQS) listTags(_ context.Context, in *awssqs.ListQueueTagsInput) (*awssq
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]string{}
-	maps.Copy(out, q.Tags)
-	return &awssqs.ListQueueTagsOutput{Tags: out}, nil
+	out := &awssqs.ListQueueTagsOutput{}
+	if len(q.Tags) > 0 { // AWS leaves an empty map out
+		out.Tags = maps.Clone(q.Tags)
+	}
+	return out, nil
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -48,7 +48,7 @@ type SQS struct {
 	mu     sync.Mutex
 	byName map[string]*queue
 	gone   map[string]time.Time // name → when it may be taken again; not kept
-	free   []string // places in the messages table that can be used again
+	free   []string             // places in the messages table that can be used again
 	places int
 	seq    uint64
 	done   chan struct{} // closed at Close
@@ -72,6 +72,7 @@ type message struct {
 	Body          string
 	Attributes    map[string]types.MessageAttributeValue `json:",omitempty"`
 	Trace         string                                 `json:",omitempty"`
+	Group         string                                 `json:",omitempty"`
 	Sender        string
 	Sent          time.Time
 	Visible       time.Time // from when it can be received

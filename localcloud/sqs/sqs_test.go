@@ -2,6 +2,7 @@ package sqs_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -435,6 +436,36 @@ func TestQueues(t *testing.T) {
 		if _, err := r.client.CreateQueue(ctx, in); code(err) != name {
 			t.Errorf("got %v, want %s", err, name)
 		}
+	}
+}
+
+// Python's and other clients send a 0, which is not what the queue has by default.
+func TestZeroIsNotNothing(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	url := *r.queue(t, "q", map[string]string{"DelaySeconds": "100", "ReceiveMessageWaitTimeSeconds": "20"})
+	call := func(operation, rest string) map[string]any {
+		t.Helper()
+		raw := must(r.Wire().Call(ctx, operation, []byte(`{"QueueUrl":"`+url+`",`+rest+`}`)))(t)
+		var out map[string]any
+		if err := json.Unmarshal(raw, &out); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if got := call("ReceiveMessage", `"WaitTimeSeconds":0`); len(got) != 0 {
+		t.Errorf("from an empty queue: %v", got)
+	}
+	call("SendMessage", `"MessageBody":"late"`)
+	call("SendMessage", `"MessageBody":"one","DelaySeconds":0,"MessageGroupId":"g"`)
+	call("SendMessageBatch", `"Entries":[{"Id":"a","MessageBody":"late"},{"Id":"b","MessageBody":"two","DelaySeconds":0}]`)
+	for range 2 { // all at once again
+		got := call("ReceiveMessage", `"MaxNumberOfMessages":10,"VisibilityTimeout":0,"WaitTimeSeconds":0,"MessageSystemAttributeNames":["MessageGroupId"]`)["Messages"].([]any)
+		if len(got) != 2 || got[0].(map[string]any)["Body"] != "one" || got[1].(map[string]any)["Body"] != "two" || fmt.Sprint(got[0].(map[string]any)["Attributes"]) != "map[MessageGroupId:g]" {
+			t.Errorf("received %v", got)
+		}
+	}
+	if _, err := r.Wire().Call(ctx, "ReceiveMessage", []byte(`{"QueueUrl":"`+url+`","MaxNumberOfMessages":0}`)); !wire.HasCode(err, "InvalidParameterValue") {
+		t.Errorf("no messages asked for: %v", err)
 	}
 }
 

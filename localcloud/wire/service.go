@@ -193,11 +193,20 @@ func (s *Service) callJSON(ctx context.Context, name string, input []byte, sent 
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.do(ctx, op, in, as)
+	out, err := s.do(context.WithValue(ctx, readingKey{}, as), op, in, as)
 	if err != nil {
 		return nil, err
 	}
 	return EncodeJSON(out, s.Lower)
+}
+
+type readingKey struct{}
+
+// Given reports whether the call's JSON had a number that the SDK holds by value:
+// 0 and nothing are not the same. The path is as in refusals, "visibilityTimeout".
+func Given(ctx context.Context, path string) bool {
+	as, _ := ctx.Value(readingKey{}).(*model.Reading)
+	return as.Given(path)
 }
 
 // Decode decodes a request's JSON into the operation's SDK input. As on AWS, a

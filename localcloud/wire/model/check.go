@@ -88,7 +88,7 @@ func (c *checker) members(s Shape, v reflect.Value, path string) {
 		case !f.IsValid(): // no member of the body
 		case !absent(f):
 			c.walk(m[1], m[0], f, p)
-		case slices.Contains(s.Required, m[0]) && (!number(f) || c.as.Lacks(p)):
+		case slices.Contains(s.Required, m[0]) && (!number(f) || c.as != nil && !c.as.Given(p)):
 			c.found = append(c.found, violation{member: m[0], path: p, null: true, broken: "Member must not be null"})
 		}
 	}
@@ -177,8 +177,10 @@ func absent(v reflect.Value) bool {
 	return number(v) && v.IsZero()
 }
 
-func number(v reflect.Value) bool {
-	switch v.Kind() {
+func number(v reflect.Value) bool { return numeric(v.Kind()) }
+
+func numeric(k reflect.Kind) bool {
+	switch k {
 	case reflect.Int, reflect.Int32, reflect.Int64, reflect.Float32, reflect.Float64, reflect.Bool:
 		return true
 	}

@@ -15,25 +15,25 @@ import (
 type Reading struct {
 	Body    []byte   // the JSON without the members that AWS does not know
 	Unknown []string // those, by path, in their order
-	absent  map[string]bool
+	given   map[string]bool
 }
 
-// Lacks reports a required member that was not sent, by its path in refusals. The
-// SDK's numbers by value cannot tell that from a zero.
-func (r *Reading) Lacks(path string) bool { return r != nil && r.absent[path] }
+// Given reports whether a number that the SDK holds by value was sent, by its path
+// in refusals ("entries.1.member.delaySeconds"): the struct cannot tell that from a zero.
+func (r *Reading) Given(path string) bool { return r != nil && r.given[path] }
 
 // Read reads the JSON of an operation's input, a struct of type in: AWS passes over
 // members that its model does not know, and takes names letter by letter; exact
 // false (calls inside the cloud) takes any case of the first letter and keeps all.
 func (s *Service) Read(operation string, raw []byte, in reflect.Type, exact bool) (*Reading, error) {
-	r := reader{Service: s, exact: exact, d: jsontext.NewDecoder(bytes.NewReader(raw)), out: make([]byte, 0, len(raw)), absent: map[string]bool{}}
+	r := reader{Service: s, exact: exact, d: jsontext.NewDecoder(bytes.NewReader(raw)), out: make([]byte, 0, len(raw)), given: map[string]bool{}}
 	if err := r.value(s.Operations[operation], in, "", ""); err != nil {
 		return nil, fmt.Errorf("read input of %s:%s: %w", s.name, operation, err)
 	}
 	if _, err := r.d.ReadToken(); err != io.EOF {
 		return nil, fmt.Errorf("read input of %s:%s: there is more behind it: %w", s.name, operation, err)
 	}
-	return &Reading{Body: r.out, Unknown: r.unknown, absent: r.absent}, nil
+	return &Reading{Body: r.out, Unknown: r.unknown, given: r.given}, nil
 }
 
 type reader struct {
@@ -42,16 +42,19 @@ type reader struct {
 	d       *jsontext.Decoder
 	out     []byte
 	unknown []string
-	absent  map[string]bool
+	given   map[string]bool
 }
 
 // value copies one value of a shape: told is its path in what the request's
 // sender wrote, path the one in refusals.
 func (r *reader) value(name string, t reflect.Type, told, path string) error {
+	s, kind := r.Shapes[name], r.d.PeekKind()
+	if numeric(t.Kind()) && kind != 'n' {
+		r.given[path] = true
+	}
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	s, kind := r.Shapes[name], r.d.PeekKind()
 	switch {
 	case t.Kind() == reflect.Struct && s.Type == "structure" && kind == '{':
 		return r.object(func(member string) (string, reflect.Type, string, string, bool) {
@@ -63,17 +66,11 @@ func (r *reader) value(name string, t reflect.Type, told, path string) error {
 			}
 			f, _ := t.FieldByName(upperFirst(member))
 			return s.Members[i][1], f.Type, join(told, member), join(path, LowerFirst(member)), true
-		}, func(sent map[string]bool) {
-			for _, m := range s.Required {
-				if !sent[m] && (r.exact || !sent[LowerFirst(m)] && !sent[upperFirst(m)]) {
-					r.absent[join(path, LowerFirst(m))] = true
-				}
-			}
 		})
 	case t.Kind() == reflect.Map && s.Type == "map" && kind == '{':
 		return r.object(func(key string) (string, reflect.Type, string, string, bool) {
 			return s.Value, t.Elem(), join(told, key), path + "." + key + ".member", true
-		}, func(map[string]bool) {})
+		})
 	case t.Kind() == reflect.Slice && s.Type == "list" && kind == '[':
 		return r.list(s.Member, t.Elem(), told, path)
 	}
@@ -83,13 +80,12 @@ func (r *reader) value(name string, t reflect.Type, told, path string) error {
 }
 
 // object copies an object's members of which of tells shape, type and paths, and
-// passes over those that it does not know; done hears which have a value.
-func (r *reader) object(of func(name string) (shape string, t reflect.Type, told, path string, known bool), done func(sent map[string]bool)) error {
+// passes over those that it does not know.
+func (r *reader) object(of func(name string) (shape string, t reflect.Type, told, path string, known bool)) error {
 	if _, err := r.d.ReadToken(); err != nil {
 		return err
 	}
 	r.out = append(r.out, '{')
-	sent := map[string]bool{}
 	for first := true; r.d.PeekKind() != '}'; {
 		token, err := r.d.ReadToken()
 		if err != nil {
@@ -107,7 +103,7 @@ func (r *reader) object(of func(name string) (shape string, t reflect.Type, told
 		if !first {
 			r.out = append(r.out, ',')
 		}
-		first, sent[name] = false, r.d.PeekKind() != 'n'
+		first = false
 		if r.out, err = jsontext.AppendQuote(r.out, name); err != nil {
 			return err
 		}
@@ -126,7 +122,6 @@ func (r *reader) object(of func(name string) (shape string, t reflect.Type, told
 	}
 	_, err := r.d.ReadToken()
 	r.out = append(r.out, '}')
-	done(sent)
 	return err
 }
 

@@ -14,7 +14,7 @@ EXTRA = {
     'ssm': {'ValidationException'},
     'lambda': {'ValidationException', 'RequestTooLargeException'},
     'logs': {'InvalidParameterException', 'ValidationException'},
-    'sqs': {'InvalidParameterValue', 'MissingParameter', 'InvalidAttributeName', 'InvalidAttributeValue', 'InvalidParameterCombination'},
+    'sqs': {'InvalidParameterValueException', 'MissingRequiredParameterException', 'InvalidAttributeName', 'InvalidAttributeValue', 'InvalidParameterCombination'},
     'sns': {'InvalidParameter', 'NotFound'},
     'iam': set(),
     'sts': set(),

@@ -149,18 +149,20 @@ func read(folder string) (src source, err error) {
 // sqsCodes are the codes that SQS's errors had in the query protocol, which it
 // still sends; models since the change of protocols leave them out.
 var sqsCodes = map[string]model.Error{
-	"BatchEntryIdsNotDistinct":     {Code: "AWS.SimpleQueueService.BatchEntryIdsNotDistinct"},
-	"BatchRequestTooLong":          {Code: "AWS.SimpleQueueService.BatchRequestTooLong"},
-	"EmptyBatchRequest":            {Code: "AWS.SimpleQueueService.EmptyBatchRequest"},
-	"InvalidBatchEntryId":          {Code: "AWS.SimpleQueueService.InvalidBatchEntryId"},
-	"MessageNotInflight":           {Code: "AWS.SimpleQueueService.MessageNotInflight"},
-	"PurgeQueueInProgress":         {Code: "AWS.SimpleQueueService.PurgeQueueInProgress", Status: 403},
-	"QueueDeletedRecently":         {Code: "AWS.SimpleQueueService.QueueDeletedRecently"},
-	"QueueDoesNotExist":            {Code: "AWS.SimpleQueueService.NonExistentQueue"},
-	"QueueNameExists":              {Code: "QueueAlreadyExists"},
-	"ResourceNotFoundException":    {Status: 404},
-	"TooManyEntriesInBatchRequest": {Code: "AWS.SimpleQueueService.TooManyEntriesInBatchRequest"},
-	"UnsupportedOperation":         {Code: "AWS.SimpleQueueService.UnsupportedOperation"},
+	"BatchEntryIdsNotDistinct":          {Code: "AWS.SimpleQueueService.BatchEntryIdsNotDistinct"},
+	"BatchRequestTooLong":               {Code: "AWS.SimpleQueueService.BatchRequestTooLong"},
+	"EmptyBatchRequest":                 {Code: "AWS.SimpleQueueService.EmptyBatchRequest"},
+	"InvalidParameterValueException":    {Code: "InvalidParameterValue"},
+	"MissingRequiredParameterException": {Code: "MissingParameter"},
+	"InvalidBatchEntryId":               {Code: "AWS.SimpleQueueService.InvalidBatchEntryId"},
+	"MessageNotInflight":                {Code: "AWS.SimpleQueueService.MessageNotInflight"},
+	"PurgeQueueInProgress":              {Code: "AWS.SimpleQueueService.PurgeQueueInProgress", Status: 403},
+	"QueueDeletedRecently":              {Code: "AWS.SimpleQueueService.QueueDeletedRecently"},
+	"QueueDoesNotExist":                 {Code: "AWS.SimpleQueueService.NonExistentQueue"},
+	"QueueNameExists":                   {Code: "QueueAlreadyExists"},
+	"ResourceNotFoundException":         {Status: 404},
+	"TooManyEntriesInBatchRequest":      {Code: "AWS.SimpleQueueService.TooManyEntriesInBatchRequest"},
+	"UnsupportedOperation":              {Code: "AWS.SimpleQueueService.UnsupportedOperation"},
 }
 
 // addError keeps the form of an error where it has one of its own.
