@@ -2,6 +2,8 @@ package s3
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -52,14 +54,30 @@ const partsCount = "X-Local-Parts-Count"
 // partsOnly is the header that says that the count is all that is told of parts.
 const partsOnly = "X-Local-Parts-Only"
 
-var allParts = regexp.MustCompile(`<ObjectParts>.*</ObjectParts>`)
-
-// correctAttributes gives the attributes of an object the count of its parts.
-func correctAttributes(body []byte, count string, only bool) []byte {
-	if only {
-		body = allParts.ReplaceAll(body, []byte("<ObjectParts></ObjectParts>"))
+// attributeElements are the attributes of an object, in AWS's order.
+var attributeElements = func() (all []*regexp.Regexp) {
+	for _, name := range []string{"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"} {
+		all = append(all, regexp.MustCompile("<"+name+">.*</"+name+">"))
 	}
-	return bytes.Replace(body, []byte("<ObjectParts>"), []byte("<ObjectParts><PartsCount>"+count+"</PartsCount>"), 1)
+	return all
+}()
+
+// correctAttributes gives the attributes of an object the count of its parts, "" for
+// none, and AWS's order.
+func correctAttributes(body []byte, count string, only bool) []byte {
+	var inner []byte
+	for _, element := range attributeElements {
+		found := element.Find(body)
+		if bytes.HasPrefix(found, []byte("<ObjectParts>")) {
+			rest := found[len("<ObjectParts>"):]
+			if only {
+				rest = []byte("</ObjectParts>")
+			}
+			found = fmt.Appendf(nil, "<ObjectParts><PartsCount>%s</PartsCount>%s", count, rest)
+		}
+		inner = append(inner, found...)
+	}
+	return fmt.Appendf(nil, xml.Header+"<GetObjectAttributesResponse%s>%s</GetObjectAttributesResponse>", xmlns, inner)
 }
 
 // maxAnswer is more than the longest listing takes, in bytes.
@@ -82,6 +100,9 @@ func correct(r *http.Response) error {
 	if r.Request.Method == http.MethodGet && key != "" && query.Has("acl") {
 		return rewrite(r, correctACL)
 	}
+	if r.Request.Method == http.MethodGet && query.Has("tagging") {
+		return rewrite(r, sortTags)
+	}
 	if r.Header.Get("X-Amz-Storage-Class") == "STANDARD" {
 		r.Header.Del("X-Amz-Storage-Class")
 	}
@@ -92,8 +113,8 @@ func correct(r *http.Response) error {
 	if r.Request.Method == http.MethodHead && key == "" {
 		r.Header.Set("X-Amz-Bucket-Arn", bucketARN(strings.Trim(path, "/")))
 	}
-	if count := r.Header.Get(partsCount); count != "" {
-		only := r.Header.Get(partsOnly) != ""
+	if r.Request.Method == http.MethodGet && query.Has("attributes") {
+		count, only := r.Header.Get(partsCount), r.Header.Get(partsOnly) != ""
 		r.Header.Del(partsCount)
 		r.Header.Del(partsOnly)
 		return rewrite(r, func(body []byte) []byte { return correctAttributes(body, count, only) })
@@ -107,7 +128,7 @@ func correct(r *http.Response) error {
 	return nil
 }
 
-var bucketName = regexp.MustCompile(`<Bucket><Name>([^<]*)</Name>`)
+var bucketName = regexp.MustCompile(`<Name>([^<]*)</Name>`)
 
 // regionShown are the parameters with which a list of buckets tells their region.
 var regionShown = []string{"bucket-region", "continuation-token", "max-buckets", "prefix"}
@@ -124,7 +145,7 @@ func correctList(body []byte, buckets bool, query url.Values) []byte {
 		body = bytes.Replace(body, []byte("></LocationConstraint>"), []byte("/>"), 1)
 	}
 	if buckets {
-		body = bucketName.ReplaceAll(body, []byte("<Bucket><Name>$1</Name><BucketArn>arn:aws:s3:::$1</BucketArn>"))
+		body = bucketName.ReplaceAll(body, []byte("<Name>$1</Name><BucketArn>arn:aws:s3:::$1</BucketArn>"))
 		if !slices.ContainsFunc(regionShown, query.Has) {
 			body = bucketRegion.ReplaceAll(body, nil)
 		}
@@ -141,6 +162,21 @@ func inMillis(body []byte) []byte {
 	}
 	return body
 }
+
+var tagElement = regexp.MustCompile(`<Tag>.*?</Tag>`)
+
+// sortTags puts tags into the order of their keys: the gateway has none.
+func sortTags(body []byte) []byte {
+	tags := tagElement.FindAll(body, -1)
+	if len(tags) < 2 {
+		return body
+	}
+	slices.SortFunc(tags, bytes.Compare)
+	first, last := bytes.Index(body, []byte("<Tag>")), bytes.LastIndex(body, []byte("</Tag>"))
+	return slices.Concat(body[:first], bytes.Join(tags, nil), body[last+len("</Tag>"):])
+}
+
+var hexDigest = regexp.MustCompile(`<ExpectedDigest>([0-9a-f]{32})</ExpectedDigest>`)
 
 // isObject tells whether a request writes or reads an object or a part, and not
 // something about it.
@@ -190,6 +226,11 @@ func correctError(body []byte, key string) []byte {
 	}
 	for theirs, ours := range reworded {
 		body = bytes.Replace(body, []byte(theirs), []byte(ours), 1)
+	}
+	if m := hexDigest.FindSubmatch(body); m != nil {
+		if sum, err := hex.DecodeString(string(m[1])); err == nil {
+			body = bytes.Replace(body, m[0], fmt.Appendf(nil, "<ExpectedDigest>%s</ExpectedDigest>", base64.StdEncoding.EncodeToString(sum)), 1)
+		}
 	}
 	if key != "" && (bytes.Contains(body, []byte("<Code>NoSuchKey</Code>")) || bytes.Contains(body, []byte("<Code>ConditionalRequestConflict</Code>"))) && !bytes.Contains(body, []byte("<Key>")) {
 		var name bytes.Buffer

@@ -98,13 +98,10 @@ func (n node) child(name string) *node {
 	return nil
 }
 
-// tagTwice is the key of a tag that a document of tags has twice; "" when there is none.
-func (n node) tagTwice() string {
-	set, seen := n.child("TagSet"), map[string]bool{}
-	if set == nil {
-		return ""
-	}
-	for _, t := range set.Nodes {
+// twice is the key of a tag that is twice in an element; "" when there is none.
+func (n node) twice() string {
+	seen := map[string]bool{}
+	for _, t := range n.Nodes {
 		if key := t.child("Key"); key != nil {
 			if seen[key.Text] {
 				return key.Text
@@ -113,6 +110,12 @@ func (n node) tagTwice() string {
 		}
 	}
 	return ""
+}
+
+// elsewhere tells whether a bucket is to be in another of AWS's regions.
+func (s *S3) elsewhere(n node) bool {
+	to := n.child("LocationConstraint")
+	return to != nil && to.Text != s.options.Region && isRegion(to.Text)
 }
 
 // fits tells whether a document's element is what the schema says.
@@ -169,10 +172,11 @@ func (s *S3) checkBody(r *http.Request) error {
 	fits := xml.Unmarshal(body, &root) == nil && schema.fits(root)
 	lacking := without || operation == "PutBucketVersioning" && root.child("Status") == nil
 	twice := ""
-	if strings.HasSuffix(operation, "Tagging") {
-		twice = root.tagTwice()
+	if set := root.child("TagSet"); set != nil {
+		twice = set.twice()
 	}
-	if fits && !lacking && twice == "" {
+	elsewhere := operation == "CreateBucket" && fits && s.elsewhere(root)
+	if fits && !lacking && twice == "" && !elsewhere {
 		return nil
 	}
 	again()
@@ -187,6 +191,10 @@ func (s *S3) checkBody(r *http.Request) error {
 	switch {
 	case !fits && !without:
 		return malformed()
+	case elsewhere && s.options.Region == "us-east-1":
+		return unsupported("buckets in other regions than its own, " + s.options.Region)
+	case elsewhere:
+		return wire.Errorf("IllegalLocationConstraintException", "The %s location constraint is incompatible for the region specific endpoint this request was sent to.", root.child("LocationConstraint").Text)
 	case twice != "":
 		return invalidTag("Cannot provide multiple Tags with the same key", twice)
 	case operation == "PutBucketVersioning":

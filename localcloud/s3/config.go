@@ -138,7 +138,7 @@ func (s *S3) serveConfig(w http.ResponseWriter, r *http.Request, bucketName, nam
 		if err != nil {
 			return malformed()
 		}
-		return s.putConfig(bucketName, name, body)
+		return s.putConfig(bucketName, name, body, r.Header, w.Header())
 	case http.MethodDelete:
 		if name == "notification" {
 			break
@@ -162,18 +162,22 @@ func (s *S3) getConfig(w http.ResponseWriter, bucketName, name string) error {
 	switch {
 	case ok && string(body) != deletedConfig:
 	case ok && name == "publicAccessBlock":
-		return *notFound("NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found")
+		return telling(*notFound("NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found"), "BucketName", bucketName)
 	case sub.none != nil:
-		return *sub.none
+		return telling(*sub.none, "BucketName", bucketName)
 	default:
 		body = []byte(sub.initial)
+	}
+	if least := b.Config[smallest]; name == "lifecycle" && least != nil {
+		w.Header().Set(smallest, string(least))
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	_, _ = fmt.Fprintf(w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n%s", strings.TrimPrefix(string(body), `<?xml version="1.0" encoding="UTF-8"?>`))
 	return nil
 }
 
-func (s *S3) putConfig(bucketName, name string, body []byte) error {
+// putConfig keeps a sub-resource. header is the request's, answer the answer's.
+func (s *S3) putConfig(bucketName, name string, body []byte, header, answer http.Header) error {
 	sub := subresources[name]
 	if err := sub.check(body); err != nil {
 		return err
@@ -183,6 +187,17 @@ func (s *S3) putConfig(bucketName, name string, body []byte) error {
 	}
 	if sub.note != "" {
 		s.log.Warn(sub.note, "bucket", bucketName)
+	}
+	if name != "lifecycle" {
+		return s.keeper.setConfig(bucketName, name, body)
+	}
+	value, err := smallestOf(header)
+	if err != nil {
+		return err
+	}
+	answer.Set(smallest, value)
+	if err := s.keeper.setConfig(bucketName, smallest, []byte(value)); err != nil {
+		return err
 	}
 	return s.keeper.setConfig(bucketName, name, body)
 }

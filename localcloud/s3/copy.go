@@ -121,6 +121,9 @@ func (k *keeper) CopyObject(ctx context.Context, in s3response.CopyObjectInput) 
 	result := &s3response.CopyObjectResult{ETag: ptr(quote(v.ETag)), LastModified: &v.Modified}
 	setChecksum(result, v.Checksum)
 	out := s3response.CopyObjectOutput{CopyObjectResult: result, VersionId: ptr(shownVersion(v.ID))}
+	if b, err := k.bucket(name); err == nil && b.Versioning == string(types.BucketVersioningStatusSuspended) {
+		out.VersionId = ptr(nullVersion) // which a put does not tell
+	}
 	if src.version.ID != "" {
 		out.CopySourceVersionId = &src.version.ID
 	}

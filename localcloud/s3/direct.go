@@ -230,7 +230,7 @@ func (s *S3) SetEventBridge(ctx context.Context, bucketName string, on bool) err
 	if on {
 		body = `<NotificationConfiguration` + xmlns + `><EventBridgeConfiguration></EventBridgeConfiguration></NotificationConfiguration>`
 	}
-	return wireError(s.putConfig(bucketName, "notification", []byte(body)))
+	return wireError(s.putConfig(bucketName, "notification", []byte(body), http.Header{}, http.Header{}))
 }
 
 // SetPolicy keeps a bucket policy; "" removes it. One that could not be decided by is refused.

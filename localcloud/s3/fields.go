@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"reflect"
@@ -88,6 +89,15 @@ func decoded(ctx context.Context, m map[string]string) map[string]string {
 		if err == nil && plain != value && !strings.ContainsFunc(plain, func(r rune) bool { return r < ' ' || r > '~' }) {
 			out[name] = plain
 		}
+	}
+	return out
+}
+
+// mailed are metadata as headers may have them.
+func mailed(m map[string]string) map[string]string {
+	out := maps.Clone(m)
+	for name, value := range out {
+		out[name] = mailSafe(value)
 	}
 	return out
 }

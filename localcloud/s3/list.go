@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/valyala/fasthttp"
+	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 	"go.etcd.io/bbolt"
 
@@ -167,7 +168,11 @@ func spelling(ctx context.Context) (of func(string) string, encoding types.Encod
 		return func(s string) string { return s }, "", nil
 	}
 	if e := string(r.QueryArgs().Peek("encoding-type")); e != string(types.EncodingTypeUrl) {
-		return nil, "", invalidArgument("Invalid Encoding Method specified in Request", "encoding-type", e)
+		err := s3err.InvalidArgumentError{Description: "Invalid Encoding Method specified in Request", ArgumentName: "encoding-type", ArgumentValue: e}
+		if e == "" {
+			return nil, "", telling(err, "ArgumentValue", "")
+		}
+		return nil, "", err
 	}
 	return func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "%2F", "/") }, types.EncodingTypeUrl, nil
 }

@@ -129,10 +129,10 @@ func (k *keeper) UploadPart(_ context.Context, in *s3.UploadPartInput) (*s3.Uplo
 		algorithm = strings.ToUpper(c.Algorithm())
 	}
 	if algorithm == "" && u.Checksum.Type == string(types.ChecksumTypeComposite) {
-		return nil, s3err.GetChecksumTypeMismatchErr(types.ChecksumAlgorithm(u.Checksum.Algorithm), "null")
+		return nil, mismatch(u.Checksum.Algorithm, "null")
 	}
 	if algorithm != "" && u.Checksum.Type != "" && algorithm != u.Checksum.Algorithm {
-		return nil, s3err.GetChecksumTypeMismatchErr(types.ChecksumAlgorithm(u.Checksum.Algorithm), types.ChecksumAlgorithm(algorithm))
+		return nil, mismatch(u.Checksum.Algorithm, algorithm)
 	}
 	shown := algorithm != ""
 	if algorithm == "" {
@@ -160,6 +160,11 @@ func (k *keeper) UploadPart(_ context.Context, in *s3.UploadPartInput) (*s3.Uplo
 		setChecksum(out, cs)
 	}
 	return out, nil
+}
+
+// mismatch refuses a part with another kind of checksum than its upload has.
+func mismatch(want, got string) error {
+	return s3err.GetChecksumTypeMismatchErr(types.ChecksumAlgorithm(strings.ToLower(want)), types.ChecksumAlgorithm(strings.ToLower(got)))
 }
 
 // nvme is the table of CRC64NVME.
@@ -375,9 +380,11 @@ func (u *upload) assemble(in *s3.CompleteMultipartUploadInput) (*version, error)
 		if !ok || !backend.AreEtagsSame(p.ETag, *asked.ETag) {
 			return nil, s3err.GetInvalidPartErr(u.ID, previous, strings.Trim(*asked.ETag, `"`))
 		}
-		if algorithm, sum := givenChecksum(asked); algorithm != "" && algorithm != p.Checksum.Algorithm {
+		switch algorithm, sum := givenChecksum(asked); {
+		case algorithm == "" || algorithm == p.Checksum.Algorithm && sum == p.Checksum.Value:
+		case u.Checksum.Algorithm != "":
 			return nil, s3err.GetInvalidPartErr(u.ID, previous, strings.Trim(*asked.ETag, `"`))
-		} else if algorithm != "" && sum != p.Checksum.Value {
+		default:
 			return nil, s3err.APIError{Code: "BadDigest", HTTPStatusCode: http.StatusBadRequest,
 				Description: fmt.Sprintf("The %s you specified for part %d did not match what we received.", strings.ToLower(algorithm), previous)}
 		}

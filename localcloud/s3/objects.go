@@ -320,7 +320,7 @@ func (k *keeper) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetO
 	}
 	out := &s3.GetObjectOutput{
 		AcceptRanges: ptr("bytes"), Body: body, ContentLength: &sp.length, ContentRange: sp.contentRange, PartsCount: sp.parts,
-		ETag: ptr(quote(v.ETag)), LastModified: &v.Modified, VersionId: &v.ID, Metadata: v.Metadata, StorageClass: types.StorageClass(shownClass(v.Class)),
+		ETag: ptr(quote(v.ETag)), LastModified: &v.Modified, VersionId: &v.ID, Metadata: mailed(v.Metadata), StorageClass: types.StorageClass(shownClass(v.Class)),
 		ContentType: header(v, "content-type"), ContentEncoding: header(v, "content-encoding"), ContentDisposition: header(v, "content-disposition"),
 		ContentLanguage: header(v, "content-language"), CacheControl: header(v, "cache-control"), ExpiresString: header(v, "expires"),
 		WebsiteRedirectLocation: header(v, "website-redirect-location"), TagCount: count(v.Tags),
@@ -351,7 +351,7 @@ func (k *keeper) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.He
 	}
 	out := &s3.HeadObjectOutput{
 		AcceptRanges: ptr("bytes"), ContentLength: &sp.length, ContentRange: sp.contentRange, PartsCount: sp.parts,
-		ETag: ptr(quote(v.ETag)), LastModified: &v.Modified, VersionId: &v.ID, Metadata: v.Metadata, StorageClass: types.StorageClass(shownClass(v.Class)),
+		ETag: ptr(quote(v.ETag)), LastModified: &v.Modified, VersionId: &v.ID, Metadata: mailed(v.Metadata), StorageClass: types.StorageClass(shownClass(v.Class)),
 		ContentType: header(v, "content-type"), ContentEncoding: header(v, "content-encoding"), ContentDisposition: header(v, "content-disposition"),
 		ContentLanguage: header(v, "content-language"), CacheControl: header(v, "cache-control"), ExpiresString: header(v, "expires"),
 		WebsiteRedirectLocation: header(v, "website-redirect-location"), TagCount: count(v.Tags),
@@ -414,8 +414,12 @@ func (k *keeper) objectParts(ctx context.Context, in *s3.GetObjectAttributesInpu
 }
 
 // GetObjectAcl answers the only ACL there is: the owner may do all.
-func (k *keeper) GetObjectAcl(_ context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) {
-	if _, err := k.find(text(in.Bucket), text(in.Key), text(in.VersionId), func(*bbolt.Tx, *version) error { return nil }); err != nil {
+func (k *keeper) GetObjectAcl(ctx context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) {
+	id := text(in.VersionId)
+	if r, ok := ctx.(*fasthttp.RequestCtx); ok && id == "" {
+		id = string(r.QueryArgs().Peek("versionId")) // which the gateway does not hand on
+	}
+	if _, err := k.find(text(in.Bucket), text(in.Key), id, func(*bbolt.Tx, *version) error { return nil }); err != nil {
 		return nil, err
 	}
 	owner := &types.Owner{ID: &k.account}

@@ -39,6 +39,10 @@ func (s *S3) upgrade(r *http.Request) error {
 	if q.Has("X-Amz-Signature") {
 		return s.unhoist(r, q)
 	}
+	const attributes = "X-Amz-Object-Attributes"
+	if list := r.Header.Get(attributes); strings.Contains(list, " ") { // which the gateway takes for a part of a name
+		return s.resign(r, func() { r.Header.Set(attributes, strings.ReplaceAll(list, " ", "")) })
+	}
 	key := q.Get("AWSAccessKeyId")
 	if !q.Has("Signature") && key == "" || r.Header.Get("Authorization") != "" {
 		return nil
@@ -112,18 +116,25 @@ func (s *S3) unhoist(r *http.Request, q url.Values) error {
 	if !hoisted {
 		return nil
 	}
+	return s.resign(r, func() {
+		for _, name := range queryAuth {
+			for given := range q {
+				if strings.EqualFold(given, name) {
+					q.Del(given)
+				}
+			}
+		}
+		lower(r, q)
+	})
+}
+
+// resign changes a request in a way that the gateway needs, if its signature is right.
+func (s *S3) resign(r *http.Request, change func()) error {
 	caller, err := wire.Verify(r, s.options.SecretFor, clock.Real{}.Now())
 	if err != nil {
 		return nil //nolint:nilerror // the gateway finds it too
 	}
-	for _, name := range queryAuth {
-		for given := range q {
-			if strings.EqualFold(given, name) {
-				q.Del(given)
-			}
-		}
-	}
-	lower(r, q)
+	change()
 	secret, token, _, _ := s.options.SecretFor(caller.AccessKeyID)
 	return s.sign(r, aws.Credentials{AccessKeyID: caller.AccessKeyID, SecretAccessKey: secret, SessionToken: token})
 }

@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"encoding/xml"
 	"net/http"
 	"regexp"
 	"slices"
@@ -101,46 +100,6 @@ func (s *S3) refuseACL(r *http.Request) error {
 		return wire.Errorf("AccessControlListNotSupported", "The bucket does not allow ACLs")
 	case grants || acl != types.ObjectCannedACLPrivate && acl != types.ObjectCannedACLBucketOwnerRead:
 		return unsupported("ACLs of objects that let in others than the owner")
-	}
-	return nil
-}
-
-// checkLifecycle refuses rules that S3 refuses; those that it takes are kept.
-func checkLifecycle(body []byte) error {
-	var given struct {
-		XMLName xml.Name
-		Rules   []struct {
-			ID, Status string
-			Prefix     *string
-			Filter     *struct{}
-			Expiration *struct {
-				Days *int
-				Date *string
-			}
-			Transitions []struct{} `xml:"Transition"`
-			Noncurrent  *struct{}  `xml:"NoncurrentVersionExpiration"`
-			Moves       []struct{} `xml:"NoncurrentVersionTransition"`
-			Abort       *struct{}  `xml:"AbortIncompleteMultipartUpload"`
-		} `xml:"Rule"`
-	}
-	if err := xml.Unmarshal(body, &given); err != nil || given.XMLName.Local != "LifecycleConfiguration" || len(given.Rules) == 0 {
-		return malformed()
-	}
-	ids := map[string]bool{}
-	for _, r := range given.Rules {
-		switch {
-		case r.Status != "Enabled" && r.Status != "Disabled" || r.Prefix == nil && r.Filter == nil:
-			return malformed()
-		case len(r.ID) > 255:
-			return wire.Errorf("InvalidArgument", "ID length should not exceed allowed limit of 255")
-		case r.ID != "" && ids[r.ID]:
-			return wire.Errorf("InvalidArgument", "Rule ID must be unique. Found same ID for more than one rule")
-		case r.Expiration == nil && r.Noncurrent == nil && r.Abort == nil && len(r.Transitions)+len(r.Moves) == 0:
-			return wire.Errorf("InvalidRequest", "At least one action needs to be specified in a rule")
-		case r.Expiration != nil && r.Expiration.Days != nil && *r.Expiration.Days < 1:
-			return wire.Errorf("InvalidArgument", "'Days' for Expiration action must be a positive integer")
-		}
-		ids[r.ID] = true
 	}
 	return nil
 }
