@@ -159,6 +159,25 @@ func (p *platform) train(prepared job.Base) (job.Base, string) {
 	return base, out.String()
 }
 
+// AWS's XGBoost container loads every file at the top of a model folder, but for hidden ones,
+// as a model (sagemaker-xgboost-container's get_loaded_booster): it must find one.
+func TestLayoutOfTheManagedContainer(t *testing.T) {
+	p := newPlatform(t, trips(), tripFiles())
+	trained, _ := p.train(p.prepare())
+	entries, err := os.ReadDir(trained.Model(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !e.IsDir() && e.Name() != "xgboost-model" {
+			t.Errorf("the container would load %q as a model", e.Name())
+		}
+	}
+	for _, file := range []string{"xgboost-model", "millrace/serving.json", "millrace/baseline.json", "millrace/threshold.json", "millrace/recipe.txt"} {
+		p.read(trained, "model", file)
+	}
+}
+
 // tarOf packs a model folder as SageMaker does.
 func (p *platform) tarOf(trained job.Base) []byte {
 	p.tb.Helper()

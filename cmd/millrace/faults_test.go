@@ -408,7 +408,7 @@ func (c *testCloud) model(uri string) map[string]string {
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		if h.Typeflag == tar.TypeReg && h.Name != "recipe.txt" { // which has the uploads' version ids
+		if h.Typeflag == tar.TypeReg && h.Name != "millrace/recipe.txt" { // which has the uploads' version ids
 			of := sha256.Sum256(content)
 			files[h.Name] = hex.EncodeToString(of[:])
 		}

@@ -21,13 +21,14 @@ import (
 	"github.com/millrace-ml/millrace/worker/linear"
 )
 
-// Names of the files.
+// Names of the files. AWS's XGBoost container takes every file at the top of the model
+// folder for a model (and averages them), so that only the model may be there.
 const (
-	ModelFile     = "xgboost-model" // as AWS's XGBoost container calls it
-	SpecFile      = "serving.json"
-	BaselineFile  = "baseline.json"
-	ThresholdFile = "threshold.json"
-	RecipeFile    = "recipe.txt"
+	ModelFile     = "xgboost-model" // as that container calls it
+	SpecFile      = "millrace/serving.json"
+	BaselineFile  = "millrace/baseline.json"
+	ThresholdFile = "millrace/threshold.json"
+	RecipeFile    = "millrace/recipe.txt"
 )
 
 // Limits of what is read: a model.tar.gz comes from a bucket, and may be anything.
@@ -70,6 +71,9 @@ func FromDir(dir string) (*Bundle, error) {
 	}
 	read := from
 	if files[SpecFile] == nil && files[ModelFile] != nil {
+		if old := filepath.Base(SpecFile); exists(filepath.Join(dir, old)) {
+			return nil, fmt.Errorf("read model folder %s: %s lies beside the model, as an older Millrace had it: train the model again", dir, old)
+		}
 		read = bare
 	}
 	b, err := read(files)
@@ -77,6 +81,11 @@ func FromDir(dir string) (*Bundle, error) {
 		return nil, fmt.Errorf("read model folder %s: %w", dir, err)
 	}
 	return b, nil
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 // FromTar reads a model.tar.gz.
@@ -171,8 +180,9 @@ func from(files map[string][]byte) (*Bundle, error) {
 	if b.Model, err = gbdt.ReadModel(bytes.NewReader(files[ModelFile])); err != nil {
 		return nil, fmt.Errorf("%s: %w", ModelFile, err)
 	}
-	if got, want := b.Model.NumFeatures(), len(b.Program.Names()); got != want {
-		return nil, fmt.Errorf("%s wants %d features, %s makes %d", ModelFile, got, SpecFile, want)
+	names := b.Program.Names()
+	if err := b.Model.Fits(gbdt.Matrix{Cols: len(names), Names: names}); err != nil {
+		return nil, fmt.Errorf("%s was not trained on the features of %s: %w", ModelFile, SpecFile, err)
 	}
 	if objectives[b.Model.Objective()] != b.Spec.Objective {
 		return nil, fmt.Errorf("%s is %s, %s says %s", ModelFile, b.Model.Objective(), SpecFile, b.Spec.Objective)

@@ -73,14 +73,33 @@ func pack(tb testing.TB, files map[string]string) []byte {
 	return b.Bytes()
 }
 
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A folder of before the files had a folder of their own must not pass for a model of
+// XGBoost's container, whose rows are other columns.
+func TestFromDirOfAnOlderLayout(t *testing.T) {
+	dir, files := t.TempDir(), trained(t)
+	write(t, filepath.Join(dir, bundle.ModelFile), files[bundle.ModelFile])
+	if b, err := bundle.FromDir(dir); err != nil || b.Program != nil {
+		t.Fatalf("the model alone: %v", err)
+	}
+	write(t, filepath.Join(dir, "serving.json"), files[bundle.SpecFile])
+	if _, err := bundle.FromDir(dir); err == nil || !strings.Contains(err.Error(), "train the model again") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestFromTarAndDir(t *testing.T) {
 	files, dir := trained(t), t.TempDir()
 	inTar := map[string]string{"./code/inference.py": "print()", "../../evil": "x"}
 	for name, text := range files {
 		inTar["./"+name] = text
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		write(t, filepath.Join(dir, name), text)
 	}
 	one, err := bundle.FromTar(bytes.NewReader(pack(t, inTar)))
 	if err != nil {
@@ -117,12 +136,14 @@ func TestFromTarRefuses(t *testing.T) {
 		"not gzip":        {[]byte("this is no archive"), "gzip"},
 		"cut short":       {pack(t, good)[:60], "EOF"},
 		"no model":        {change(bundle.ModelFile, ""), "there is no model in it: no file xgboost-model"},
-		"no spec":         {change(bundle.SpecFile, ""), "no file serving.json"},
+		"no spec":         {change(bundle.SpecFile, ""), "no file millrace/serving.json"},
 		"broken spec":     {change(bundle.SpecFile, "{"), "serving.json"},
 		"broken model":    {change(bundle.ModelFile, `{"learner":{}}`), "xgboost-model"},
 		"broken line":     {change(bundle.BaselineFile, "{"), "baseline.json"},
 		"bad threshold":   {change(bundle.ThresholdFile, `{"threshold":-1}`), "is no probability"},
 		"text threshold":  {change(bundle.ThresholdFile, `no`), "threshold.json"},
+		"other feature":   {change(bundle.ModelFile, strings.Replace(good[bundle.ModelFile], `"feature_names":["x"]`, `"feature_names":["z"]`, 1)), `xgboost-model was not trained on the features of millrace/serving.json: match data to model: column 0 is named "x", want "z"`},
+		"more features":   {change(bundle.ModelFile, strings.NewReplacer(`"feature_names":["x"]`, `"feature_names":["x","z"]`, `"num_feature":"1","num_target"`, `"num_feature":"2","num_target"`).Replace(good[bundle.ModelFile])), `matrix has 1 columns, want 2`},
 		"other objective": {change(bundle.SpecFile, strings.Replace(good[bundle.SpecFile], `"binary"`, `"regression"`, 1)), "serving.json says regression"},
 		"other classes":   {change(bundle.SpecFile, strings.Replace(good[bundle.SpecFile], `"binary"`, `"multiclass","classes":["a","b","c"]`, 1)), "serving.json says multiclass"},
 	}

@@ -133,6 +133,10 @@ func TestAnswersOfTheManagedContainersModels(t *testing.T) {
 		"text":                     {named, "text/csv", "1,x,3\n", 400, `row 1, column "b"`},
 		"classes":                  {classes, "application/json", `{"instances":[{"a":1,"b":2,"c":3}]}`, 200, `{"predictions":[{"class":"`},
 		"sparse":                   {named, "text/libsvm", "0 1:2", 415, "text/csv or application/json"},
+		"sparse, as AWS says":      {named, "text/x-libsvm", "0 1:2", 415, `"text/x-libsvm" is not supported`},
+		"records":                  {named, "application/x-recordio-protobuf", "x", 415, `"application/x-recordio-protobuf" is not supported`},
+		"lines of JSON":            {named, "application/jsonlines", `{"a":1}`, 415, `"application/jsonlines" is not supported`},
+		"Parquet":                  {named, "application/x-parquet", "PAR1", 415, `"application/x-parquet" is not supported`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := post(c.h, c.contentType, c.body)

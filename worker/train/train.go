@@ -85,7 +85,7 @@ func load(ctx context.Context, base job.Base) (*data, error) {
 	if d.file, err = base.TrainingFile(); err != nil {
 		return nil, err
 	}
-	if d.rawSpec, err = os.ReadFile(filepath.Join(base.Channel("prepared"), bundle.SpecFile)); err != nil {
+	if d.rawSpec, err = os.ReadFile(filepath.Join(base.Channel("prepared"), filepath.Base(bundle.SpecFile))); err != nil {
 		return nil, fmt.Errorf("read channel prepared: %w", err)
 	}
 	if d.spec, _, err = features.Load(d.rawSpec); err != nil {
@@ -127,10 +127,10 @@ func write(base job.Base, d *data, model *gbdt.Model, baseline linear.Baseline) 
 		}
 		files[bundle.ThresholdFile] = append(raw, '\n')
 	}
-	if err := os.MkdirAll(base.Model(""), 0o755); err != nil {
-		return fmt.Errorf("make model folder: %w", err)
-	}
 	for name, raw := range files {
+		if err := os.MkdirAll(filepath.Dir(base.Model(name)), 0o755); err != nil {
+			return fmt.Errorf("make model folder: %w", err)
+		}
 		if err := os.WriteFile(base.Model(name), raw, 0o644); err != nil {
 			return fmt.Errorf("write model folder: %w", err)
 		}
