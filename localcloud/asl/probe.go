@@ -97,6 +97,11 @@ func (m *Machine) First() (StateType, *Resource) {
 	return st.kind, st.resource
 }
 
+// Branches is how many branches that state has, when it is a Parallel.
+func (m *Machine) Branches() int {
+	return len(m.top.states[m.top.start].branches)
+}
+
 // NewProbe makes an execution of one state, which ends when the state is left,
 // would be retried, or fails. Feed it like any other.
 func NewProbe(m *Machine, info Info, p *Probe, src Sources) (*Execution, error) {

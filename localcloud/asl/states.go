@@ -278,6 +278,9 @@ func (x *Execution) succeed(t *thread) error {
 
 func (x *Execution) failHere(t *thread) error {
 	st := t.st
+	if _, err := x.inputOf(t); err != nil {
+		return err
+	}
 	f := Failure{Error: st.errorName, Cause: st.cause}
 	for _, field := range []struct {
 		name string
@@ -334,6 +337,9 @@ func (x *Execution) wait(t *thread) error {
 		until, err := x.waitUntil(t, in)
 		if err != nil {
 			return err
+		}
+		if until.Sub(x.now) > math.MaxInt32*time.Second {
+			return runtimef("Wait state delay is too long.")
 		}
 		t.Waited = true
 		if until.After(x.now) {

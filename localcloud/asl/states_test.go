@@ -2,6 +2,7 @@ package asl_test
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -168,6 +169,7 @@ func TestWait(t *testing.T) {
 		`"SecondsPath":"$.s"`:                     30 * time.Second,
 		`"Timestamp":"2026-03-01T11:00:00+01:00"`: 0,
 		`"Timestamp":"2026-03-08T10:00:00Z"`:      7 * 24 * time.Hour,
+		`"Timestamp":"2094-03-19T13:14:07Z"`:      math.MaxInt32 * time.Second,
 		`"TimestampPath":"$.t"`:                   time.Second / 2,
 	} {
 		for _, reload := range []bool{false, true} {
@@ -178,11 +180,12 @@ func TestWait(t *testing.T) {
 		}
 	}
 	for fields, cause := range map[string]string{
-		`"SecondsPath":"$.x"`:    "The SecondsPath parameter cannot be parsed as a long value: $.x == soon",
-		`"SecondsPath":"$.n"`:    "The SecondsPath parameter references a negative value: $.n == -1",
-		`"SecondsPath":"$.no"`:   "The SecondsPath parameter does not reference an input value: $.no",
-		`"TimestampPath":"$.no"`: "The TimestampPath parameter does not reference an input value: $.no",
-		`"TimestampPath":"$.x"`:  "does not reference a valid ISO-8601 extended offset date-time format string: $.x == soon",
+		`"SecondsPath":"$.x"`:                "The SecondsPath parameter cannot be parsed as a long value: $.x == soon",
+		`"SecondsPath":"$.n"`:                "The SecondsPath parameter references a negative value: $.n == -1",
+		`"SecondsPath":"$.no"`:               "The SecondsPath parameter does not reference an input value: $.no",
+		`"TimestampPath":"$.no"`:             "The TimestampPath parameter does not reference an input value: $.no",
+		`"Timestamp":"2094-03-19T13:14:08Z"`: "Wait state delay is too long.",
+		`"TimestampPath":"$.x"`:              "does not reference a valid ISO-8601 extended offset date-time format string: $.x == soon",
 	} {
 		d := drive(t, `{"StartAt":"W","States":{"W":{"Type":"Wait",`+fields+`,"End":true}}}`, `{"x":"soon","n":-1}`, false, noTask)
 		if d.err != "States.Runtime" || !strings.Contains(d.cause, cause) {

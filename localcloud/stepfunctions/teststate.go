@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -72,9 +74,14 @@ func (s *StepFunctions) checkTest(m *asl.Machine, in *sfn.TestStateInput) error 
 			return refused("A test mock should have only one of the following fields: [result, errorOutput].")
 		case mock.Result != nil && !json.Valid([]byte(*mock.Result)):
 			return refused("Mocked result must be valid JSON")
+		case in.RevealSecrets:
+			return refused("TestState does not support RevealSecrets when a mock is specified.")
 		case mock.FieldValidationMode == types.MockResponseValidationModeStrict || mock.FieldValidationMode == types.MockResponseValidationModePresent:
 			return refused("the local cloud does not validate mocked results: fieldValidationMode must be NONE, or left out")
 		}
+	}
+	if err := checkMocked(m, in); err != nil {
+		return err
 	}
 	if c := in.StateConfiguration; c != nil && (c.ErrorCausedByState != nil || c.MapItemReaderData != nil || c.MapIterationFailureCount != nil) {
 		return refused("the local cloud supports only retrierRetryCount of stateConfiguration")
@@ -85,7 +92,7 @@ func (s *StepFunctions) checkTest(m *asl.Machine, in *sfn.TestStateInput) error 
 	case in.Mock != nil || !calls:
 		return nil
 	case kind != asl.Task:
-		return refused("TestState API does not support Map or Parallel states. Supported state types include: [Task, Wait, Pass, Succeed, Fail, Choice]")
+		return wire.Errorf("InvalidDefinition", "TestState API does not support Map or Parallel states. Supported state types include: [Task, Wait, Pass, Succeed, Fail, Choice]")
 	case resource.WaitsForToken() || resource.AwaitsJob():
 		return refused("The resource %s is not supported without a mock", resource.ARN)
 	case in.RoleArn == nil:
@@ -98,6 +105,72 @@ func (s *StepFunctions) checkTest(m *asl.Machine, in *sfn.TestStateInput) error 
 		return wire.Errorf("InvalidDefinition", "Invalid State Machine Definition: '%v'", err)
 	}
 	return nil
+}
+
+// checkMocked checks that a mocked result fits its state, and the context object that
+// goes with it.
+func checkMocked(m *asl.Machine, in *sfn.TestStateInput) error {
+	kind, resource := m.First()
+	refused := func(format string, args ...any) error { return wire.Errorf("ValidationException", format, args...) }
+	if in.Mock != nil && in.Mock.Result != nil && kind != asl.Task {
+		var items []json.RawMessage
+		if err := json.Unmarshal([]byte(*in.Mock.Result), &items); err != nil || items == nil {
+			return refused("Mocked result must be an array.")
+		}
+		if kind == asl.Parallel && len(items) != m.Branches() {
+			return refused("Mocked result must contain the same number of items as number of Parallel branches.")
+		}
+	}
+	if in.Context == nil {
+		return nil
+	}
+	if problem := contextProblem(*in.Context); problem != "" {
+		return refused("Invalid Context object provided: %s", problem)
+	}
+	var given struct{ Task *json.RawMessage }
+	if json.Unmarshal([]byte(*in.Context), &given) == nil && given.Task != nil && (kind != asl.Task || !resource.WaitsForToken() && !resource.AwaitsJob()) {
+		return refused("Invalid Context object provided: Context object contains 'Task' when state is not a Task state with a '.sync' or '.waitForTaskToken' service integration pattern")
+	}
+	return nil
+}
+
+// contextFields are what a given context object may hold; true is text.
+var contextFields = map[string]map[string]bool{
+	"Execution":    {"Id": true, "Input": false, "Name": true, "RoleArn": true, "StartTime": true, "RedriveCount": false, "RedriveTime": true},
+	"State":        {"EnteredTime": true, "Name": true, "RetryCount": false},
+	"StateMachine": {"Id": true, "Name": true},
+	"Task":         {"Token": true},
+}
+
+// contextProblem says in AWS's words what is wrong with a given context object.
+func contextProblem(text string) string {
+	var given map[string]json.RawMessage
+	if json.Unmarshal([]byte(text), &given) != nil {
+		return "it must be a JSON object"
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		fields, known := contextFields[name]
+		switch {
+		case name == "Map":
+			return "'Map' field is not supported when mocking a Context object"
+		case !known:
+			return "Field '" + name + "' is not allowed"
+		}
+		var members map[string]json.RawMessage
+		if json.Unmarshal(given[name], &members) != nil {
+			return name + " must be an object"
+		}
+		for _, member := range slices.Sorted(maps.Keys(members)) {
+			isText, known := fields[member]
+			switch {
+			case !known:
+				return "Field '" + member + "' is not allowed"
+			case isText && members[member][0] != '"':
+				return name + "." + member + " must be a string"
+			}
+		}
+	}
+	return ""
 }
 
 // drive runs a probe to its end: it makes its calls and waits its waits.

@@ -44,6 +44,7 @@ func TestTestState(t *testing.T) {
 		"fail": {
 			in:   sfn.TestStateInput{Definition: aws.String(`{"Type":"Fail","Error":"E","Cause":"c"}`)},
 			want: sfn.TestStateOutput{Status: "FAILED", Error: aws.String("E"), Cause: aws.String("c")},
+			data: types.InspectionData{Input: aws.String(`{}`), AfterInputPath: aws.String(`{}`)},
 		},
 		"wait": {
 			in:   sfn.TestStateInput{Definition: aws.String(`{"Type":"Wait","SecondsPath":"$.n","End":true}`), Input: aws.String(`{"n":1}`)},
@@ -119,6 +120,7 @@ func TestTestState(t *testing.T) {
 func TestRefusedTests(t *testing.T) {
 	c := newCloud(t)
 	one := &types.MockInput{Result: aws.String(`1`)}
+	maps := `{"Type":"Map","End":true,"ItemProcessor":{"StartAt":"B","States":{"B":{"Type":"Pass","End":true}}}}`
 	sync := `{"Type":"Task","Resource":"arn:aws:states:::sagemaker:createTrainingJob.sync","Parameters":{},"End":true}`
 	for name, tc := range map[string]struct {
 		in   sfn.TestStateInput
@@ -134,7 +136,17 @@ func TestRefusedTests(t *testing.T) {
 		"mock with nothing":  {sfn.TestStateInput{Definition: &sync, Mock: &types.MockInput{}}, "ValidationException", "only one of"},
 		"mock is not JSON":   {sfn.TestStateInput{Definition: &sync, Mock: &types.MockInput{Result: aws.String(`{`)}}, "ValidationException", "JSON"},
 		"context, no mock":   {sfn.TestStateInput{Definition: aws.String(`{"Type":"Pass","End":true}`), Context: aws.String(`{}`)}, "ValidationException", "mock"},
-		"map without a mock": {sfn.TestStateInput{Definition: aws.String(`{"Type":"Map","End":true,"ItemProcessor":{"StartAt":"B","States":{"B":{"Type":"Pass","End":true}}}}`)}, "ValidationException", "Map"},
+		"map without a mock": {sfn.TestStateInput{Definition: &maps}, "InvalidDefinition", "TestState API does not support Map or Parallel states."},
+		"secrets of a mock":  {sfn.TestStateInput{Definition: &sync, Mock: one, RevealSecrets: true}, "ValidationException", "TestState does not support RevealSecrets when a mock is specified."},
+		"map gives no list":  {sfn.TestStateInput{Definition: &maps, Mock: one}, "ValidationException", "Mocked result must be an array."},
+		"too few branches": {sfn.TestStateInput{Definition: aws.String(`{"Type":"Parallel","End":true,"Branches":[{"StartAt":"B","States":{"B":{"Type":"Pass","End":true}}}]}`),
+			Mock: &types.MockInput{Result: aws.String(`[]`)}}, "ValidationException", "Mocked result must contain the same number of items as number of Parallel branches."},
+		"context, a field nobody knows": {sfn.TestStateInput{Definition: &sync, Mock: one, Context: aws.String(`{"State":{"Colour":1}}`)}, "ValidationException", "Invalid Context object provided: Field 'Colour' is not allowed"},
+		"context, an object too many":   {sfn.TestStateInput{Definition: &sync, Mock: one, Context: aws.String(`{"Other":{}}`)}, "ValidationException", "Invalid Context object provided: Field 'Other' is not allowed"},
+		"context, a type":               {sfn.TestStateInput{Definition: &sync, Mock: one, Context: aws.String(`{"Execution":{"Id":1}}`)}, "ValidationException", "Invalid Context object provided: Execution.Id must be a string"},
+		"context of a map":              {sfn.TestStateInput{Definition: &sync, Mock: one, Context: aws.String(`{"Map":{}}`)}, "ValidationException", "'Map' field is not supported when mocking a Context object"},
+		"context with a token": {sfn.TestStateInput{Definition: aws.String(`{"Type":"Task","Resource":"` + fn + `","End":true}`), Mock: one, Context: aws.String(`{"Task":{"Token":"t"}}`)},
+			"ValidationException", "Invalid Context object provided: Context object contains 'Task' when state is not a Task state with"},
 	} {
 		_, err := c.client.TestState(context.Background(), &tc.in, noPrefix)
 		if code(err) != tc.code || !strings.Contains(err.Error(), tc.says) {
