@@ -57,9 +57,9 @@ func TestIntervalOfAMeanIsStudents(t *testing.T) {
 		"five at 99 %":         {[]float64{1, 2, 4, 6, 7}, 4.604095, 0.99, 1, 1},
 		"three at 95 %":        {[]float64{40, 42, 44}, 4.302653, 0.95, 1, 1},
 		"fifteen at 90 %":      {[]float64{20, 21, 25, 22, 27, 23, 24, 20, 19, 26, 24, 22, 23, 25, 24}, 1.761310, 0.9, 1, 1},
-		"skewed":               {[]float64{3, 2, 4, 2, 2, 3, 2, 6}, 2.364624, 0.95, math.E - 1, 1}, // skewness 0.57, so the most that it bends
+		"skewed":               {[]float64{3, 2, 4, 2, 2, 3, 2, 6}, 2.364624, 0.95, math.E - 1, 1}, // skewness 0.57, 0.27 more than its standard error: the most that it bends
 		"skewed the other way": {[]float64{6, 7, 5, 7, 7, 6, 7, 3}, 2.364624, 0.95, 1, 1},          // a lag is not excused
-		"a little skewed":      {[]float64{3, 2, 4, 3, 2, 3, 4, 5}, 2.364624, 0.95, 1.3248, 1},     // skewness 0.1366, so a bend of 0.2277
+		"a little skewed":      {[]float64{3, 2, 4, 3, 2, 3, 4, 5}, 2.364624, 0.95, 1, 1},          // as chance may have it
 	} {
 		var blocks [][]float64
 		n, mean, squares := float64(len(tt.means)), 0.0, 0.0
@@ -79,6 +79,30 @@ func TestIntervalOfAMeanIsStudents(t *testing.T) {
 		}
 		if math.Abs((mean-i.Low)/want/tt.low-1) > 0.07 {
 			t.Errorf("%s: %+v, want %v times %v below it", name, i, tt.low, want)
+		}
+	}
+}
+
+// A model's own mean is taken to be as skewed as its blocks say, and more.
+func TestIntervalReachesFurtherTowardsALongTail(t *testing.T) {
+	const student = 2.364624
+	for name, tt := range map[string]struct {
+		means     []float64
+		se, times float64
+	}{
+		"skewed":          {[]float64{3, 2, 4, 2, 2, 3, 2, 6}, 0.5, math.E - 1},
+		"a little skewed": {[]float64{3, 2, 4, 3, 2, 3, 4, 5}, 0.36596, 1.3248}, // skewness 0.1366, so a bend of 0.2277
+		"not skewed":      {[]float64{1, 2, 3, 4, 4, 5, 6, 7}, 0.70711, 1.2415}, // 4 exp(t se / 4): it cannot be below 0
+	} {
+		var blocks [][]float64
+		mean := 0.0
+		for _, m := range tt.means {
+			blocks, mean = append(blocks, []float64{m, m, m, m}), mean+m/8
+		}
+		s, scores := errorsOf(blocks...)
+		i := judge(t, 1, s, "", scores).Interval(0, "mae", 0.95)
+		if got := (i.High - mean) / (student * tt.se); math.Abs(got/tt.times-1) > 0.07 || !(i.Low > mean-student*tt.se) {
+			t.Errorf("%s: %+v reaches %v times as far as Student's t, want %v", name, i, got, tt.times)
 		}
 	}
 }

@@ -25,30 +25,28 @@ const (
 
 // uncertain is a number and how far chance may move it.
 type uncertain struct {
-	point    float64
-	se       float64 // standard error; NaN when it cannot be told
-	up, down float64 // bends of the interval's ends: 0 is none
-	t        distuv.StudentsT
+	point float64
+	se    float64 // standard error; NaN when it cannot be told
+	skew  float64 // of the point, as far as it counts
+	t     distuv.StudentsT
 }
 
 // uncertain is what the replicates, and the sample without each group of blocks,
-// tell of a number.
+// tell of a number. skew is its skewness, by the latter.
 func (b *Bootstrapped) uncertain(of func(r [][]float64) float64) uncertain {
 	u := uncertain{point: of(b.points), t: distuv.StudentsT{Sigma: 1, Nu: b.effective - 1}}
 	if u.se = b.standardError(u.point, b.collect(of)); u.se != u.se {
 		return u
 	}
-	skew := b.skewness(u.point, of)
-	// Of the family of reaches (exp(bend t) - 1) / bend, that with bend = skewness / 1.5
-	// agrees with Johnson's corrected t (1978) to the second order of t. The logarithm is
-	// one of them, too.
-	bend := min(mostBend/u.t.Quantile(0.975), caution*math.Abs(skew)/1.5)
-	if skew > 0 {
-		u.up = bend
-	} else {
-		u.down = bend
-	}
+	u.skew = b.skewness(u.point, of)
 	return u
+}
+
+// bend is that of an interval's end towards the longer tail. Of the family of reaches
+// (exp(bend t) - 1) / bend, that with bend = skewness / 1.5 agrees with Johnson's
+// corrected t (1978) to the second order of t. The logarithm is one of them, too.
+func (u uncertain) bend() float64 {
+	return min(mostBend/u.t.Quantile(0.975), caution*math.Abs(u.skew)/1.5)
 }
 
 // skewness of the estimate: that of its influences, which are the differences that
@@ -98,11 +96,11 @@ func (u uncertain) interval(confidence, least, most float64) Interval {
 	t := u.t.Quantile((1 + confidence) / 2)
 	out.Low, out.High = u.point-t*u.se, u.point+t*u.se
 	out = out.within(least, most)
-	if u.up > 0 {
-		out.High = min(most, max(out.High, u.point+stretch(t, u.up)*u.se))
-	}
-	if u.down > 0 {
-		out.Low = max(least, min(out.Low, u.point-stretch(t, u.down)*u.se))
+	switch reach := stretch(t, u.bend()) * u.se; {
+	case u.skew > 0:
+		out.High = min(most, max(out.High, u.point+reach))
+	case u.skew < 0:
+		out.Low = max(least, min(out.Low, u.point-reach))
 	}
 	return out
 }
