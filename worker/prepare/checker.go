@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 
@@ -26,6 +27,7 @@ type checker struct {
 	labelName string
 	labelAt   []int
 	objective string
+	seen      sync.Pool // of *seen whose batch is done
 }
 
 // seen is what a checker sees in a batch, before it is the batch's turn.
@@ -35,6 +37,7 @@ type seen struct {
 	keyless, timeless, odd quality.Broken
 	lines                  []quality.Broken
 	unlabeled              int
+	cells                  cells // of rows that are sorted
 }
 
 func newChecker(f *jobfile.File, in checking) (*checker, error) {
@@ -62,7 +65,11 @@ func newChecker(f *jobfile.File, in checking) (*checker, error) {
 
 // look is what can be told of a batch by itself.
 func (c *checker) look(b *table.Batch) (*seen, error) {
-	s := &seen{tally: c.rules.Look(b)}
+	s := &seen{}
+	if before, _ := c.seen.Get().(*seen); before != nil { // has memory
+		s.labels, s.cells = before.labels[:0], before.cells
+	}
+	s.tally = c.rules.Look(b)
 	key := &b.Columns[c.key]
 	for row := range b.Rows {
 		if key.Empty(row) {
@@ -90,13 +97,14 @@ func (c *checker) look(b *table.Batch) (*seen, error) {
 	}
 	if c.label != nil {
 		c.labels(b, s)
+		s.cells.read(b)
 	}
 	return s, nil
 }
 
 // labels computes every row's label; NaN: missing.
 func (c *checker) labels(b *table.Batch, s *seen) {
-	s.labels = make([]float64, b.Rows)
+	s.labels = slices.Grow(s.labels, b.Rows)[:b.Rows]
 	row := make([]features.Value, len(c.labelAt))
 	for i := range s.labels {
 		valuesOf(b, c.labelAt, i, row)
@@ -183,8 +191,8 @@ func (c *checker) sort(rows *spill.Sorter, unique []*spill.Sorter, file int, b *
 		}
 		key = b.Columns[c.key].Append(key, row)
 		value = binary.LittleEndian.AppendUint64(value[:0], math.Float64bits(s.labels[row]))
-		for i := range b.Columns {
-			cell := cellOf(&b.Columns[i], row)
+		for i := range s.cells {
+			cell := s.cells.at(i, row)
 			value = binary.AppendUvarint(value, uint64(len(cell)))
 			value = append(value, cell...)
 		}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -140,6 +139,7 @@ func (l *local) check(ctx context.Context, in checking) ([]checked, error) {
 			c.add(all, b, s)
 			l.mu.Lock()
 			defer l.mu.Unlock()
+			defer c.seen.Put(s)
 			return c.sort(l.rows, l.unique, file, b, s)
 		})
 		all.Rows = rows
@@ -171,12 +171,14 @@ func (l *local) write(ctx context.Context, in writing) error {
 		return create(l.base, func(w *bufio.Writer) error {
 			_, err := table.Scan(ctx, l.source(file), want, func(b *table.Batch) ([]byte, error) {
 				var out []byte
+				var all cells
+				all.read(b)
 				for row := range b.Rows {
-					for i := range b.Columns {
+					for i := range all {
 						if i > 0 {
 							out = append(out, ',')
 						}
-						out = appendQuoted(out, cellOf(&b.Columns[i], row))
+						out = appendQuoted(out, all.at(i, row))
 					}
 					out = append(out, '\n')
 				}
@@ -202,24 +204,6 @@ func (l *local) finish(_ context.Context, end ending) error {
 		errs = append(errs, l.base.PutMessage(end.Message))
 	}
 	return errors.Join(errs...)
-}
-
-// cellOf is a cell as the model will see it: one that a check tolerates though
-// it is not of its type is missing to the model, and so it is here.
-func cellOf(c *table.BatchColumn, row int) string {
-	if c.Numbers != nil && c.Missing(row) {
-		return ""
-	}
-	return c.Cell(row)
-}
-
-func appendQuoted(b []byte, cell string) []byte {
-	if !strings.ContainsAny(cell, ",\"\n\r") {
-		return append(b, cell...)
-	}
-	b = append(b, '"')
-	b = append(b, strings.ReplaceAll(cell, `"`, `""`)...)
-	return append(b, '"')
 }
 
 // columnsAt are the places of columns among names.

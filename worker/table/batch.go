@@ -1,9 +1,11 @@
 package table
 
 import (
+	"encoding/binary"
 	"math"
 	"slices"
 	"strings"
+	"unicode/utf8"
 	"unsafe"
 
 	"github.com/millrace-ml/millrace/shared/features"
@@ -43,8 +45,10 @@ type BatchColumn struct {
 	text     []byte
 	from, to []int32 // cell = text[from+1:to]
 	numbers  []float64
-	native   *native // Parquet: values that are no text
-	memory   *native // Parquet: of all values
+	native   *native     // Parquet: values that are no text
+	of       *dictionary // Parquet: what codes stand for
+	codes    []uint32    // nil: there are no codes, but values
+	memory   *native     // Parquet: of all values
 }
 
 // Problem makes a problem of a row's cell.
@@ -69,8 +73,17 @@ func (b *Batch) Place(row int) (line, group, inGroup int) {
 // bytes is a cell's text, when the file holds the column as text.
 func (c *BatchColumn) bytes(row int) []byte { return c.text[c.from[row]+1 : c.to[row]] }
 
+// at is where a row's value stands: in the column, or in its dictionary.
+func (c *BatchColumn) at(row int) (*BatchColumn, int) {
+	if c.codes != nil {
+		return &c.of.cells, int(c.codes[row])
+	}
+	return c, row
+}
+
 // Cell is the text of a row's cell, "" when it is missing.
 func (c *BatchColumn) Cell(row int) string {
+	c, row = c.at(row)
 	if c.native != nil {
 		return string(c.native.append(nil, row))
 	}
@@ -80,6 +93,7 @@ func (c *BatchColumn) Cell(row int) string {
 
 // Append appends the text of a row's cell.
 func (c *BatchColumn) Append(b []byte, row int) []byte {
+	c, row = c.at(row)
 	if c.native != nil {
 		return c.native.append(b, row)
 	}
@@ -87,25 +101,35 @@ func (c *BatchColumn) Append(b []byte, row int) []byte {
 }
 
 // AppendAll appends the texts of all rows' cells, and to ends where in b each of
-// them ends: what Append of every row gives, at once where the file allows.
+// them ends: what Append of every row gives.
 func (c *BatchColumn) AppendAll(b []byte, ends []uint32, rows int) ([]byte, []uint32) {
-	if c.memory == nil || c.native != nil { // the texts do not follow one another
-		for row := range rows {
+	from := len(ends)
+	ends = slices.Grow(ends, rows)[:from+rows]
+	out := ends[from:]
+	values, _ := c.at(0)
+	switch {
+	case values.native != nil:
+		for row := range out {
 			b = c.Append(b, row)
-			ends = append(ends, uint32(len(b)))
+			out[row] = uint32(len(b))
 		}
-		return b, ends
-	}
-	begin := uint32(len(b))
-	b, ends = append(b, c.text...), slices.Grow(ends, rows)
-	for _, to := range c.to[:rows] {
-		ends = append(ends, begin+uint32(to))
+	case c.codes != nil:
+		b = c.of.appendTexts(b, out, c.codes)
+	default:
+		for row := range out {
+			b = append(b, c.bytes(row)...)
+			out[row] = uint32(len(b))
+		}
 	}
 	return b, ends
 }
 
+// shortText is how many bytes are moved for texts of up to so many, at once.
+const shortText = 16
+
 // Empty tells whether there is nothing in a row's cell.
 func (c *BatchColumn) Empty(row int) bool {
+	c, row = c.at(row)
 	if c.native != nil {
 		return c.native.missing(row)
 	}
@@ -150,6 +174,10 @@ func (c *BatchColumn) parse(rows int) {
 		c.numbers = make([]float64, rows+rows/4)
 	}
 	c.Numbers = c.numbers[:rows]
+	if c.codes != nil {
+		c.parseCodes()
+		return
+	}
 	if c.native != nil {
 		c.native.parse(c)
 		return
@@ -253,4 +281,34 @@ func (k Kinds) Type() features.Type {
 	}
 	kind, _ := settle(k, total)
 	return kind
+}
+
+// notText is the first row whose text is not UTF-8, or -1.
+func (c *BatchColumn) notText(rows int) int {
+	values, _ := c.at(0)
+	if values.native != nil || c.codes != nil && !c.of.broken || c.codes == nil && ascii(c.text) {
+		return -1
+	}
+	for row := range rows {
+		if of, at := c.at(row); !utf8.Valid(of.bytes(at)) {
+			return row
+		}
+	}
+	return -1
+}
+
+// ascii tells whether all bytes are those of ASCII.
+func ascii(text []byte) bool {
+	const high = 0x8080808080808080
+	for ; len(text) >= 8; text = text[8:] {
+		if binary.NativeEndian.Uint64(text)&high != 0 {
+			return false
+		}
+	}
+	for _, b := range text {
+		if b >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }

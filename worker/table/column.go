@@ -1,393 +1,291 @@
 package table
 
 import (
-	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"math/big"
-	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/encoding"
 	"github.com/parquet-go/parquet-go/format"
-
-	"github.com/millrace-ml/millrace/shared/features"
 )
-
-// kind is how a Parquet column's values are to be understood.
-type kind struct {
-	natural  features.Type
-	physical parquet.Kind
-	unsigned bool  // integers
-	decimal  bool  // integers and bytes: times 10^-scale
-	scale    int   // of a decimal
-	unit     int64 // times: how many in a second; dates: 0
-	uuid     bool
-}
-
-// kindOfColumn tells a column's kind, or why it is not supported.
-func kindOfColumn(c *parquet.Column) (k kind, refused string) {
-	switch {
-	case !c.Leaf():
-		return k, "nested (a list, a map or a group)"
-	case c.Repeated() || c.MaxRepetitionLevel() > 0:
-		return k, "repeated"
-	}
-	t := c.Type()
-	k.physical = t.Kind()
-	var logical format.LogicalTypeValue
-	if l := t.LogicalType(); l != nil {
-		logical = l.Value
-	}
-	switch l := logical.(type) {
-	case nil:
-		return k.plain()
-	case *format.StringType, *format.EnumType, *format.JsonType:
-		k.natural = features.Text
-		if k.physical != parquet.ByteArray {
-			return k, "text in " + k.physical.String()
-		}
-	case *format.DecimalType:
-		k.natural, k.decimal, k.scale = features.Number, true, int(l.Scale)
-		if k.scale == 0 {
-			k.natural = features.Integer
-		}
-		if l.Scale < 0 || l.Scale > 100 {
-			return k, fmt.Sprintf("a decimal of scale %d", l.Scale)
-		}
-	case *format.DateType:
-		k.natural = features.Time
-	case *format.TimestampType:
-		k.natural = features.Time
-		if l.Unit.Value == nil || l.Unit.Value.Duration() <= 0 {
-			return k, "a timestamp without a unit"
-		}
-		k.unit = int64(1e9 / l.Unit.Value.Duration())
-	case *format.IntType:
-		k.natural, k.unsigned = features.Integer, !l.IsSigned
-	case *format.UUIDType:
-		k.natural, k.uuid = features.Text, true
-	case *format.NullType:
-		k.natural = features.Text
-	default:
-		return k, "of type " + t.String()
-	}
-	return k, ""
-}
-
-// plain is a column without a logical type.
-func (k kind) plain() (kind, string) {
-	switch k.physical {
-	case parquet.Boolean:
-		k.natural = features.Boolean
-	case parquet.Int32, parquet.Int64:
-		k.natural = features.Integer
-	case parquet.Int96:
-		k.natural, k.unit = features.Time, 1e9
-	case parquet.Float, parquet.Double:
-		k.natural = features.Number
-	case parquet.ByteArray: // older writers do not say that it is text
-		k.natural = features.Text
-	default:
-		return k, "of type " + k.physical.String()
-	}
-	return k, ""
-}
-
-// isText tells whether values become text at once.
-func (k kind) isText() bool {
-	return k.physical == parquet.ByteArray || k.physical == parquet.FixedLenByteArray
-}
-
-// column reads one column of the row group.
-type column struct {
-	name  string
-	index int
-	kind  kind
-	level byte // definition level of a present value; 0: there are no others
-
-	pages      parquet.Pages
-	page       parquet.Page
-	levels     []byte
-	values     encoding.Values
-	indexes    []int32 // into dictionary; nil: values are plain
-	dictionary encoding.Values
-	at, size   int // values of the page, read and in all
-	packed     int // of them read that are present
-}
-
-func (c *column) open(pages parquet.Pages) {
-	c.pages, c.page, c.at, c.size = pages, nil, 0, 0
-}
-
-func (c *column) close() {
-	if c.page != nil {
-		parquet.Release(c.page)
-		c.page = nil
-	}
-	if c.pages != nil {
-		c.pages.Close()
-		c.pages = nil
-	}
-}
-
-// turn goes to the next page that has values.
-func (c *column) turn() error {
-	for {
-		if c.page != nil {
-			parquet.Release(c.page)
-			c.page = nil
-		}
-		page, err := c.pages.ReadPage()
-		if errors.Is(err, io.EOF) {
-			return errors.New("the column has fewer values than the row group has rows")
-		}
-		if err != nil {
-			return err
-		}
-		c.page, c.at, c.packed = page, 0, 0
-		c.size = int(page.NumValues())
-		c.levels = page.DefinitionLevels()
-		if c.level > 0 && len(c.levels) < c.size {
-			return errors.New("a page lacks definition levels")
-		}
-		c.values, c.indexes = page.Data(), nil
-		if d := page.Dictionary(); d != nil {
-			c.indexes, c.dictionary = c.values.Int32(), d.Page().Data()
-		}
-		if c.size > 0 {
-			return nil
-		}
-	}
-}
-
-// read reads the values of the next rows into a batch's column.
-func (c *column) read(out *BatchColumn, rows int) error {
-	if out.memory == nil {
-		out.memory = &native{}
-	}
-	n := out.memory
-	n.kind = c.kind
-	n.begin(rows)
-	for done := 0; done < rows; {
-		if c.at == c.size {
-			if err := c.turn(); err != nil {
-				return err
-			}
-		}
-		take := min(rows-done, c.size-c.at)
-		if c.level == 0 {
-			clear(n.null[done : done+take])
-			if err := c.present(n, done, take); err != nil {
-				return err
-			}
-		} else if err := c.optional(n, done, take); err != nil {
-			return err
-		}
-		c.at, done = c.at+take, done+take
-	}
-	out.native = n
-	if c.kind.isText() {
-		out.native, out.text, out.from, out.to = nil, n.text, n.from, n.to
-	}
-	return nil
-}
-
-// optional reads values of which some may be missing, run by run.
-func (c *column) optional(n *native, to, take int) error {
-	levels := c.levels[c.at : c.at+take]
-	clear(n.null[to : to+take])
-	if bytes.Count(levels, []byte{c.level}) == take {
-		return c.present(n, to, take)
-	}
-	for i := 0; i < take; {
-		j := i
-		for j < take && levels[j] == c.level {
-			j++
-		}
-		if j > i {
-			if err := c.present(n, to+i, j-i); err != nil {
-				return err
-			}
-		}
-		for i = j; i < take && levels[i] != c.level; i++ {
-			n.miss(to + i)
-		}
-	}
-	return nil
-}
-
-// present reads the next values, which are all there, to places from to on. The
-// library does not promise that a damaged page has as many as it says: what is
-// out of range panics, and guard makes that a problem.
-func (c *column) present(n *native, to, count int) error {
-	from := c.packed
-	c.packed += count
-	switch c.kind.physical {
-	case parquet.Boolean:
-		bits := c.values.Boolean()
-		for i := range count {
-			n.ints[to+i] = int64(bits[(from+i)/8] >> ((from + i) % 8) & 1)
-		}
-	case parquet.Int32:
-		pick(c, from, n.ints[to:to+count], func(v *encoding.Values) []int32 { return v.Int32() })
-		if c.kind.unsigned {
-			for i := to; i < to+count; i++ {
-				n.ints[i] &= math.MaxUint32
-			}
-		}
-	case parquet.Int64:
-		if c.lends(n, count) {
-			n.ints = lent(c, n, c.values.Int64(), n.ints, from)
-			break
-		}
-		pick(c, from, n.ints[to:to+count], func(v *encoding.Values) []int64 { return v.Int64() })
-	case parquet.Float:
-		pick(c, from, n.floats[to:to+count], func(v *encoding.Values) []float32 { return v.Float() })
-	case parquet.Double:
-		if c.lends(n, count) {
-			n.floats = lent(c, n, c.values.Double(), n.floats, from)
-			break
-		}
-		pick(c, from, n.floats[to:to+count], func(v *encoding.Values) []float64 { return v.Double() })
-	case parquet.Int96:
-		values, indexes := c.plainOr(), c.indexes
-		all := values.Int96()
-		for i := range count {
-			at := from + i
-			if indexes != nil {
-				at = int(indexes[at])
-			}
-			v := all[at]
-			days, nanos := int64(v[2])-2440588, int64(uint64(v[1])<<32|uint64(v[0]))
-			if days < -106751 || days > 106750 || nanos < 0 || nanos > 86400e9 {
-				return fmt.Errorf("an INT96 time is beyond the years 1678 to 2261")
-			}
-			n.ints[to+i] = days*86400e9 + nanos
-		}
-	case parquet.ByteArray, parquet.FixedLenByteArray:
-		c.texts(n, to, from, count)
-	default:
-		return fmt.Errorf("values of type %v", c.kind.physical)
-	}
-	return nil
-}
 
 // maxLent bounds the memory of a page, in bytes, that a batch keeps from being
 // used again.
 const maxLent = 8 << 20
 
-// lends tells whether the page has all values of a batch as the batch would.
-func (c *column) lends(n *native, count int) bool {
-	return c.indexes == nil && count == len(n.null)
+// column reads one column of the row group. One goroutine at a time does.
+type column struct {
+	Want
+	index int
+	kind  kind
+	size  int  // bytes of a value; 0: they differ, or it is a bit
+	level bool // values may be missing
+
+	chunk    *chunk
+	held     []*memory // of the page
+	at, rows int       // rows of the page, read and in all
+	levels   hybrid
+	data     []byte // values in the encoding PLAIN that are not read
+	coded    bool   // values are codes of the dictionary
+	codes    hybrid // or booleans
+	scratch  []uint32
+
+	dictionary *dictionary // nil: none
+	unused     []*dictionary
 }
 
-// lent is the batch's values in the page's own memory, which the batch then
-// holds until its next rows; or in the batch's memory when the page is too large
-// to be held.
-func lent[N int64 | float64](c *column, n *native, page, own []N, from int) []N {
-	values := page[from : from+len(own)]
-	if cap(page) > maxLent/8 {
-		copy(own, values)
-		return own
-	}
-	parquet.Retain(c.page)
-	n.lender = c.page
-	return values
+// open goes to the beginning of a row group.
+func (c *column) open(pages *chunk) {
+	c.close()
+	c.chunk = pages
 }
 
-// plainOr is the dictionary's values, or the page's own.
-func (c *column) plainOr() *encoding.Values {
-	if c.indexes != nil {
-		return &c.dictionary
-	}
-	return &c.values
+func (c *column) close() {
+	c.free(&c.held)
+	c.leaveDictionary()
+	c.chunk, c.at, c.rows, c.data = nil, 0, 0, nil
 }
 
-type physical interface {
-	int32 | uint32 | int64 | float32 | float64
+// room is memory for the page that is being read.
+func (c *column) room(size int) []byte {
+	m := newMemory(size)
+	c.hold(m, &c.held)
+	return m.bytes[:size]
 }
 
-// pick converts values, through the dictionary when there is one.
-func pick[P physical, N int64 | float64](c *column, from int, out []N, values func(*encoding.Values) []P) {
-	all := values(c.plainOr())
-	if c.indexes == nil {
-		if same, is := any(all).([]N); is {
-			copy(out, same[from:from+len(out)])
-			return
+func (c *column) hold(m *memory, by *[]*memory) {
+	m.held++
+	*by = append(*by, m)
+}
+
+func (c *column) free(by *[]*memory) {
+	for _, m := range *by {
+		if m.held--; m.held == 0 {
+			m.put()
 		}
-		for i, v := range all[from : from+len(out)] {
-			out[i] = N(v)
-		}
-		return
 	}
-	for i, at := range c.indexes[from : from+len(out)] {
-		out[i] = N(all[at])
+	*by = (*by)[:0]
+}
+
+// turn goes to the next page that has values.
+func (c *column) turn(u *unpacker) error {
+	for {
+		c.free(&c.held)
+		var p page
+		err := c.chunk.next(&p, u, c.room)
+		if errors.Is(err, io.EOF) {
+			return errors.New("the column has fewer values than the row group has rows")
+		}
+		if err == nil && p.dictionary {
+			err = c.learn(&p)
+		} else if err == nil {
+			err = c.begin(&p)
+		}
+		if err != nil || c.at < c.rows {
+			return err
+		}
 	}
 }
 
-// texts copies byte arrays, as text.
-func (c *column) texts(n *native, to, from, count int) {
-	values := c.plainOr()
-	var data []byte
-	var offsets []uint32
-	size := 0
-	if c.kind.physical == parquet.ByteArray {
-		data, offsets = values.ByteArray()
-	} else {
-		data, size = values.FixedLenByteArray()
+// begin begins to read a page of values.
+func (c *column) begin(p *page) (err error) {
+	c.at, c.rows, c.coded, c.data = 0, p.values, false, nil
+	if c.level {
+		c.levels = newHybrid(p.levels, 1)
 	}
-	if c.indexes != nil && size == 0 && !c.kind.decimal && !c.kind.uuid {
-		n.words(data, offsets, c.indexes[from:from+count], to)
-		return
+	switch {
+	case p.encoding == format.RLEDictionary || p.encoding == plainDictionary:
+		c.coded, c.codes = true, hybrid{width: 1}
+		if c.dictionary == nil {
+			return errors.New("a page's dictionary is missing")
+		}
+		if len(p.data) == 0 { // all values may be missing
+			return nil
+		}
+		if p.data[0] > 32 {
+			return fmt.Errorf("codes of %d bits", p.data[0])
+		}
+		c.codes = newHybrid(p.data[1:], uint(p.data[0]))
+	case c.kind.physical == parquet.Boolean:
+		c.codes, err = booleans(p)
+	default:
+		c.data, err = plainOf(p, c.kind.physical, c.size, c.room)
 	}
-	for i := range count {
-		at := from + i
-		if c.indexes != nil {
-			at = int(c.indexes[at])
+	return err
+}
+
+// booleans reads a page of them.
+func booleans(p *page) (hybrid, error) {
+	switch {
+	case p.encoding == format.Plain:
+		return packedBits(p.data, 1, p.values), nil
+	case p.encoding != format.RLE:
+		return hybrid{}, fmt.Errorf("booleans encoded as %v are not supported", p.encoding)
+	case len(p.data) == 0: // all values may be missing
+		return hybrid{width: 1}, nil
+	case len(p.data) < 4 || int64(len(p.data)-4) < int64(binary.LittleEndian.Uint32(p.data)):
+		return hybrid{}, errRuns
+	}
+	return newHybrid(p.data[4:4+int(binary.LittleEndian.Uint32(p.data))], 1), nil
+}
+
+// read reads the values of the next rows into a batch's column.
+func (c *column) read(out *BatchColumn, rows int, u *unpacker) error {
+	if out.memory == nil {
+		out.memory = &native{}
+	}
+	n := out.memory
+	n.kind = c.kind
+	out.codes, out.of = nil, nil
+	c.free(&n.lenders)
+	c.drop(n.dictionary)
+	n.dictionary = nil
+	n.begin(rows)
+	for done := 0; done < rows; {
+		if c.at == c.rows {
+			if err := c.turn(u); err != nil {
+				return err
+			}
 		}
-		var value []byte
-		if size > 0 {
-			value = data[at*size : (at+1)*size]
-		} else {
-			value = data[offsets[at]:offsets[at+1]]
+		take := min(rows-done, c.rows-c.at)
+		count, err := c.present(n, done, take)
+		if err == nil {
+			err = c.values(n, done, take, count, rows)
 		}
-		n.from[to+i] = int32(len(n.text)) - 1
+		if err != nil {
+			return err
+		}
+		c.at, done = c.at+take, done+take
+	}
+	n.show(out)
+	return nil
+}
+
+// present notes which of the next rows' values are missing, and counts the others.
+func (c *column) present(n *native, to, take int) (count int, err error) {
+	if !c.level {
+		return take, nil
+	}
+	null := n.null[to : to+take]
+	for done := 0; done < take; {
+		same, value, err := c.levels.same(take - done)
 		switch {
-		case c.kind.decimal:
-			n.text = appendDecimal(n.text, signed(value), c.kind.scale)
-		case c.kind.uuid:
-			n.text = fmt.Appendf(n.text, "%x-%x-%x-%x-%x", value[:4], value[4:6], value[6:8], value[8:10], value[10:16])
+		case err != nil:
+			return 0, err
+		case same > 0 && value == 1:
+			count += same
+		case same > 0:
+			n.missed = true
+			for i := done; i < done+same; i++ {
+				null[i] = true
+			}
 		default:
-			n.text = append(n.text, value...)
+			same = min(take-done, c.levels.left)
+			levels := c.numbers(same)
+			if err := c.levels.read(levels); err != nil {
+				return 0, err
+			}
+			for i, level := range levels {
+				null[done+i] = level == 0
+				count += int(level)
+			}
 		}
-		n.to[to+i] = int32(len(n.text))
-		if len(n.text) > maxTexts {
-			panic(tooMuchText)
+		done += same
+	}
+	n.missed = n.missed || count < take
+	return count, nil
+}
+
+func (c *column) numbers(n int) []uint32 {
+	if cap(c.scratch) < n {
+		c.scratch = make([]uint32, max(n, batchRows))
+	}
+	return c.scratch[:n]
+}
+
+// values reads the values of the next rows, of which count are there, to places
+// from to on, of a batch of so many rows.
+func (c *column) values(n *native, to, take, count, rows int) error {
+	if c.coded && to == 0 {
+		n.dictionary, n.codes = c.dictionary, grown(n.codes, rows)
+		c.dictionary.held++
+	}
+	if n.dictionary != nil && !(c.coded && n.dictionary == c.dictionary) {
+		if err := n.copyCodes(n.dictionary, n.codes[:to], 0); err != nil {
+			return err
+		}
+		c.drop(n.dictionary)
+		n.dictionary = nil
+	}
+	switch {
+	case n.dictionary != nil:
+		if err := c.codes.read(n.codes[to : to+count]); err != nil {
+			return err
+		}
+		if count < take {
+			spread(n.codes[to:to+take], n.null[to:to+take], count, uint32(c.dictionary.rows))
+		}
+		return nil
+	case c.coded:
+		codes := c.numbers(count)
+		if err := c.codes.read(codes); err != nil {
+			return err
+		}
+		if err := n.copyCodes(c.dictionary, codes, to); err != nil {
+			return err
+		}
+	case c.kind.physical == parquet.Boolean:
+		bits := c.numbers(count)
+		if err := c.codes.read(bits); err != nil {
+			return err
+		}
+		for i, b := range bits {
+			n.ints[to+i] = int64(b)
+		}
+	default:
+		last := c.held[len(c.held)-1] // has the values
+		lend := take == rows && (count == take || c.size == 0) && len(last.bytes) <= maxLent
+		lent, err := n.plainValues(&c.data, c.size, to, count, lend)
+		if err != nil {
+			return err
+		}
+		if lent {
+			c.hold(last, &n.lenders)
+		}
+	}
+	if count < take {
+		n.spread(to, take, count)
+	}
+	return nil
+}
+
+// spread moves the first count values, which are those that are not null, to
+// their places.
+func spread[T any](values []T, null []bool, count int, missing T) {
+	for i := len(values) - 1; i >= 0 && count <= i; i-- {
+		if null[i] {
+			values[i] = missing
+		} else {
+			count--
+			values[i] = values[count]
 		}
 	}
 }
 
-// signed reads a big-endian number in two's complement.
-func signed(b []byte) *big.Int {
-	v := new(big.Int).SetBytes(b)
-	if len(b) > 0 && b[0]&0x80 != 0 {
-		v.Sub(v, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
+// int96 reads a time as old writers have it: nanoseconds of a Julian day.
+func int96(v []byte) (int64, error) {
+	days, nanos := int64(binary.LittleEndian.Uint32(v[8:]))-2440588, int64(binary.LittleEndian.Uint64(v))
+	if days < -106751 || days > 106750 || nanos < 0 || nanos > 86400e9 {
+		return 0, errors.New("an INT96 time is beyond the years 1678 to 2261")
 	}
-	return v
+	return days*86400e9 + nanos, nil
 }
 
-// notText is the first row whose text is not UTF-8, or -1.
-func (c *BatchColumn) notText(rows int) int {
-	if c.native != nil || utf8.Valid(c.text) {
-		return -1
+// signed32 widens a whole number of 32 bits.
+func signed32(v uint32, unsigned bool) int64 {
+	if unsigned {
+		return int64(v)
 	}
-	for row := range rows {
-		if !utf8.Valid(c.bytes(row)) {
-			return row
-		}
-	}
-	return -1
+	return int64(int32(v))
 }

@@ -1,11 +1,15 @@
 package table
 
 import (
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"math"
 	"math/big"
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
 
@@ -13,7 +17,8 @@ import (
 )
 
 // native is a column's values as a Parquet file has them, and the memory of its
-// texts. Its values are ints, or floats where the physical type is one.
+// texts. Its values are codes of the dictionary, if there is one; else ints, or
+// floats where the physical type is one, or texts.
 type native struct {
 	kind     kind
 	null     []bool
@@ -23,75 +28,220 @@ type native struct {
 	text     []byte
 	from, to []int32
 
-	lender    parquet.Page // has the memory of ints or floats; nil: they are own
+	dictionary *dictionary
+	codes      []uint32
+
+	lenders   []*memory // have the memory of ints, floats or text; none: they are own
 	ownInts   []int64
 	ownFloats []float64
+	ownText   []byte
 }
 
-// begin makes room for rows.
+// begin makes room for rows, of which none is missing.
 func (n *native) begin(rows int) {
-	if cap(n.null) < rows {
-		n.null = make([]bool, batchRows)
+	if n.missed {
+		clear(n.null)
 	}
-	n.null, n.missed = n.null[:rows], false
-	if n.lender != nil {
-		parquet.Release(n.lender)
-		n.lender = nil
-	}
+	n.null, n.missed = grown(n.null, rows), false
 	switch n.kind.physical {
 	case parquet.Float, parquet.Double:
 		n.ownFloats = grown(n.ownFloats, rows)
 		n.floats = n.ownFloats
 	case parquet.ByteArray, parquet.FixedLenByteArray:
-		n.text, n.from, n.to = n.text[:0], grown(n.from, rows), grown(n.to, rows)
+		n.text, n.from, n.to = n.ownText[:0], grown(n.from, rows), grown(n.to, rows)
 	default:
 		n.ownInts = grown(n.ownInts, rows)
 		n.ints = n.ownInts
 	}
 }
 
+// grown has room for rows; what is in it is left of before.
 func grown[T any](s []T, rows int) []T {
 	if cap(s) < rows {
-		s = make([]T, batchRows)
+		s = make([]T, rows+rows/8)
 	}
 	return s[:rows]
+}
+
+// show makes the values those of a batch's column.
+func (n *native) show(out *BatchColumn) {
+	out.native, out.text, out.from, out.to = nil, nil, nil, nil
+	switch {
+	case n.dictionary != nil:
+		out.codes, out.of = n.codes, n.dictionary
+	case n.kind.isText():
+		out.text, out.from, out.to = n.text, n.from, n.to
+	default:
+		out.native = n
+	}
 }
 
 // maxTexts bounds the texts of one column of a batch, in bytes.
 const maxTexts = math.MaxInt32 / 2
 
-const tooMuchText = "texts of more than 1 GiB in one batch of rows"
+var errTexts = errors.New("texts of more than 1 GiB in one batch of rows")
 
-// words copies texts of a dictionary, at[i] to row to+i. Short ones are copied
-// with what follows them, which one move does.
-func (n *native) words(data []byte, offsets []uint32, at []int32, to int) {
-	const short = 16
-	text, from, ends := n.text, n.from[to:to+len(at)], n.to[to:to+len(at)]
-	for i, k := range at {
-		begin, end := int(offsets[k]), int(offsets[k+1])
-		size := len(text)
-		from[i] = int32(size) - 1
-		if end-begin <= short && begin <= end && begin+short <= len(data) && size+short <= cap(text) {
-			*(*[short]byte)(text[size : size+short]) = *(*[short]byte)(data[begin : begin+short])
-			text = text[:size+end-begin]
-		} else {
-			text = append(text, data[begin:end]...)
-		}
-		ends[i] = int32(len(text))
-		if len(text) > maxTexts {
-			panic(tooMuchText)
-		}
+// plainValues takes count values in the encoding PLAIN from data, to places from
+// to on. lend says that the values may stay in the memory of data, and lent that
+// they do.
+func (n *native) plainValues(data *[]byte, size, to, count int, lend bool) (lent bool, err error) {
+	if n.kind.isText() {
+		return n.plainTexts(data, size, to, count, lend)
 	}
-	n.text = text
+	if len(*data)/size < count {
+		return false, errRuns
+	}
+	in := (*data)[:count*size]
+	*data = (*data)[count*size:]
+	switch n.kind.physical {
+	case parquet.Int32:
+		for i := range count {
+			n.ints[to+i] = signed32(binary.LittleEndian.Uint32(in[4*i:]), n.kind.unsigned)
+		}
+	case parquet.Int64:
+		return words(&n.ints, in, to, count, lend), nil
+	case parquet.Float:
+		for i := range count {
+			n.floats[to+i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(in[4*i:])))
+		}
+	case parquet.Double:
+		return words(&n.floats, in, to, count, lend), nil
+	case parquet.Int96:
+		for i := range count {
+			if n.ints[to+i], err = int96(in[12*i:]); err != nil {
+				return false, err
+			}
+		}
+	default:
+		return false, fmt.Errorf("values of type %v", n.kind.physical)
+	}
+	return false, nil
 }
 
-// miss notes a missing value.
-func (n *native) miss(row int) {
-	n.null[row] = true
-	n.missed = true
-	if n.kind.isText() {
-		n.from[row], n.to[row] = int32(len(n.text))-1, int32(len(n.text))
+var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+
+// words takes numbers of 64 bits, where they are or by copying them to places
+// from to on.
+func words[T int64 | float64](own *[]T, in []byte, to, count int, lend bool) (lent bool) {
+	if count == 0 {
+		return false
 	}
+	at := unsafe.Pointer(unsafe.SliceData(in))
+	out := (*own)[to : to+count]
+	switch {
+	case !littleEndian:
+		for i := range out {
+			v := binary.LittleEndian.Uint64(in[8*i:])
+			out[i] = *(*T)(unsafe.Pointer(&v))
+		}
+	case lend && uintptr(at)%8 == 0:
+		*own = unsafe.Slice((*T)(at), count)
+		return true
+	default:
+		copy(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(out))), 8*count), in)
+	}
+	return false
+}
+
+// plainTexts takes byte arrays: their length, unless they have a size, and they
+// themselves.
+func (n *native) plainTexts(data *[]byte, size, to, count int, lend bool) (lent bool, err error) {
+	in, at := *data, 0
+	lend = lend && size == 0 && !n.kind.decimal && !n.kind.uuid
+	for i := to; i < to+count; i++ {
+		length := size
+		if size == 0 {
+			if len(in)-at < 4 {
+				return false, errRuns
+			}
+			length = int(binary.LittleEndian.Uint32(in[at:]))
+			at += 4
+		}
+		if length > len(in)-at {
+			return false, errRuns
+		}
+		if lend {
+			n.from[i], n.to[i] = int32(at)-1, int32(at+length)
+		} else if err := n.addText(in[at:at+length], i); err != nil {
+			return false, err
+		}
+		at += length
+	}
+	*data = in[at:]
+	if lend {
+		n.text = in[:at]
+	}
+	return lend, nil
+}
+
+// addText adds a row's byte array, as text.
+func (n *native) addText(value []byte, row int) error {
+	n.from[row] = int32(len(n.text)) - 1
+	switch {
+	case n.kind.decimal:
+		n.text = appendDecimal(n.text, signed(value), n.kind.scale)
+	case n.kind.uuid:
+		if len(value) != 16 {
+			return fmt.Errorf("a UUID of %d bytes", len(value))
+		}
+		n.text = fmt.Appendf(n.text, "%x-%x-%x-%x-%x", value[:4], value[4:6], value[6:8], value[8:10], value[10:])
+	default:
+		n.text = append(n.text, value...)
+	}
+	n.to[row], n.ownText = int32(len(n.text)), n.text
+	if len(n.text) > maxTexts {
+		return errTexts
+	}
+	return nil
+}
+
+// copyCodes copies a dictionary's values to places from to on.
+func (n *native) copyCodes(d *dictionary, codes []uint32, to int) error {
+	if !d.inRange(codes) {
+		return errCodes
+	}
+	all := d.cells.memory
+	for i, k := range codes {
+		row := to + i
+		switch {
+		case n.kind.isText():
+			n.from[row] = int32(len(n.text)) - 1
+			if n.text = append(n.text, d.cells.bytes(int(k))...); len(n.text) > maxTexts {
+				return errTexts
+			}
+			n.to[row], n.ownText = int32(len(n.text)), n.text
+		case int(k) == d.rows: // missing
+		case n.isFloat():
+			n.floats[row] = all.floats[k]
+		default:
+			n.ints[row] = all.ints[k]
+		}
+	}
+	return nil
+}
+
+// spread moves the first count values of take rows, which are those that are not
+// null, to their places.
+func (n *native) spread(to, take, count int) {
+	null := n.null[to : to+take]
+	switch {
+	case n.kind.isText():
+		spread(n.from[to:to+take], null, count, -1)
+		spread(n.to[to:to+take], null, count, 0)
+	case n.isFloat():
+		spread(n.floats[to:to+take], null, count, 0)
+	default:
+		spread(n.ints[to:to+take], null, count, 0)
+	}
+}
+
+// signed reads a big-endian number in two's complement.
+func signed(b []byte) *big.Int {
+	v := new(big.Int).SetBytes(b)
+	if len(b) > 0 && b[0]&0x80 != 0 {
+		v.Sub(v, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
+	}
+	return v
 }
 
 func (n *native) isFloat() bool {
@@ -182,21 +332,41 @@ func (n *native) parse(c *BatchColumn) {
 				c.Numbers[row] = float64(v)
 			}
 		}
+	case c.Type == features.Time && n.kind.natural == features.Time && n.kind.unit == 1e6 && !n.missed && n.micros(c.Numbers):
 	default:
 		n.each(c, rows)
 	}
 }
 
+// micros makes numbers of times in microseconds, which most are; false: some is
+// not of the years 0 to 9999.
+func (n *native) micros(out []float64) bool {
+	const unit = 1_000_000
+	for row, v := range n.ints[:len(out)] {
+		if v < firstSecond*unit || v >= (lastSecond+1)*unit {
+			return false
+		}
+		since := uint64(v - firstSecond*unit) // not negative
+		seconds := since / unit
+		out[row] = float64(int64(seconds)+firstSecond) + float64((since-seconds*unit)*1000)/1e9
+	}
+	return true
+}
+
 // finite tells whether no value is infinite or NaN, which have all bits of the
 // exponent set.
 func finite(values []float64) bool {
-	const exponent = 0x7ff << 52
-	for _, x := range values {
-		if math.Float64bits(x)&exponent == exponent {
-			return false
-		}
+	const sign, one = 1 << 63, 1 << 52
+	over := func(x float64) uint64 { return math.Float64bits(x)&^sign + one } // has the bit of the sign
+	var a, b uint64
+	for ; len(values) >= 4; values = values[4:] { // side by side
+		a |= over(values[0]) | over(values[1])
+		b |= over(values[2]) | over(values[3])
 	}
-	return true
+	for _, x := range values {
+		a |= over(x)
+	}
+	return (a|b)&sign == 0
 }
 
 // plain tells whether the ints are the numbers.

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/parquet-go/parquet-go"
 	"golang.org/x/sync/errgroup"
@@ -17,8 +18,8 @@ import (
 // maxFooter bounds the description of a file's columns and row groups, in bytes.
 const maxFooter = 64 << 20
 
-// batchRows is how many rows of a Parquet file make a batch.
-const batchRows = 8 << 10
+// batchRows is how many rows of a Parquet file make a batch. Tests make it small.
+var batchRows = 8 << 10
 
 // parquetFile is the feed of a Parquet file.
 type parquetFile struct {
@@ -29,6 +30,8 @@ type parquetFile struct {
 	group   int       // row group being read, from 1; 0 before the first
 	rows    int64     // of the row group
 	done    int64     // of these
+
+	unpackers []*unpacker
 }
 
 func openParquet(src Source) (f *parquetFile, err error) {
@@ -55,12 +58,12 @@ func openParquet(src Source) (f *parquetFile, err error) {
 	if err := f.check(size); err != nil {
 		return nil, err
 	}
-	err = f.guard("", func() error {
+	err = f.guard("", 0, func() error {
 		f.file, err = parquet.OpenFile(at, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(256<<10))
 		return err
 	})
 	if err == nil && f.file.NumRows() < 0 {
-		err = f.damaged("", fmt.Errorf("it says that it has %d rows", f.file.NumRows()))
+		err = f.damaged("", 0, fmt.Errorf("it says that it has %d rows", f.file.NumRows()))
 	}
 	return f, err
 }
@@ -93,17 +96,26 @@ func (f *parquetFile) check(size int64) error {
 	if string(tail[4:]) != string(magicParq) {
 		return fail("the file ends early", "the upload was cut short: upload the file again")
 	}
-	if footer := int64(binary.LittleEndian.Uint32(tail[:])); footer > size-12 || footer > maxFooter {
+	footer := int64(binary.LittleEndian.Uint32(tail[:]))
+	if footer > size-12 || footer > maxFooter {
 		return fail(fmt.Sprintf("the file is damaged: its footer of %d bytes is longer than the file, or than %d bytes", footer, maxFooter), "write and upload the file again")
+	}
+	raw := make([]byte, footer)
+	if n, err := f.raw.ReadAt(raw, size-8-footer); n < len(raw) {
+		return fmt.Errorf("read %s: %w", f.key, err)
+	}
+	if _, err := checkThrift(raw, leastOfFooter); err != nil {
+		return f.damaged("", 0, fmt.Errorf("its footer: %w", err))
 	}
 	return nil
 }
 
-// guard keeps a fault of the library over a damaged file from becoming ours.
-func (f *parquetFile) guard(column string, do func() error) (err error) {
+// guard keeps a fault of the library over a damaged file from becoming ours. done
+// is how many rows of the row group come before.
+func (f *parquetFile) guard(column string, done int64, do func() error) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			err = f.damaged(column, fmt.Errorf("%v", fault))
+			err = f.damaged(column, done, fmt.Errorf("%v", fault))
 		}
 	}()
 	err = do()
@@ -111,23 +123,28 @@ func (f *parquetFile) guard(column string, do func() error) (err error) {
 	if err == nil || errors.As(err, &known) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return f.damaged(column, err)
+	return f.damaged(column, done, err)
 }
 
-func (f *parquetFile) damaged(column string, err error) error {
+func (f *parquetFile) damaged(column string, done int64, err error) error {
+	return Problems{f.problem(column, f.group, done, err)}
+}
+
+// problem is a fault of the file, at a place of a row group, or of no group when it is 0.
+func (f *parquetFile) problem(column string, group int, done int64, err error) Problem {
 	text := strings.ToValidUTF8(err.Error(), "�")
 	if r := []rune(text); len(r) > 200 {
 		text = string(r[:200]) + "…"
 	}
-	p := Problem{Key: f.key, Group: f.group, Column: column, Message: "the file is damaged: " + text, Hint: "write and upload the file again"}
-	if f.group > 0 {
-		p.Row = int(f.done) + 1
+	p := Problem{Key: f.key, Group: group, Column: column, Message: "the file is damaged: " + text, Hint: "write and upload the file again"}
+	if group > 0 {
+		p.Row = int(done) + 1
 	}
-	return Problems{p}
+	return p
 }
 
 func (f *parquetFile) layout() (l *Layout, err error) {
-	err = f.guard("", func() error {
+	err = f.guard("", 0, func() error {
 		l, err = f.describe()
 		return err
 	})
@@ -173,11 +190,10 @@ func (f *parquetFile) choose(want []Want) error {
 	if problems := l.missing(names); len(problems) > 0 {
 		return problems
 	}
-	for _, name := range names {
+	for i, name := range names {
 		field := f.file.Root().Column(name)
 		kind, _ := kindOfColumn(field)
-		c := &column{name: name, index: field.Index(), kind: kind, level: byte(field.MaxDefinitionLevel())}
-		f.columns = append(f.columns, c)
+		f.columns = append(f.columns, &column{Want: want[i], index: field.Index(), kind: kind, size: kind.bytes(field.Type()), level: field.MaxDefinitionLevel() > 0})
 	}
 	return nil
 }
@@ -192,39 +208,72 @@ func (f *parquetFile) next(b *Batch) error {
 			return err
 		}
 	}
-	rows := int(min(batchRows, f.rows-f.done))
+	rows := int(min(int64(batchRows), f.rows-f.done))
 	b.Rows, b.group, b.first, b.lines = rows, f.group, int(f.done), nil
-	var g errgroup.Group
-	g.SetLimit(max(1, runtime.GOMAXPROCS(0)))
-	for i, c := range f.columns {
-		g.Go(func() error {
-			return f.guard(c.name, func() error { return c.read(&b.Columns[i], rows) })
-		})
+	read := func(i int, u *unpacker) error {
+		c := f.columns[i]
+		return f.guard(c.Name, f.done, func() error { return c.read(&b.Columns[i], rows, u) })
 	}
-	if err := g.Wait(); err != nil {
+	var heavy []int // columns that turn to another page
+	for i, c := range f.columns {
+		if c.rows-c.at < rows {
+			heavy = append(heavy, i)
+		} else if err := read(i, nil); err != nil {
+			return err
+		}
+	}
+	if err := f.spread(heavy, read); err != nil {
 		return err
 	}
 	f.done += int64(rows)
 	return nil
 }
 
+// spread does what there is to do for columns, on all CPUs.
+func (f *parquetFile) spread(columns []int, do func(i int, u *unpacker) error) error {
+	var g errgroup.Group
+	var next atomic.Int64
+	for w := range min(len(columns), max(1, runtime.GOMAXPROCS(0))) {
+		if w == len(f.unpackers) {
+			f.unpackers = append(f.unpackers, &unpacker{})
+		}
+		u := f.unpackers[w]
+		g.Go(func() error {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(columns) {
+					return nil
+				}
+				if err := do(columns[i], u); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return g.Wait()
+}
+
 // enter begins a row group.
 func (f *parquetFile) enter(group int) error {
 	f.leave()
-	of := f.file.RowGroups()[group-1]
-	meta := &f.file.Metadata().RowGroups[group-1]
-	f.group, f.rows, f.done = group, of.NumRows(), 0
+	of := &f.file.Metadata().RowGroups[group-1]
+	f.group, f.rows, f.done = group, of.NumRows, 0
 	if f.rows < 0 {
-		return f.damaged("", fmt.Errorf("the row group says that it has %d rows", f.rows))
+		return f.damaged("", 0, fmt.Errorf("the row group says that it has %d rows", f.rows))
 	}
-	chunks := of.ColumnChunks()
+	if f.rows == 0 { // there may be no pages
+		return nil
+	}
 	for _, c := range f.columns {
-		err := f.guard(c.name, func() error {
-			if err := checkPages(f.raw, f.file.Size(), &meta.Columns[c.index].MetaData, f.rows); err != nil {
-				return err
+		err := f.guard(c.Name, 0, func() error {
+			if of.Columns[c.index].CryptoMetadata.Value != nil {
+				return errors.New("the column is encrypted, which is not supported")
 			}
-			c.open(chunks[c.index].Pages())
-			return nil
+			pages, err := newChunk(f.raw, f.file.Size(), &of.Columns[c.index].MetaData, f.rows, c.level)
+			if err == nil {
+				c.open(pages)
+			}
+			return err
 		})
 		if err != nil {
 			return err
@@ -243,6 +292,10 @@ func (f *parquetFile) leave() {
 func (f *parquetFile) fill(b *Batch) (problems Problems, more int, ended bool) {
 	for i := range b.Columns {
 		c := &b.Columns[i]
+		if c.codes != nil && !c.of.inRange(c.codes) {
+			problems = append(problems, f.problem(c.Name, b.group, int64(b.first), errCodes))
+			continue
+		}
 		if row := c.notText(b.Rows); row >= 0 {
 			problems = append(problems, b.Problem(row, c.Name, "the text is not UTF-8", "write the column as UTF-8 text"))
 			continue

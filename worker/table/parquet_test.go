@@ -264,6 +264,13 @@ func FuzzParquet(f *testing.F) {
 	f.Add(writeParquet(f, wideRows(300), parquet.MaxRowsPerRowGroup(100), parquet.Compression(&parquet.Zstd)))
 	f.Add(writeParquet(f, wideRows(40), parquet.Compression(&parquet.Gzip)))
 	f.Add(writeParquet(f, wideRows(40), parquet.Compression(&parquet.Snappy), parquet.DataPageVersion(1)))
+	for _, name := range []string{"deltas-v2", "fallback-gzip", "empty-groups", "polars-snappy", "v2-zstd"} {
+		raw, err := os.ReadFile("testdata/parquet/" + name + ".parquet")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
 	f.Fuzz(func(t *testing.T, raw []byte) { readBroken(t, raw) })
 }
 

@@ -186,10 +186,7 @@ func (s *segment) add(b *Batch) error {
 	}
 	for i := range s.cells {
 		c := &s.cells[i]
-		for row := range b.Rows {
-			c.text = b.Columns[i].Append(c.text, row)
-			c.ends = append(c.ends, uint32(len(c.text)))
-		}
+		c.text, c.ends = b.Columns[i].AppendAll(c.text, c.ends, b.Rows)
 		if len(c.text) > math.MaxUint32 {
 			return Problems{b.Problem(0, b.Columns[i].Name, "the column holds more than 4 GiB of text", "split the file")}
 		}

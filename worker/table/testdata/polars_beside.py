@@ -3,7 +3,7 @@
 polars_beside.py version | write CSV PARQUET | csv FILE | parquet FILE
 """
 import json
-import os
+import resource
 import sys
 import time
 
@@ -11,8 +11,8 @@ import polars
 
 
 def seconds():
-    t = os.times()
-    return t.user + t.system
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
 
 
 def main():
