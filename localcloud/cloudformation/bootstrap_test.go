@@ -41,7 +41,7 @@ func TestChangeSets_ReferenceToWhatIsNotMade(t *testing.T) {
 	c := open(t)
 	body := strings.Replace(conditional, `["NewKey",{"Fn::GetAtt":["K","Arn"]},`, `["Trusted",{"Fn::GetAtt":["K","Arn"]},`, 1)
 	_, err := c.client.CreateChangeSet(t.Context(), &api.CreateChangeSetInput{StackName: aws.String("S"), ChangeSetName: aws.String("c"), ChangeSetType: types.ChangeSetTypeCreate, TemplateBody: &body, Parameters: parameters("Accounts", "111111111111")})
-	wantCode(t, err, "ValidationError", "unresolved resource dependencies [K]")
+	wantCode(t, err, "ValidationError", "Unresolved resource dependencies [K] in the Resources block")
 }
 
 const registry = `{"Resources":{

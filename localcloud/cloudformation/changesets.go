@@ -47,9 +47,9 @@ func (c *CloudFormation) createChangeSet(ctx context.Context, in *api.CreateChan
 		return nil, err
 	}
 	if s.Status != "" {
-		if _, err := c.findChangeSet(in.ChangeSetName, aws.String(s.ID)); err == nil {
+		if there, err := c.findChangeSet(in.ChangeSetName, aws.String(s.ID)); err == nil && !there.executed() {
 			return nil, wire.Errorf("AlreadyExistsException", "ChangeSet %s already exists", name)
-		} else if !wire.HasCode(err, "ChangeSetNotFound") {
+		} else if err != nil && !wire.HasCode(err, "ChangeSetNotFound") {
 			return nil, err
 		}
 	}
@@ -104,7 +104,7 @@ func (c *CloudFormation) changeSetStack(ctx context.Context, in *api.CreateChang
 	case err != nil:
 		return c.newStack(ctx, in.StackName, in.ClientToken)
 	case s.Status != "REVIEW_IN_PROGRESS":
-		return nil, invalid("Stack [%s] already exists and cannot be created again with the changeSet [%s].", s.Name, aws.ToString(in.ChangeSetName))
+		return nil, invalid("Stack [%s] already exists and cannot be created again with the changeSet [%s].", aws.ToString(in.StackName), aws.ToString(in.ChangeSetName))
 	}
 	return s, nil
 }
@@ -114,7 +114,10 @@ func (c *CloudFormation) changeSetStack(ctx context.Context, in *api.CreateChang
 // was deleted may have had a change set of the same name.
 func (c *CloudFormation) findChangeSet(name, stackName *string) (*changeSet, error) {
 	n, owner := aws.ToString(name), ""
-	if stackName != nil && !strings.HasPrefix(n, "arn:") {
+	if !strings.HasPrefix(n, "arn:") {
+		if stackName == nil {
+			return nil, invalid("StackName must be specified if ChangeSetName is not specified as an ARN.")
+		}
 		s, err := c.named(*stackName)
 		if err != nil {
 			return nil, err
@@ -123,10 +126,11 @@ func (c *CloudFormation) findChangeSet(name, stackName *string) (*changeSet, err
 	}
 	var found *changeSet
 	err := c.changes.Scan("", func(_ string, cs changeSet) bool {
-		if cs.ID == n || (cs.Name == n && cs.Stack == owner) {
+		// One that was executed has left its name to others.
+		if (cs.ID == n || (cs.Name == n && cs.Stack == owner)) && (found == nil || found.executed()) {
 			found = &cs
 		}
-		return found == nil
+		return true
 	})
 	if err != nil {
 		return nil, err
@@ -136,6 +140,8 @@ func (c *CloudFormation) findChangeSet(name, stackName *string) (*changeSet, err
 	}
 	return found, nil
 }
+
+func (cs *changeSet) executed() bool { return strings.HasPrefix(cs.Execution, "EXECUTE_") }
 
 func (c *CloudFormation) describeChangeSet(_ context.Context, in *api.DescribeChangeSetInput) (*api.DescribeChangeSetOutput, error) {
 	cs, err := c.findChangeSet(in.ChangeSetName, in.StackName)
@@ -149,9 +155,16 @@ func (c *CloudFormation) describeChangeSet(_ context.Context, in *api.DescribeCh
 	out := &api.DescribeChangeSetOutput{
 		ChangeSetId: aws.String(cs.ID), ChangeSetName: aws.String(cs.Name), StackId: aws.String(cs.Stack), StackName: aws.String(cs.StackName),
 		CreationTime: aws.Time(cs.Created), Status: types.ChangeSetStatus(cs.Status), ExecutionStatus: types.ExecutionStatus(cs.Execution),
-		Changes: changes, NextToken: next, Tags: tagsOf(cs.Tags), Description: optional(cs.Description), StatusReason: optional(cs.Reason),
-		OnStackFailure: types.OnStackFailure(cs.OnFailure), NotificationARNs: []string{}, ImportExistingResources: aws.Bool(cs.ImportExisting),
+		Changes: changes, NextToken: next, Capabilities: []types.Capability{}, Description: optional(cs.Description), StatusReason: optional(cs.Reason),
+		OnStackFailure: types.OnStackFailure(cs.OnFailure), NotificationARNs: []string{},
 		RollbackConfiguration: &types.RollbackConfiguration{}, IncludeNestedStacks: aws.Bool(cs.Nested),
+	}
+	// What was not given is left out.
+	if len(cs.Tags) > 0 {
+		out.Tags = tagsOf(cs.Tags)
+	}
+	if cs.ImportExisting {
+		out.ImportExistingResources = aws.Bool(true)
 	}
 	if !aws.ToBool(in.IncludePropertyValues) {
 		out.Changes = withoutValues(changes)
@@ -159,7 +172,7 @@ func (c *CloudFormation) describeChangeSet(_ context.Context, in *api.DescribeCh
 	for _, n := range cs.Capabilities {
 		out.Capabilities = append(out.Capabilities, types.Capability(n))
 	}
-	if t, err := parseTemplate(cs.Template); err == nil {
+	if t, err := parseTemplate(cs.Template); err == nil && len(cs.Parameters) > 0 {
 		out.Parameters = t.describe(cs.Parameters, cs.Fetched)
 	}
 	return out, nil
@@ -172,10 +185,11 @@ func (c *CloudFormation) listChangeSets(_ context.Context, in *api.ListChangeSet
 	}
 	list := []types.ChangeSetSummary{}
 	err = c.changes.Scan("", func(_ string, cs changeSet) bool {
-		if cs.Stack == s.ID {
+		if cs.Stack == s.ID && !cs.executed() {
 			list = append(list, types.ChangeSetSummary{
 				ChangeSetId: aws.String(cs.ID), ChangeSetName: aws.String(cs.Name), StackId: aws.String(cs.Stack), StackName: aws.String(cs.StackName),
 				CreationTime: aws.Time(cs.Created), Status: types.ChangeSetStatus(cs.Status), ExecutionStatus: types.ExecutionStatus(cs.Execution), StatusReason: optional(cs.Reason),
+				Description: optional(cs.Description), IncludeNestedStacks: aws.Bool(cs.Nested),
 			})
 		}
 		return true
@@ -211,6 +225,7 @@ func (c *CloudFormation) executeChangeSet(ctx context.Context, in *api.ExecuteCh
 		s.OnFailure = "DO_NOTHING"
 	}
 	if s.Status == "REVIEW_IN_PROGRESS" {
+		s.Updated = c.o.Clock.Now() // for AWS it is an update
 		p.into(s)
 		err = c.beginCreate(s, false)
 	} else {
@@ -266,7 +281,7 @@ var errDone = errors.New("nothing to change")
 func (c *CloudFormation) settle(s *stack) error {
 	switch s.Status {
 	case "DELETE_COMPLETE":
-		return c.dropChangeSets(s.ID, "")
+		return c.dropChangeSets(s.ID, s.ChangeSet) // which made it can still be looked up
 	case "CREATE_COMPLETE", "UPDATE_COMPLETE":
 		return c.execution(s.ChangeSet, "EXECUTE_COMPLETE")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	api "github.com/aws/aws-sdk-go-v2/service/cloudformation"
@@ -49,19 +50,21 @@ func (s *stack) describe() types.Stack {
 	out := types.Stack{
 		StackId: aws.String(s.ID), StackName: aws.String(s.Name), StackStatus: types.StackStatus(s.Status), StackStatusReason: optional(s.Reason),
 		CreationTime: aws.Time(s.Created), Description: optional(s.Description), RoleARN: optional(s.Role), ChangeSetId: optional(s.ChangeSet),
-		EnableTerminationProtection: aws.Bool(s.Protected), DisableRollback: aws.Bool(s.OnFailure == "DO_NOTHING"), Tags: tagsOf(s.Tags), NotificationARNs: []string{},
+		DisableRollback: aws.Bool(s.OnFailure == "DO_NOTHING"), Tags: tagsOf(s.Tags), NotificationARNs: []string{},
 		DriftInformation: &types.StackDriftInformation{StackDriftStatus: types.StackDriftStatusNotChecked}, RollbackConfiguration: &types.RollbackConfiguration{},
 	}
 	if !s.Updated.IsZero() {
 		out.LastUpdatedTime = aws.Time(s.Updated)
 	}
-	if !s.Deleted.IsZero() {
+	if s.Deleted.IsZero() {
+		out.EnableTerminationProtection = aws.Bool(s.Protected)
+	} else {
 		out.DeletionTime = aws.Time(s.Deleted)
 	}
 	for _, c := range s.Capabilities {
 		out.Capabilities = append(out.Capabilities, types.Capability(c))
 	}
-	if t, err := parseTemplate(s.Template); err == nil {
+	if t, err := parseTemplate(s.Template); err == nil && len(s.Parameters) > 0 {
 		out.Parameters = t.describe(s.Parameters, s.Fetched)
 	}
 	for _, o := range s.Outputs {
@@ -132,6 +135,7 @@ func (c *CloudFormation) listStacks(_ context.Context, in *api.ListStacksInput) 
 		out.StackSummaries = append(out.StackSummaries, types.StackSummary{
 			StackId: d.StackId, StackName: d.StackName, StackStatus: d.StackStatus, StackStatusReason: d.StackStatusReason, CreationTime: d.CreationTime,
 			LastUpdatedTime: d.LastUpdatedTime, DeletionTime: d.DeletionTime, TemplateDescription: d.Description,
+			DriftInformation: &types.StackDriftInformationSummary{StackDriftStatus: types.StackDriftStatusNotChecked},
 		})
 	}
 	return out, err
@@ -161,13 +165,16 @@ func (c *CloudFormation) describeStackEvents(_ context.Context, in *api.Describe
 
 func (c *CloudFormation) describeStackResource(_ context.Context, in *api.DescribeStackResourceInput) (*api.DescribeStackResourceOutput, error) {
 	s, err := c.find(aws.ToString(in.StackName))
+	if wire.HasCode(err, "ValidationError") {
+		err = invalid("Stack '%s' does not exist", aws.ToString(in.StackName))
+	}
 	if err != nil {
 		return nil, err
 	}
 	logical := aws.ToString(in.LogicalResourceId)
 	r, ok := s.Resources[logical]
 	if !ok {
-		return nil, invalid("Resource %s does not exist for stack %s", logical, s.Name)
+		return nil, invalid("Resource %s does not exist for stack %s", logical, *in.StackName)
 	}
 	return &api.DescribeStackResourceOutput{StackResourceDetail: &types.StackResourceDetail{
 		StackId: aws.String(s.ID), StackName: aws.String(s.Name), LogicalResourceId: aws.String(logical), PhysicalResourceId: optional(r.ID), ResourceType: aws.String(r.Type),
@@ -240,6 +247,9 @@ func (c *CloudFormation) listStackResources(_ context.Context, in *api.ListStack
 
 func (c *CloudFormation) getTemplate(_ context.Context, in *api.GetTemplateInput) (*api.GetTemplateOutput, error) {
 	stages := []types.TemplateStage{types.TemplateStageOriginal, types.TemplateStageProcessed}
+	if in.StackName == nil && !strings.HasPrefix(aws.ToString(in.ChangeSetName), "arn:") {
+		return nil, invalid("StackName is a required parameter.")
+	}
 	if in.ChangeSetName != nil {
 		cs, err := c.findChangeSet(in.ChangeSetName, in.StackName)
 		if err != nil {

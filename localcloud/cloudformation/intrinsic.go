@@ -83,7 +83,7 @@ func getAttParts(arg any) (logical, attribute string, err error) {
 		}
 	}
 	if logical == "" || attribute == "" {
-		return "", "", fmt.Errorf("Fn::GetAtt needs a resource and the name of an attribute")
+		return "", "", awsWorded(wrongGetAtt)
 	}
 	return logical, attribute, nil
 }
@@ -169,7 +169,7 @@ func (t *template) checkFunction(path, name string, arg any, scope scopeKind, p 
 	case "Fn::GetAtt":
 		logical, attribute, err := getAttParts(arg)
 		if err != nil {
-			p.add(path, "%v", err)
+			p.worded(path, "Template error: "+err.Error(), "%v", err)
 			return
 		}
 		t.checkAttribute(path, logical, attribute, p)
@@ -191,7 +191,9 @@ func (t *template) checkFunction(path, name string, arg any, scope scopeKind, p 
 			p.add(path, "Fn::If needs the name of a condition and two values")
 			return
 		}
-		t.checkConditionName(path, s, p)
+		if _, ok := t.Conditions[s]; !ok {
+			p.worded(path, "Template error: unresolved condition dependency "+s+" in Fn::If", "unresolved condition dependency %s", s)
+		}
 		t.checkValue(path, list, scope, p)
 		return
 	case "Fn::Base64":
@@ -245,13 +247,13 @@ func (t *template) checkName(path, name string, scope scopeKind, p *problems) {
 	if _, ok := t.Resources[name]; ok && scope == scopeResource {
 		return
 	}
-	p.add(path, "unresolved resource dependencies [%s]", name)
+	p.unresolved(path, name)
 }
 
 func (t *template) checkAttribute(path, logical, attribute string, p *problems) {
 	r, ok := t.Resources[logical]
 	if !ok {
-		p.add(path, "unresolved resource dependencies [%s]", logical)
+		p.unresolved(path, logical)
 		return
 	}
 	if k, ok := kinds[r.Type]; ok && !slices.Contains(k.attributes, attribute) {
@@ -364,13 +366,13 @@ func (e *environment) call(name string, arg any) (any, error) {
 		i, err := strconv.Atoi(asString(list[0]))
 		values, ok := list[1].([]any)
 		if err != nil || !ok || i < 0 || i >= len(values) {
-			return nil, fmt.Errorf("Fn::Select cannot select nonexistent value at index %s", asString(list[0]))
+			return nil, awsWorded(wrongSelect)
 		}
 		return values[i], nil
 	case name == "Fn::FindInMap" && len(list) == 3:
 		v, ok := e.mappings[asString(list[0])][asString(list[1])][asString(list[2])]
 		if !ok {
-			return nil, fmt.Errorf("unable to get mapping for %s::%s::%s", asString(list[0]), asString(list[1]), asString(list[2]))
+			return nil, awsWorded(fmt.Sprintf("Unable to get mapping for %s::%s::%s", asString(list[0]), asString(list[1]), asString(list[2])))
 		}
 		return v, nil
 	}
@@ -393,13 +395,13 @@ func (e *environment) ref(name string) (any, error) {
 	if r, ok := e.resource(name); ok {
 		return r.Ref, nil
 	}
-	return nil, fmt.Errorf("unresolved resource dependencies [%s]", name)
+	return nil, unresolvedName(name)
 }
 
 func (e *environment) attribute(logical, attribute string) (any, error) {
 	r, ok := e.resource(logical)
 	if !ok {
-		return nil, fmt.Errorf("unresolved resource dependencies [%s]", logical)
+		return nil, unresolvedName(logical)
 	}
 	v, ok := r.Attributes[attribute]
 	if !ok {

@@ -115,7 +115,7 @@ func (p *parameter) accept(name, value string) error {
 	if p.Type == "Number" {
 		x, err := strconv.ParseFloat(value, 64)
 		if err != nil {
-			return fail("must be a number (not %q)", value)
+			return fail("must be a number.")
 		}
 		if low, err := p.MinValue.Float64(); err == nil && x < low {
 			return fail("must be a number not less than %v", low)

@@ -2,6 +2,7 @@ package cloudformation
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -50,7 +51,7 @@ func (c *CloudFormation) plan(s *stack, p *prepared) (changes []types.Change, di
 		kept[logical] = true
 		next, err := env.properties(r)
 		if err != nil {
-			return nil, false, invalid("Template error: Resources/%s: %v", logical, err)
+			return nil, false, valueError("Resources", "Resources/"+logical+": ", err)
 		}
 		cur := s.Resources[logical]
 		if cur == nil || cur.ID == "" {
@@ -59,18 +60,25 @@ func (c *CloudFormation) plan(s *stack, p *prepared) (changes []types.Change, di
 		}
 		if names := changed(cur.Properties, next); len(names) > 0 {
 			replaced[logical] = kinds[r.Type].replaces(names)
-			changes = append(changes, modification(logical, r, cur, next, names))
+			changes = append(changes, modification(logical, r, cur, next, names, func(parameter string) bool {
+				_, given := t.Parameters[parameter]
+				return given && p.parameters[parameter] != s.Parameters[parameter]
+			}))
 		}
 		differs = differs || cur.Delete != r.DeletionPolicy || cur.Replace != r.UpdateReplacePolicy
 	}
 	for _, logical := range sortedByOrder(s.Resources) {
 		if !kept[logical] && s.Resources[logical].Status != "DELETE_COMPLETE" {
-			changes = append(changes, change(types.ChangeActionRemove, logical, s.Resources[logical].Type, s.Resources[logical].ID, ""))
+			ch := change(types.ChangeActionRemove, logical, s.Resources[logical].Type, s.Resources[logical].ID, "")
+			if ch.ResourceChange.PolicyAction = types.PolicyActionDelete; retained(s.Resources[logical].Delete) {
+				ch.ResourceChange.PolicyAction = types.PolicyActionRetain
+			}
+			changes = append(changes, ch)
 		}
 	}
 	outputs, err := t.outputs(env)
 	if err != nil {
-		return nil, false, invalid("Template error: %v", err)
+		return nil, false, valueError("Outputs", "", err)
 	}
 	differs = differs || len(changes) > 0 || canonical(outputs) != canonical(s.Outputs) || canonical(p.tags) != canonical(nonNil(s.Tags))
 	return changes, differs, nil
@@ -97,7 +105,8 @@ func change(action types.ChangeAction, logical, kind, physical string, replaceme
 
 // modification describes what of a resource changes, and whether that makes a
 // new one of it: for sure, or only if a value not known yet turns out to differ.
-func modification(logical string, r *resource, cur *resourceRecord, next map[string]any, names []string) types.Change {
+// moved tells of a parameter that it has another value than before.
+func modification(logical string, r *resource, cur *resourceRecord, next map[string]any, names []string, moved func(parameter string) bool) types.Change {
 	replace := types.ReplacementFalse
 	var details []types.ResourceChangeDetail
 	for _, n := range names {
@@ -125,6 +134,15 @@ func modification(logical string, r *resource, cur *resourceRecord, next map[str
 				d.CausingEntity = aws.String(entity)
 			}
 		}
+		byParameter := map[string]bool{}
+		walkReferences(r.Properties[n], func(name string) { byParameter[name] = moved(name) })
+		for _, name := range sortedKeys(byParameter) {
+			if byParameter[name] { // and what AWS cannot rule out is that the template itself changes it too
+				d.Evaluation = types.EvaluationTypeDynamic
+				details = append(details, types.ResourceChangeDetail{Target: target, Evaluation: types.EvaluationTypeStatic,
+					ChangeSource: types.ChangeSourceParameterReference, CausingEntity: aws.String(name)})
+			}
+		}
 		if kinds[r.Type].replaces([]string{n}) {
 			target.RequiresRecreation = types.RequiresRecreationAlways
 			switch {
@@ -137,7 +155,15 @@ func modification(logical string, r *resource, cur *resourceRecord, next map[str
 		details = append(details, d)
 	}
 	ch := change(types.ChangeActionModify, logical, r.Type, cur.ID, replace)
+	slices.SortStableFunc(details, func(a, b types.ResourceChangeDetail) int {
+		return -strings.Compare(string(a.Evaluation), string(b.Evaluation)) // Static before Dynamic
+	})
 	ch.ResourceChange.Details = details
+	if replace != types.ReplacementFalse {
+		if ch.ResourceChange.PolicyAction = types.PolicyActionReplaceAndDelete; retained(r.UpdateReplacePolicy) {
+			ch.ResourceChange.PolicyAction = types.PolicyActionReplaceAndRetain
+		}
+	}
 	ch.ResourceChange.BeforeContext = aws.String(canonical(map[string]any{"Properties": map[string]any(cur.Properties)}))
 	ch.ResourceChange.AfterContext = aws.String(canonical(map[string]any{"Properties": next}))
 	return ch

@@ -156,7 +156,7 @@ func fill(out reflect.Value, v any, path string) error {
 		var p problems
 		checkMembers(t, m, path, &p)
 		if len(p) > 0 {
-			return fmt.Errorf("%s", strings.Join(p, "; "))
+			return fmt.Errorf("%s", strings.Join(p.texts(), "; "))
 		}
 		for _, k := range sortedKeys(m) {
 			if err := fill(out.FieldByName(k), m[k], path+"/"+k); err != nil {

@@ -308,7 +308,7 @@ func (c *CloudFormation) updateStack(ctx context.Context, in *api.UpdateStackInp
 		return nil, invalid("No updates are to be performed.")
 	}
 	s.Caller, s.Token = wire.CallerFrom(ctx), aws.ToString(in.ClientRequestToken)
-	s.OnFailure, s.ExceptOnCreate = "", aws.ToBool(in.RetainExceptOnCreate)
+	s.OnFailure, s.ExceptOnCreate, s.ChangeSet = "", aws.ToBool(in.RetainExceptOnCreate), ""
 	if aws.ToBool(in.DisableRollback) {
 		s.OnFailure = "DO_NOTHING"
 	}

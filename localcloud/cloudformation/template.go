@@ -77,7 +77,9 @@ func parseTemplate(body string) (*template, error) {
 		if err != nil {
 			return nil, invalid("Template format error: YAML not well-formed. (%v)", err)
 		}
-		trimmed = raw
+		if trimmed = raw; trimmed[0] != '{' {
+			return nil, invalid("Template format error: unsupported structure.")
+		}
 	}
 	var sections struct {
 		template
@@ -207,21 +209,6 @@ func fromTag(tag string, v any) any {
 	return map[string]any{"Fn::" + name: v}
 }
 
-// problems gathers everything wrong with a template, to be told at once.
-type problems []string
-
-func (p *problems) add(path, format string, args ...any) {
-	*p = append(*p, path+": "+fmt.Sprintf(format, args...))
-}
-
-func (p problems) err() error {
-	if len(p) == 0 {
-		return nil
-	}
-	list := slices.Compact(slices.Sorted(slices.Values(p)))
-	return invalid("Template error: %d problem(s) found before anything was created: %s", len(list), strings.Join(list, "; "))
-}
-
 // check judges the whole template against what the local cloud knows.
 func (t *template) check() error {
 	var p problems
@@ -267,7 +254,8 @@ func (t *template) checkConditionName(path, name string, p *problems) {
 		return
 	}
 	if _, ok := t.Conditions[name]; !ok {
-		p.add(path, "unresolved condition dependency %s", name)
+		block, _, _ := strings.Cut(path, "/")
+		p.worded(path, "Template format error: Unresolved condition dependency "+name+" in the "+block+" block of the template", "unresolved condition dependency %s", name)
 	}
 }
 
@@ -280,7 +268,7 @@ var logicalID = func(s string) bool {
 func (t *template) checkResource(name string, r *resource, p *problems) {
 	path := "Resources/" + name
 	if !logicalID(name) {
-		p.add(path, "a logical id has only letters and digits")
+		p.worded(path, "Template format error: Resource name "+name+" is non alphanumeric.", "a logical id has only letters and digits")
 	}
 	k, ok := kinds[r.Type]
 	if !ok {
