@@ -57,7 +57,7 @@ var areas = []struct {
 	name string
 	all  []behaviour
 }{
-	{"S3", slices.Concat(s3Buckets, s3Conditions, s3Objects, s3Ranges, s3Checksums, s3Versions, s3Deletes, s3Lists, s3Multipart, s3Copies, s3Tags, s3Presigned, s3Events)},
+	{"S3", slices.Concat(s3Buckets, s3Conditions, s3Objects, s3Ranges, s3Checksums, s3Versions, s3Deletes, s3Lists, s3Multipart, s3Copies, s3Tags, s3Presigned, s3Events, s3Refused, s3Forms)},
 	{"EventBridge", slices.Concat(patternBehaviours, eventBehaviours)},
 	{"Step Functions", statesBehaviours},
 	{"Lambda", lambdaBehaviours},

@@ -301,6 +301,17 @@ func (c *call) signed(method, url, body, payload string, header http.Header) *ht
 	return c.exchange(r)
 }
 
+// presigned signs a request in its URL, which it gives back with the headers that have to be sent.
+func (c *call) presigned(r *http.Request) (string, http.Header) {
+	c.Helper()
+	u, header, err := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }).PresignHTTP(c.ctx,
+		try(c.cfg.Credentials.Retrieve(c.ctx)).ok(c), r, "UNSIGNED-PAYLOAD", "s3", c.cfg.Region, time.Now())
+	if err != nil {
+		c.Fatal(err)
+	}
+	return u, header
+}
+
 func (c *call) request(method, url, body string, header http.Header) *http.Request {
 	c.Helper()
 	r, err := http.NewRequestWithContext(c.ctx, method, url, strings.NewReader(body))
