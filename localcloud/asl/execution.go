@@ -304,8 +304,9 @@ func (x *Execution) Succeed(now time.Time, id, output string) error {
 	if err != nil {
 		return err
 	}
-	result, err := parseDoc(output)
-	if err != nil {
+	if f := tooLarge(t.st.resource, output); f != nil {
+		x.taskFailed(t, TaskFailed, *f)
+	} else if result, err := parseDoc(output); err != nil {
 		x.taskFailed(t, TaskFailed, Failure{Error: errRuntime, Cause: fmt.Sprintf("The task's result is not JSON: %v", err)})
 	} else {
 		x.taskSucceeded(t, result)

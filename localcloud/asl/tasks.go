@@ -73,16 +73,21 @@ func (x *Execution) call(t *thread) Call {
 		Submission: t.Task.Submission}
 }
 
+// tooLarge is the failure of a task with too long a result, whatever it is; nil
+// for none.
+func tooLarge(r *Resource, result string) *Failure {
+	if len(result) <= MaxPayload {
+		return nil
+	}
+	name := r.Service
+	if r.Lambda {
+		name = r.ARN
+	}
+	return &Failure{Error: errDataLimit, Cause: fmt.Sprintf(errExceedsTheSize, name)}
+}
+
 func (x *Execution) taskSucceeded(t *thread, result *doc) {
 	r := t.st.resource
-	if len(result.Text()) > MaxPayload {
-		name := r.Service
-		if r.Lambda {
-			name = r.ARN
-		}
-		x.taskFailed(t, TaskFailed, Failure{Error: errDataLimit, Cause: fmt.Sprintf(errExceedsTheSize, name)})
-		return
-	}
 	delete(x.tasks, t.Task.ID)
 	x.stage(t, "result", result)
 	output := ptr(result.Text())

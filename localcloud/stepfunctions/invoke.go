@@ -1,9 +1,11 @@
 package stepfunctions
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -32,10 +34,16 @@ func (r runner) function(ctx context.Context, c asl.Call) (string, error) {
 	if len(payload) == 0 {
 		return "null", nil
 	}
-	if !json.Valid(payload) {
-		return "", &asl.TaskError{Name: "Lambda.Unknown", Cause: "The function's answer is not JSON: " + string(payload)}
+	if len(payload) <= asl.MaxPayload && !json.Valid(payload) {
+		return "", notJSON(payload)
 	}
 	return string(payload), nil
+}
+
+// notJSON fails a task whose function answers something else. Too long an answer
+// is not looked at: that is another error.
+func notJSON(payload []byte) error {
+	return &asl.TaskError{Name: "Lambda.Unknown", Cause: "The function's answer is not JSON: " + string(payload)}
 }
 
 // invocation is what the Lambda service answers.
@@ -88,6 +96,13 @@ func invokeRequest(in integration, c asl.Call, params map[string]any) (map[strin
 
 func invokeResult(params, _ map[string]any, raw []byte, req request) (any, error) {
 	a, payload, err := answerOf(raw)
+	var failed *asl.TaskError
+	if errors.As(err, &failed) { // this integration writes JSON anew; a function's own ARN gives it as it is
+		var b bytes.Buffer
+		if json.Compact(&b, []byte(failed.Cause)) == nil {
+			failed.Cause = b.String()
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -99,8 +114,11 @@ func invokeResult(params, _ map[string]any, raw []byte, req request) (any, error
 	if params["InvocationType"] == nil || params["InvocationType"] == "RequestResponse" {
 		out["Payload"] = json.RawMessage("null")
 		if len(payload) > 0 {
+			if len(payload) > asl.MaxPayload {
+				return string(payload), nil // the interpreter says that it is too much
+			}
 			if !json.Valid(payload) {
-				return nil, &asl.TaskError{Name: "Lambda.Unknown", Cause: "The function's answer is not JSON: " + string(payload)}
+				return nil, notJSON(payload)
 			}
 			out["Payload"] = json.RawMessage(payload)
 		}

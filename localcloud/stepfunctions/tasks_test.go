@@ -51,6 +51,22 @@ func TestTaskCalls(t *testing.T) {
 			call: "lambda:Invoke", status: "FAILED", failure: "NotToday", cause: `{"errorMessage":"no","errorType":"NotToday"}`,
 			history: "ExecutionStarted TaskStateEntered LambdaFunctionScheduled LambdaFunctionStarted LambdaFunctionFailed ExecutionFailed",
 		},
+		"function fails in its own words": {
+			definition: one(fn, ""), answer: answer(lambdaAnswer(`{"errorMessage": "no", "errorType": "E"}`, true)),
+			call: "lambda:Invoke", status: "FAILED", failure: "E", cause: `{"errorMessage": "no", "errorType": "E"}`,
+		},
+		"function answers too much": {
+			definition: one(fn, ""), answer: answer(lambdaAnswer(strings.Repeat("a", 300_000), false)),
+			call: "lambda:Invoke", status: "FAILED", failure: "States.DataLimitExceeded", cause: "The state/task '" + fn + "' returned a result",
+		},
+		"lambda:invoke answers too much": {
+			definition: one("arn:aws:states:::lambda:invoke", `,"Parameters":{"FunctionName":"f"}`), answer: answer(lambdaAnswer(strings.Repeat("a", 300_000), false)),
+			call: "lambda:Invoke", status: "FAILED", failure: "States.DataLimitExceeded", cause: "The state/task 'lambda' returned a result",
+		},
+		"lambda:invoke fails in AWS's": {
+			definition: one("arn:aws:states:::lambda:invoke", `,"Parameters":{"FunctionName":"f"}`), answer: answer(lambdaAnswer(`{"errorMessage": "no", "errorType": "E"}`, true)),
+			call: "lambda:Invoke", status: "FAILED", failure: "E", cause: `{"errorMessage":"no","errorType":"E"}`,
+		},
 		"function fails namelessly": {
 			definition: one(fn, ""), answer: answer(lambdaAnswer(`{"errorMessage":"Task timed out"}`, true)),
 			call: "lambda:Invoke", status: "FAILED", failure: "Lambda.Unknown", cause: "Task timed out",
