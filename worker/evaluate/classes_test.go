@@ -133,6 +133,9 @@ func TestSeveralClasses(t *testing.T) {
 		if !bytes.Contains(page, []byte("&lt;b&gt;red")) || bytes.Contains(page, []byte("<b>red")) {
 			t.Errorf("%s: the page lacks the classes, or has them as they are", name)
 		}
+		if bytes.Contains(page, []byte("Mean label")) {
+			t.Errorf("%s: the page shows a mean of the classes' numbers", name)
+		}
 	}
 }
 

@@ -76,7 +76,12 @@ const shownSlices = 20
 
 func slicesSection(e *Evaluation) (report.Section, bool) {
 	champion := slices.ContainsFunc(e.Slices, func(s Slice) bool { return s.BetterBy != nil })
-	t := report.Table{Head: []string{"Slice", "Rows", "Mean label", e.Metric}, Numeric: []bool{false, true, true, true}, Stack: true}
+	t := report.Table{Head: []string{"Slice", "Rows"}, Numeric: []bool{false, true, true, true}, Stack: true}
+	labels := len(e.Classes) == 0 // the mean of classes' numbers says nothing
+	if labels {
+		t.Head = append(t.Head, "Mean label")
+	}
+	t.Head = append(t.Head, e.Metric)
 	chart := report.Chart{Title: title(e.Metric) + " by slice", XLabel: e.Metric, Caption: fmt.Sprintf("Points with their %s intervals; short ones are sure.", percent(float64(e.Confidence)))}
 	against := report.Chart{Title: "Better than the version in service by", XLabel: e.Metric, Zero: true, Caption: "A slice whose whole interval is left of 0 has surely fallen behind."}
 	if champion {
@@ -87,9 +92,14 @@ func slicesSection(e *Evaluation) (report.Section, bool) {
 		if s.Value == "" {
 			name = s.Column + " missing"
 		}
-		row := []report.Cell{{Text: name, Note: s.Note}, {Text: report.Thousands(s.Rows)}, {Text: figure(float64(s.LabelMean))}, {Text: "–"}}
-		if s.Metric != nil {
-			row[3] = estimateCell(*s.Metric)
+		row := []report.Cell{{Text: name, Note: s.Note}, {Text: report.Thousands(s.Rows)}}
+		if labels {
+			row = append(row, report.Cell{Text: figure(float64(s.LabelMean))})
+		}
+		if s.Metric == nil {
+			row = append(row, report.Cell{Text: "–"})
+		} else {
+			row = append(row, estimateCell(*s.Metric))
 			if len(chart.Spans) < shownSlices {
 				chart.Spans = append(chart.Spans, report.Span{Name: name, Value: float64(s.Metric.Value), Low: float64(s.Metric.Low), High: float64(s.Metric.High)})
 			}
@@ -143,8 +153,11 @@ func importanceSection(e *Evaluation) (report.Section, bool) {
 func driftSection(e *Evaluation) (report.Section, bool) {
 	t := report.Table{Head: []string{"Column", "Distance", "Beyond chance", "Missing then", "Missing now", "Differs most"}, Numeric: []bool{false, true, true, true, true}, Stack: true}
 	var charts report.Charts
-	drifted := 0
+	drifted, compared := 0, 0
 	for _, d := range e.Drift {
+		if !math.IsNaN(float64(d.Distance)) {
+			compared++
+		}
 		name := report.Cell{Text: d.Column, Note: d.Note}
 		beyond := report.Cell{Text: figure(float64(d.Beyond))}
 		if d.Drifted {
@@ -176,7 +189,7 @@ func driftSection(e *Evaluation) (report.Section, bool) {
 	if len(charts) > 0 {
 		blocks = append(blocks, charts)
 	}
-	lead := fmt.Sprintf("The rows learned from, beside those that the version in service learned from. %d of %d columns drifted: they differ by more than %s beyond chance.", drifted, len(e.Drift), short(driftLimit))
+	lead := fmt.Sprintf("The rows learned from, beside those that the version in service learned from. %d of %d columns that can be compared drifted: they differ by more than %s beyond chance.", drifted, compared, short(driftLimit))
 	return report.Section{Title: "Drift", Lead: lead, Blocks: blocks}, len(e.Drift) > 0 && e.Champion != nil
 }
 

@@ -12,13 +12,23 @@ import (
 	"strings"
 )
 
-// What evaluation promises at 95 % confidence, in percent, and of how many
-// samples worker/evaluate's BenchmarkPlanted takes the shares.
+// What evaluation promises at 95 % confidence, in percent, and on how many
+// samples worker/evaluate's BenchmarkPlanted counts wrong promotions, a quarter of
+// them for right ones, unless MILLRACE_PLANTED says otherwise.
 const (
 	wrongAtMost  = 2.5
 	rightAtLeast = 95.0
-	wrongSamples = 400
+	usualSamples = 400
 )
+
+// wilson is the interval that holds the true share, in percent, with 95 %
+// confidence, of one seen in n samples (Wilson 1927).
+func wilson(percent float64, n int) (low, high float64) {
+	const z = 1.959964
+	p, m := percent/100, float64(n)
+	middle, reach := p+z*z/(2*m), z*math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
+	return 100 * max(0, (middle-reach)/(1+z*z/m)), 100 * min(1, (middle+reach)/(1+z*z/m))
+}
 
 // planted runs the evaluate step on many samples of models whose difference is
 // known, and counts which are promoted.
@@ -26,8 +36,16 @@ func planted(ctx context.Context, o options, w io.Writer) ([]line, error) {
 	if !o.goes {
 		return nil, nil
 	}
+	samples := usualSamples
+	if given := os.Getenv("MILLRACE_PLANTED"); given != "" {
+		n, err := strconv.Atoi(given)
+		if err != nil || n < 4 {
+			return nil, fmt.Errorf("read MILLRACE_PLANTED: %q is not a number of 4 or more", given)
+		}
+		samples = n
+	}
 	args := []string{"test", "-run", "^$", "-bench", "Planted", "-benchtime", "1x", "./worker/evaluate"}
-	fmt.Fprintf(w, "planted cases: go %s\n  the share of %d samples in which a model that is no better, worse, or hurts a slice is promoted\n", strings.Join(args, " "), wrongSamples)
+	fmt.Fprintf(w, "planted cases: go %s\n  the share of %d samples in which a model that is no better, worse, or hurts a slice is promoted\n", strings.Join(args, " "), samples)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -53,7 +71,12 @@ func planted(ctx context.Context, o options, w io.Writer) ([]line, error) {
 			name = name[:cpus] // go test ends it with their number
 		}
 		shares[fields[5]][name] = share
-		fmt.Fprintf(w, "  %-30s %5.1f %% %s\n", name, share, strings.TrimSuffix(fields[5], "-%"))
+		n := samples
+		if fields[5] == "promoted-%" {
+			n /= 4
+		}
+		low, high := wilson(share, n)
+		fmt.Fprintf(w, "  %-32s %5.1f %% %s (%.1f to %.1f)\n", name, share, strings.TrimSuffix(fields[5], "-%"), low, high)
 	}
 	err = cmd.Wait() // it fails when a promise is broken, too
 	wrong, right := shares["wrongly-promoted-%"], shares["promoted-%"]
@@ -69,7 +92,7 @@ func planted(ctx context.Context, o options, w io.Writer) ([]line, error) {
 	}
 	// The worst of many cases lies above the promise by chance; their mean hardly does.
 	mean := sum / float64(len(wrong))
-	error3 := 3 * 100 * math.Sqrt(wrongAtMost/100*(1-wrongAtMost/100)/wrongSamples)
+	error3 := 3 * 100 * math.Sqrt(wrongAtMost/100*(1-wrongAtMost/100)/float64(samples))
 	return []line{
 		{what: fmt.Sprintf("wrong promotions, mean of %d planted cases", len(wrong)), got: fmt.Sprintf("%.1f %%", mean), limit: fmt.Sprintf("%.1f %%", wrongAtMost), missed: mean > wrongAtMost},
 		{what: "wrong promotions, worst case", got: fmt.Sprintf("%.1f %%", worst), limit: fmt.Sprintf("%.1f %% and 3 standard errors, %.1f %%", wrongAtMost, wrongAtMost+error3), missed: worst > wrongAtMost+error3},
