@@ -341,6 +341,10 @@ func TestEvaluateFailures(t *testing.T) {
 	model := p.tarOf(trained)
 	_ = os.Remove(trained.Model("xgboost-model"))
 	without := p.tarOf(trained)
+	relabel := func(base job.Base, label string) {
+		raw := p.read(base, "processing", "input", "test", "test.csv")
+		p.write(base, append([]byte(label), raw[1:]...), "processing", "input", "test", "test.csv")
+	}
 	tests := map[string]struct {
 		model  []byte
 		change func(base job.Base)
@@ -355,6 +359,13 @@ func TestEvaluateFailures(t *testing.T) {
 		"other features": {model, func(base job.Base) {
 			p.write(base, []byte("1,2\n"), "processing", "input", "test", "test.csv")
 		}, "2 values, want"},
+		"a label that is neither": {model, func(base job.Base) { relabel(base, "2") }, "the label of row 0 is 2"},
+		"no label":                {model, func(base job.Base) { relabel(base, "") }, "the label"},
+		"an infinite label":       {model, func(base job.Base) { relabel(base, "1e39") }, "test.csv"},
+		"no rows": {model, func(base job.Base) {
+			p.write(base, nil, "processing", "input", "test", "test.csv")
+			p.write(base, []byte("trip,at,zone,distance\n"), "processing", "input", "rows", "test-rows.csv")
+		}, "no row"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -384,6 +395,14 @@ func TestChampionThatCannotBeCompared(t *testing.T) {
 	if e.Champion == nil || e.Champion.Note == "" || !e.Decision.Promote || !strings.Contains(e.Decision.Why, "version 1 cannot be compared") {
 		t.Errorf("champion is %+v; %s", e.Champion, e.Decision.Why)
 	}
+	p.before = p.begin(jobfile.File{Step: "prepare"}, processing...)
+	for _, raw := range []string{"{", `{"features":[{"name":"distance","numerical_statistics":{"distribution":{"kll":{"sketch":{"data":[null,[],[1e308,-1e308]]}}}}},{"name":"zone"},{}]}`} {
+		p.write(p.before, []byte(raw), "processing", "output", "baseline", "statistics.json")
+		if _, e := p.evaluate(prepared, p.tarOf(trained), []byte("not a model")); !e.Decision.Promote || raw == "{" && (len(e.Notes) != 1 || !strings.Contains(e.Notes[0], "read baseline")) {
+			t.Errorf("a baseline of %s: %q: %s", raw, e.Notes, e.Decision.Why)
+		}
+	}
+	p.before = ""
 	p.def.Evaluate.AtLeast = nil
 	if _, e = p.evaluate(prepared, p.tarOf(trained), []byte("not a model")); e.Decision.Promote {
 		t.Errorf("promoted without bar or comparison: %s", e.Decision.Why)

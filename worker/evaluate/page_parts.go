@@ -190,7 +190,7 @@ func driftSection(e *Evaluation) (report.Section, bool) {
 		blocks = append(blocks, charts)
 	}
 	lead := fmt.Sprintf("The rows learned from, beside those that the version in service learned from. %d of %d columns that can be compared drifted: they differ by more than %s beyond chance.", drifted, compared, short(driftLimit))
-	return report.Section{Title: "Drift", Lead: lead, Blocks: blocks}, len(e.Drift) > 0 && e.Champion != nil
+	return report.Section{Title: "Drift", Lead: lead, Blocks: blocks}, len(e.Drift) > 0
 }
 
 // shownDrift bounds the charts of drift.

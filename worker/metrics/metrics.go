@@ -179,6 +179,11 @@ func Judge(s *Sample, scores []float32, threshold float64, value *Value) (*Judge
 			return nil, fmt.Errorf("judge scores: the score of row %d is %v", i/s.Width(), score)
 		}
 	}
+	for i, y := range s.Label {
+		if v := float64(y); v != v || math.IsInf(v, 0) || s.Kind == Binary && y != 0 && y != 1 {
+			return nil, fmt.Errorf("judge scores: the label of row %d is %v, which none of kind %s can be", i, y, s.Kind)
+		}
+	}
 	j := &Judged{sample: s, value: value}
 	switch s.Kind {
 	case Binary:
