@@ -76,6 +76,7 @@ func TestInvocations(t *testing.T) {
 		"no end of line":        {request{contentType: "text/csv", body: strings.TrimSuffix(rowA+rowB, "\n")}, plain.Body.String()},
 		"CRLF":                  {request{contentType: "text/csv", body: strings.ReplaceAll(rowA+rowB, "\n", "\r\n")}, plain.Body.String()},
 		"header":                {request{contentType: "text/csv", body: "trip,at,distance,zone\n" + rowA + rowB}, plain.Body.String()},
+		"byte order mark":       {request{contentType: "text/csv", body: "\xEF\xBB\xBFtrip,at,distance,zone\n" + rowA + rowB}, plain.Body.String()},
 		"header in other order": {request{contentType: "text/csv", body: "zone,trip,at,distance\neast,A,2025-03-03T08:15:00Z,12.5\nnorth,B,2025-03-03 12:00:00,\n"}, plain.Body.String()},
 		"header without key":    {request{contentType: "text/csv", body: "zone,at,distance\neast,2025-03-03T08:15:00Z,12.5\n"}, scores[0] + "\n"},
 		"CSV to JSON":           {request{contentType: "text/csv", accept: "application/json", body: rowA + rowB}, inJSON},
@@ -119,12 +120,15 @@ func TestInvocationsRefuse(t *testing.T) {
 		"header lacks":        {request{contentType: "text/csv", body: "trip,at,distance\n"}, 400, `the column "zone" is missing`},
 		"header twice":        {request{contentType: "text/csv", body: "trip,at,distance,zone,zone\n"}, 400, `the column "zone" is named twice`},
 		"not JSON":            {request{contentType: "application/json", body: "{"}, 400, "not a JSON object"},
-		"a JSON list":         {request{contentType: "application/json", body: "[1]"}, 400, "not a JSON object"},
+		"a JSON list":         {request{contentType: "application/json", body: "[1]"}, 400, `not a JSON object: send {"instances"`},
 		"instances no list":   {request{contentType: "application/json", body: `{"instances":7}`}, 400, `"instances" is not a list`},
 		"more than instances": {request{contentType: "application/json", body: `{"instances":[],"x":1}`}, 400, `more than "instances"`},
 		"instance no object":  {request{contentType: "application/json", body: `{"instances":[null]}`}, 400, "row 1 is not an object"},
 		"unknown column":      {request{contentType: "application/json", body: `{"at":null,"distance":1,"zone":"x","colour":1}`}, 400, `row 1: the model has no column "colour"`},
 		"missing column":      {request{contentType: "application/json", body: `{"instances":[{"at":null,"distance":1}]}`}, 400, `row 1: the column "zone" is missing`},
+		"column twice":        {request{contentType: "application/json", body: `{"at":null,"distance":1,"distance":2,"zone":"x"}`}, 400, `duplicate object member name "distance"`},
+		"JSON, not UTF-8":     {request{contentType: "application/json", body: "{\"at\":null,\"distance\":1,\"zone\":\"\xff\"}"}, 400, "invalid UTF-8"},
+		"JSON lines":          {request{contentType: "application/json", body: "{\"at\":null,\"distance\":1,\"zone\":\"x\"}\n{}"}, 400, "not a JSON object"},
 		"nested value":        {request{contentType: "application/json", body: `{"at":null,"distance":[1],"zone":"x"}`}, 400, `column "distance": the value is neither`},
 	}
 	for name, tt := range tests {
@@ -145,6 +149,17 @@ func (endless) Read(b []byte) (int, error) {
 		b[i] = 'x'
 	}
 	return len(b), nil
+}
+
+func TestCompressedBody(t *testing.T) {
+	h, _ := served(t)
+	in := httptest.NewRequest(http.MethodPost, "/invocations", strings.NewReader("\x1f\x8b"))
+	in.Header.Set("Content-Encoding", "gzip")
+	out := httptest.NewRecorder()
+	h.ServeHTTP(out, in)
+	if out.Code != http.StatusUnsupportedMediaType || !strings.Contains(out.Body.String(), `the content encoding "gzip" is not supported`) {
+		t.Errorf("%d %q", out.Code, out.Body)
+	}
 }
 
 func TestTooLargeABody(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	strict "github.com/go-json-experiment/json"
+
 	"github.com/millrace-ml/millrace/shared/features"
 	"github.com/millrace-ml/millrace/worker/bundle"
 	"github.com/millrace-ml/millrace/worker/gbdt"
@@ -78,6 +80,7 @@ func (a *asker) parse(c int, cell, where string) (features.Value, error) {
 // fromCSV reads rows of the model's columns. A first row of column names is a
 // header, which may name them in any order and leave out the key.
 func (a *asker) fromCSV(raw []byte) (*question, error) {
+	raw = bytes.TrimPrefix(raw, []byte("\xEF\xBB\xBF")) // a byte order mark
 	rows, q := table.NewRows(bytes.NewReader(raw)), &question{}
 	order := make([]int, len(a.columns)) // position in a row of each column; -1: absent
 	for i := range order {
@@ -154,8 +157,11 @@ func (a *asker) header(fields [][]byte) ([]int, error) {
 
 // fromJSON reads {"instances":[{"column":value}]} or a single object of columns.
 func (a *asker) fromJSON(raw []byte) (*question, error) {
+	if raw = bytes.TrimSpace(raw); raw[0] != '{' { // there is more than space
+		return nil, refuse(http.StatusBadRequest, `the body is not a JSON object: send {"instances": [{"column": value}]}, or the object of one row`)
+	}
 	var body map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &body); err != nil {
+	if err := strict.Unmarshal(raw, &body); err != nil { // nothing twice, and UTF-8
 		return nil, refuse(http.StatusBadRequest, "the body is not a JSON object: %v", err)
 	}
 	instances := []json.RawMessage{raw}

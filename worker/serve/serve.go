@@ -149,6 +149,9 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) (contentType st
 	if err != nil {
 		return "", nil, err
 	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		return "", nil, refuse(http.StatusUnsupportedMediaType, "the content encoding %q is not supported; send the body as it is", coding)
+	}
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	var large *http.MaxBytesError
 	switch {
