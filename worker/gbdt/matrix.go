@@ -67,7 +67,7 @@ func (x Matrix) checkTrainable() error {
 	for c := range x.Cols {
 		for r, v := range x.Column(c) {
 			if v >= math.MaxFloat32 || v <= -math.MaxFloat32 { // x < condition is to hold for all values at the last condition
-				return fmt.Errorf("%s is %v in row %d, must be below %v (missing is NaN)", x.name(c), v, r, math.MaxFloat32)
+				return fmt.Errorf("%s is %v in row %d, must be below %v (missing is NaN)", x.name(c), v, r, float32(math.MaxFloat32))
 			}
 		}
 	}
