@@ -377,3 +377,14 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestByteOrderMark(t *testing.T) {
+	plain, err := definition.Parse("pipeline.yaml", []byte(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	marked, err := definition.Parse("pipeline.yaml", []byte("\xEF\xBB\xBF"+small))
+	if err != nil || !reflect.DeepEqual(plain, marked) {
+		t.Errorf("got %+v, %v", marked, err)
+	}
+}

@@ -1,6 +1,7 @@
 package definition
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -55,6 +56,7 @@ func Names(fsys fs.FS) ([]string, error) {
 func parse(file string, src []byte, folder string) (*Definition, error) {
 	r := &reader{}
 	var d Definition
+	src = bytes.TrimPrefix(src, []byte("\xEF\xBB\xBF")) // a byte order mark, as some editors write
 	if root := r.root(src); root.given() {
 		d = r.definition(root)
 		if folder != "" && d.Name != "" && d.Name != folder {
