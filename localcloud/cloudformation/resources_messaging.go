@@ -240,7 +240,11 @@ func subscription() *kind {
 					next[name] = map[string]string{"RawMessageDelivery": "false", "FilterPolicyScope": "MessageAttributes"}[name]
 				}
 			}
-			for _, name := range sortedKeys(next) {
+			names := sortedKeys(next)
+			if scope := "FilterPolicyScope"; next[scope] == "MessageBody" { // which allows what the other scope does not
+				names = append([]string{scope}, names...)
+			}
+			for _, name := range names {
 				value := next[name]
 				if err := s.call("sns", "SetSubscriptionAttributes", map[string]any{"SubscriptionArn": id, "AttributeName": name, "AttributeValue": &value}, nil); err != nil {
 					return made{}, err

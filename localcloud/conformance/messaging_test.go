@@ -242,6 +242,32 @@ var snsBehaviours = []behaviour{
 		got := c.message(queue)
 		equal(c, "message", []string{str(got.Body), str(got.MessageAttributes["kind"].StringValue)}, "[hello x]")
 	}},
+	{id: "sns.filter.attributes", says: "a subscription with a filter policy gets what has attributes that pass it", source: "https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html", run: func(c *call) {
+		topic, queue := c.topic(), c.queue()
+		c.subscribe(topic, queue, map[string]string{"FilterPolicy": `{"price":[{"numeric":["<",10]}],"kind":["a","b"]}`, "RawMessageDelivery": "true"})
+		publish := func(text, price, kind string) {
+			try(c.sns.Publish(c.ctx, &sns.PublishInput{TopicArn: &topic, Message: &text, MessageAttributes: map[string]snstypes.MessageAttributeValue{
+				"price": {DataType: ref("Number"), StringValue: &price}, "kind": {DataType: ref("String"), StringValue: &kind}}})).ok(c)
+		}
+		publish("dear", "10", "a")
+		publish("other", "9", "c")
+		publish("right", "9.5", "b")
+		equal(c, "body", *c.message(queue).Body, "right")
+	}},
+	{id: "sns.filter.body", says: "with the scope MessageBody the message itself is filtered, members of members too", source: "https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering-scope.html", run: func(c *call) {
+		topic, queue := c.topic(), c.queue()
+		c.subscribe(topic, queue, map[string]string{"FilterPolicy": `{"order":{"store":[{"prefix":"b"}]}}`, "FilterPolicyScope": "MessageBody", "RawMessageDelivery": "true"})
+		for _, text := range []string{"no JSON", `{"order":{"store":"ab"}}`, `{"order":{"store":"ba"}}`} {
+			try(c.sns.Publish(c.ctx, &sns.PublishInput{TopicArn: &topic, Message: &text})).ok(c)
+		}
+		equal(c, "body", *c.message(queue).Body, `{"order":{"store":"ba"}}`)
+	}},
+	{id: "sns.filter.invalid", says: "a filter policy that is none is InvalidParameter, and says where", source: recorded + "sns/test_sns_filter_policy.snapshot.json", run: func(c *call) {
+		topic, queue := c.topic(), c.queue()
+		arn := c.queueARN(queue)
+		try(c.sns.Subscribe(c.ctx, &sns.SubscribeInput{TopicArn: &topic, Protocol: ref("sqs"), Endpoint: &arn, Attributes: map[string]string{"FilterPolicy": `{"a": []}`}})).
+			fails(c, 400, "InvalidParameter", "Invalid parameter: Attributes Reason: FilterPolicy: Empty arrays are not allowed\n at [Source: (String)\"{\"a\":[]}\"; line: 1, column: 8]")
+	}},
 	{id: "sns.publish.missing", says: "a topic that is not there is NotFound", source: snsAPI + "Publish.html", run: func(c *call) {
 		try(c.sns.Publish(c.ctx, &sns.PublishInput{TopicArn: ref(c.arn("sns", c.name())), Message: ref("x")})).fails(c, 404, "NotFound", "Topic does not exist")
 	}},

@@ -21,8 +21,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
-	"github.com/millrace-ml/millrace/localcloud/eventbridge/pattern"
 	"github.com/millrace-ml/millrace/localcloud/faults"
+	"github.com/millrace-ml/millrace/localcloud/pattern"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 	"github.com/millrace-ml/millrace/localcloud/wire/model"

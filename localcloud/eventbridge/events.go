@@ -12,8 +12,8 @@ import (
 	eb "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
-	"github.com/millrace-ml/millrace/localcloud/eventbridge/pattern"
 	"github.com/millrace-ml/millrace/localcloud/eventbridge/policy"
+	"github.com/millrace-ml/millrace/localcloud/pattern"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 

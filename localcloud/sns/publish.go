@@ -176,6 +176,9 @@ func (s *SNS) send(ctx context.Context, arn *string, e *types.PublishBatchReques
 		if !ok {
 			text = texts["default"]
 		}
+		if !s.passes(v, text, e) {
+			continue
+		}
 		if err := s.hand(s.newDelivery(id, v, text, e)); err != nil {
 			return "", err
 		}
@@ -186,7 +189,7 @@ func (s *SNS) send(ctx context.Context, arn *string, e *types.PublishBatchReques
 // newDelivery makes the request that a subscriber gets.
 func (s *SNS) newDelivery(id string, v subscription, text string, e *types.PublishBatchRequestEntry) delivery {
 	n := notification{Type: "Notification", MessageID: id, TopicARN: v.Topic, Subject: e.Subject, Message: text, Timestamp: s.o.Clock.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
-		SignatureVersion: "1", Signature: "EXAMPLE", SigningCertURL: "EXAMPLE", UnsubscribeURL: "EXAMPLE"}
+		SignatureVersion: "1", Signature: "EXAMPLE", SigningCertURL: "EXAMPLE", UnsubscribeURL: "https://sns." + s.o.Region + ".amazonaws.com/?Action=Unsubscribe&SubscriptionArn=" + v.ARN}
 	for name, a := range e.MessageAttributes {
 		value := aws.ToString(a.StringValue)
 		if a.BinaryValue != nil {

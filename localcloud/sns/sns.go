@@ -76,6 +76,7 @@ type subscription struct {
 	Topic      string
 	Protocol   string
 	Endpoint   string
+	Principal  string            `json:",omitempty"` // who subscribed
 	Pending    bool              `json:",omitempty"` // never confirmed: nothing is delivered
 	Attributes map[string]string `json:",omitempty"`
 	Created    time.Time

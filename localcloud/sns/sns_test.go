@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -178,7 +179,7 @@ func TestPublishToQueue(t *testing.T) {
 	if c.what != "sqs:SendMessage" || c.input["QueueUrl"] != "https://sqs.us-east-1.amazonaws.com/000000000000/q" || c.caller != (wire.Caller{Account: "000000000000", ARN: *topic, Service: "sns.amazonaws.com"}) {
 		t.Errorf("called %+v", c)
 	}
-	want := `{"Type":"Notification","MessageId":"` + *out.MessageId + `","TopicArn":"` + *topic + `","Subject":"Hello","Message":"a < b & é","Timestamp":"2026-03-01T10:00:00.000Z","SignatureVersion":"1","Signature":"EXAMPLE","SigningCertURL":"EXAMPLE","UnsubscribeURL":"EXAMPLE","MessageAttributes":{"b":{"Type":"Binary","Value":"AQI="},"n":{"Type":"Number","Value":"1"}}}`
+	want := `{"Type":"Notification","MessageId":"` + *out.MessageId + `","TopicArn":"` + *topic + `","Subject":"Hello","Message":"a < b & é","Timestamp":"2026-03-01T10:00:00.000Z","SignatureVersion":"1","Signature":"EXAMPLE","SigningCertURL":"EXAMPLE","UnsubscribeURL":"https://sns.us-east-1.amazonaws.com/?Action=Unsubscribe&SubscriptionArn=` + *topic + `:id-1","MessageAttributes":{"b":{"Type":"Binary","Value":"AQI="},"n":{"Type":"Number","Value":"1"}}}`
 	if c.input["MessageBody"] != want {
 		t.Errorf("body %s", c.input["MessageBody"])
 	}
@@ -343,7 +344,12 @@ func TestRefusals(t *testing.T) {
 		"other attributes":     create("t", map[string]string{"DisplayName": "x"}),
 		"a protocol":           subscribe("sms", "+15550100", nil),
 		"a queue's ARN":        subscribe("sqs", "q", nil),
-		"a filter policy":      subscribe("sqs", queue, map[string]string{"FilterPolicy": `{"a":["b"]}`}),
+		"a filter policy":      subscribe("sqs", queue, map[string]string{"FilterPolicy": `{"a":"b"}`}),
+		"a filter's wildcard":  subscribe("sqs", queue, map[string]string{"FilterPolicy": `{"a":[{"wildcard":"*"}]}`}),
+		"a filter's scope":     subscribe("sqs", queue, map[string]string{"FilterPolicy": `{"a":["b"]}`, "FilterPolicyScope": "Subject"}),
+		"a nested filter":      subscribe("sqs", queue, map[string]string{"FilterPolicy": `{"$or":[{"a":["b"]},{"a":{"b":["c"]}}]}`}),
+		"a filter of six keys": subscribe("sqs", queue, map[string]string{"FilterPolicy": `{"a":[1],"b":[1],"c":[1],"d":[1],"e":[1],"f":[1]}`}),
+		"a filter too complex": subscribe("sqs", queue, map[string]string{"FilterPolicy": `{"a":{"b":[1,2,3,4,5,6,7,8,9]},"c":{"d":[1,2,3,4,5]}}`, "FilterPolicyScope": "MessageBody"}),
 		"raw to a lambda":      subscribe("lambda", function, map[string]string{"RawMessageDelivery": "true"}),
 		"an empty message":     publish(awssns.PublishInput{Message: aws.String("")}),
 		"a long message":       publish(awssns.PublishInput{Message: aws.String(strings.Repeat("x", 262145))}),
@@ -356,6 +362,84 @@ func TestRefusals(t *testing.T) {
 		if code(err) != "InvalidParameter" {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Each subscription's queue has the name of its policy.
+func TestFilterPolicies(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	topic := r.topic(t)
+	for name, policy := range map[string][2]string{
+		"all":      {"", ""},
+		"store":    {`{"store":["a"]}`, ""},
+		"cheap":    {`{"price":[{"numeric":["<",10]}]}`, "MessageAttributes"},
+		"no-store": {`{"store":[{"exists":false}]}`, ""},
+		"one-of":   {`{"kinds":["x"]}`, ""},
+		"inside":   {`{"order":{"store":[{"prefix":"b"}]}}`, "MessageBody"},
+	} {
+		attributes := map[string]string{}
+		if policy[0] != "" {
+			attributes["FilterPolicy"] = policy[0]
+		}
+		if policy[1] != "" {
+			attributes["FilterPolicyScope"] = policy[1]
+		}
+		r.subscribe(t, topic, "sqs", "arn:aws:sqs:us-east-1:000000000000:"+name, attributes)
+	}
+	text := func(kind, value string) types.MessageAttributeValue {
+		return types.MessageAttributeValue{DataType: &kind, StringValue: &value}
+	}
+	for name, tc := range map[string]struct {
+		message    string
+		attributes map[string]types.MessageAttributeValue
+		want       []string
+	}{
+		"nothing":  {"m", nil, []string{"all", "no-store"}},
+		"a store":  {"m", map[string]types.MessageAttributeValue{"store": text("String", "a")}, []string{"all", "store"}},
+		"another":  {"m", map[string]types.MessageAttributeValue{"store": text("String", "b"), "price": text("Number", "9.5")}, []string{"all", "cheap"}},
+		"an array": {"m", map[string]types.MessageAttributeValue{"kinds": text("String.Array", `["y","x"]`), "price": text("String", "9.5")}, []string{"all", "no-store", "one-of"}},
+		"a body":   {`{"order":{"store":"bb"}}`, nil, []string{"all", "inside", "no-store"}},
+	} {
+		r.calls = nil
+		must(r.client.Publish(ctx, &awssns.PublishInput{TopicArn: topic, Message: aws.String(tc.message), MessageAttributes: tc.attributes}))(t)
+		var got []string
+		for _, c := range r.calls {
+			url := c.input["QueueUrl"].(string)
+			got = append(got, url[strings.LastIndex(url, "/")+1:])
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s went to %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
+func TestFilterPolicyChanges(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	arn := aws.String(r.subscribe(t, r.topic(t), "sqs", "arn:aws:sqs:us-east-1:000000000000:q", map[string]string{"FilterPolicy": `{"a":["b"]}`}))
+	set := func(name, value string) error {
+		_, err := r.client.SetSubscriptionAttributes(ctx, &awssns.SetSubscriptionAttributesInput{SubscriptionArn: arn, AttributeName: &name, AttributeValue: &value})
+		return err
+	}
+	get := func() map[string]string {
+		return must(r.client.GetSubscriptionAttributes(ctx, &awssns.GetSubscriptionAttributesInput{SubscriptionArn: arn}))(t).Attributes
+	}
+	if a := get(); a["FilterPolicy"] != `{"a":["b"]}` || a["FilterPolicyScope"] != "MessageAttributes" {
+		t.Errorf("at first %v", a)
+	}
+	if err := set("FilterPolicy", `{"a":{"b":["c"]}}`); code(err) != "InvalidParameter" || !strings.Contains(err.Error(), "does not support nested filter policy") {
+		t.Errorf("nested: %v", err)
+	}
+	if err := set("FilterPolicy", `{ "a": [] }`); err == nil || !strings.Contains(err.Error(), `Invalid parameter: FilterPolicy: Empty arrays are not allowed`) || !strings.Contains(err.Error(), `(String)"{"a":[]}"; line: 1, column: 8]`) {
+		t.Errorf("empty: %v", err)
+	}
+	for _, in := range [][2]string{{"FilterPolicyScope", "MessageBody"}, {"FilterPolicy", `{"a":{"b":["c"]}}`}, {"FilterPolicy", ""}} {
+		if err := set(in[0], in[1]); err != nil {
+			t.Errorf("%v: %v", in, err)
+		}
+	}
+	if a := get(); a["FilterPolicy"] != "" || a["FilterPolicyScope"] != "" {
+		t.Errorf("in the end %v", a)
 	}
 }
 

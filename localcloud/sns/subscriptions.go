@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
+
+	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
 const pendingARN = "PendingConfirmation"
@@ -29,6 +31,13 @@ func checkSubscriptionAttribute(protocol, name, value string) error {
 			return invalid("Attributes Reason: Delivery protocol [%s] does not support raw message delivery.", protocol)
 		}
 		return nil
+	case "FilterPolicy":
+		return nil // read with its scope
+	case "FilterPolicyScope":
+		if value != scopeAttributes && value != scopeBody {
+			return invalid("FilterPolicyScope: Invalid value [%s]. Please use either MessageBody or MessageAttributes", value)
+		}
+		return nil
 	case "RedrivePolicy":
 		var r redrive
 		if value != "" && (json.Unmarshal([]byte(value), &r) != nil || !strings.HasPrefix(r.Target, "arn:aws:sqs:")) {
@@ -39,14 +48,17 @@ func checkSubscriptionAttribute(protocol, name, value string) error {
 	return invalid("AttributeName: the local cloud does not support the subscription attribute %s", name)
 }
 
-func (s *SNS) subscribe(_ context.Context, in *awssns.SubscribeInput) (*awssns.SubscribeOutput, error) {
+func (s *SNS) subscribe(ctx context.Context, in *awssns.SubscribeInput) (*awssns.SubscribeOutput, error) {
 	protocol, endpoint := aws.ToString(in.Protocol), aws.ToString(in.Endpoint)
 	for _, k := range slices.Sorted(maps.Keys(in.Attributes)) {
 		if err := checkSubscriptionAttribute(protocol, k, in.Attributes[k]); err != nil {
 			return nil, err
 		}
 	}
-	v := subscription{Protocol: protocol, Endpoint: endpoint, Attributes: in.Attributes, Created: s.o.Clock.Now()}
+	if _, err := filter(in.Attributes, "Attributes Reason: FilterPolicy: "); err != nil {
+		return nil, err
+	}
+	v := subscription{Protocol: protocol, Endpoint: endpoint, Attributes: in.Attributes, Principal: wire.CallerFrom(ctx).ARN, Created: s.o.Clock.Now()}
 	switch protocol {
 	case "sqs":
 		if !strings.HasPrefix(endpoint, "arn:aws:sqs:") || strings.HasSuffix(endpoint, ".fifo") {
@@ -149,7 +161,16 @@ func (s *SNS) getSubscriptionAttributes(_ context.Context, in *awssns.GetSubscri
 	}
 	out := map[string]string{"SubscriptionArn": v.ARN, "TopicArn": v.Topic, "Protocol": v.Protocol, "Endpoint": v.Endpoint, "Owner": s.o.Account, "PendingConfirmation": pending,
 		"RawMessageDelivery": "false", "ConfirmationWasAuthenticated": "true"}
+	if v.Principal != "" {
+		out["SubscriptionPrincipal"] = v.Principal
+	}
 	maps.Copy(out, v.Attributes)
+	if v.Attributes["FilterPolicy"] == "" { // without a policy nothing has a scope
+		delete(out, "FilterPolicy")
+		delete(out, "FilterPolicyScope")
+	} else if v.Attributes["FilterPolicyScope"] == "" {
+		out["FilterPolicyScope"] = scopeAttributes
+	}
 	return &awssns.GetSubscriptionAttributesOutput{Attributes: out}, nil
 }
 
@@ -167,6 +188,9 @@ func (s *SNS) setSubscriptionAttributes(_ context.Context, in *awssns.SetSubscri
 	next := map[string]string{}
 	maps.Copy(next, v.Attributes)
 	next[name] = value
+	if _, err := filter(next, "FilterPolicy: "); err != nil {
+		return nil, err
+	}
 	v.Attributes = next
 	if err := s.subscriptions.Put(v.ARN, v); err != nil {
 		return nil, err

@@ -99,7 +99,7 @@ func (s *SQS) deleteBatch(ctx context.Context, in *awssqs.DeleteMessageBatchInpu
 	gone := map[*message]bool{}
 	var list []*message
 	for _, e := range in.Entries {
-		m, err := q.receipt(e.ReceiptHandle)
+		m, err := q.receipt(e.ReceiptHandle, s.o.Clock.Now())
 		if err != nil {
 			out.Failed = append(out.Failed, failed(e.Id, err))
 			continue

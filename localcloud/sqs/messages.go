@@ -418,16 +418,16 @@ func (m *message) handle() string {
 	return base64.StdEncoding.EncodeToString([]byte(m.Queue + "/" + m.ID + "/" + m.Receipt))
 }
 
-// receipt finds the message of a receipt handle: nil when it is gone, or was
-// received again since.
-func (q *queue) receipt(handle *string) (*message, error) {
+// receipt finds the message of a receipt handle: nil when it is gone, or another
+// receiver has it since.
+func (q *queue) receipt(handle *string, now time.Time) (*message, error) {
 	raw, err := base64.StdEncoding.DecodeString(aws.ToString(handle))
 	parts := strings.Split(string(raw), "/")
 	if err != nil || len(parts) != 3 || parts[0] != q.Name {
 		return nil, wire.Errorf("ReceiptHandleIsInvalid", "The input receipt handle %q is not a valid receipt handle.", aws.ToString(handle))
 	}
 	for _, m := range q.messages {
-		if m.ID == parts[1] && m.Receipt == parts[2] {
+		if m.ID == parts[1] && (m.Receipt == parts[2] || !m.Visible.After(now)) {
 			return m, nil
 		}
 	}
@@ -444,7 +444,7 @@ func (s *SQS) deleteMessage(ctx context.Context, in *awssqs.DeleteMessageInput) 
 	if err := s.permit(ctx, q, "DeleteMessage"); err != nil {
 		return nil, err
 	}
-	m, err := q.receipt(in.ReceiptHandle)
+	m, err := q.receipt(in.ReceiptHandle, s.o.Clock.Now())
 	if err != nil || m == nil {
 		return &awssqs.DeleteMessageOutput{}, err
 	}
@@ -468,11 +468,11 @@ func (s *SQS) setVisibility(q *queue, handle *string, timeout int32) error {
 	if timeout < 0 || timeout > 43_200 {
 		return wire.Errorf("InvalidParameterValue", "Value %d for parameter VisibilityTimeout is invalid. Reason: VisibilityTimeout must be an integer between 0 and 43200.", timeout)
 	}
-	m, err := q.receipt(handle)
+	now := s.o.Clock.Now()
+	m, err := q.receipt(handle, now)
 	if err != nil {
 		return err
 	}
-	now := s.o.Clock.Now()
 	if m == nil || !m.Visible.After(now) {
 		return wire.Errorf("MessageNotInflight", "The specified message isn't in flight.")
 	}

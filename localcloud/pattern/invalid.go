@@ -23,12 +23,15 @@ type Location struct {
 	Column int    // 1-based, in UTF-16 units
 }
 
+// NotValid is what EventBridge says before the reason; SNS has words of its own.
+const NotValid = "Event pattern is not valid. Reason: "
+
 // Error is worded as AWS words it.
 func (e *Invalid) Error() string {
 	if e.At == nil {
-		return "Event pattern is not valid. Reason: " + e.Reason
+		return NotValid + e.Reason
 	}
-	return "Event pattern is not valid. Reason: " + e.Reason + "\n at " + e.At.String()
+	return NotValid + e.Reason + "\n at " + e.At.String()
 }
 
 // String is the form of AWS's JSON reader (Jackson): the source as it is but for

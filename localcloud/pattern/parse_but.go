@@ -11,8 +11,8 @@ func (p *parser) anythingBut(t token) (matcher, error) {
 		if err != nil {
 			return nil, err
 		}
-		switch name.text {
-		case "equals-ignore-case", "prefix", "suffix", "wildcard":
+		switch {
+		case name.text == "prefix", !p.filter && (name.text == "equals-ignore-case" || name.text == "suffix" || name.text == "wildcard"):
 			op = name.text
 		default:
 			if name.kind == '}' {
@@ -42,6 +42,9 @@ func (p *parser) anythingBut(t token) (matcher, error) {
 
 // butValues reads one value, or a list of them.
 func (p *parser) butValues(op string, t token) ([]matcher, error) {
+	if p.filter && op != "" && t.kind != '"' {
+		return nil, p.fail("prefix match pattern must be a string")
+	}
 	if t.kind != '[' && t.kind != '"' && t.kind != '0' {
 		return nil, p.fail("Value of anything-but must be an array or single string/number value.")
 	}

@@ -1,5 +1,5 @@
 // Package pattern decides whether an event matches an EventBridge event
-// pattern. It follows the grammar and the semantics of AWS's own matcher
+// pattern, and whether a message passes SNS's filter policy. It follows the grammar and the semantics of AWS's own matcher
 // (aws/event-ruler): a pattern is an object of arrays, fields are ANDed, the
 // values of one array are ORed, arrays in the event are transparent but two
 // fields of one pattern never match in different elements of the same array.
@@ -7,7 +7,10 @@
 // A pattern is compiled once; matching allocates little and never fails.
 package pattern
 
-import "sort"
+import (
+	"sort"
+	"strings"
+)
 
 // maxBranches bounds how many combinations the $or of one pattern may make.
 const maxBranches = 1000
@@ -28,8 +31,15 @@ type field struct {
 }
 
 // Compile reads a pattern; its error is an *Invalid.
-func Compile(source string) (*Pattern, error) {
-	p := &parser{source: source}
+func Compile(source string) (*Pattern, error) { return compile(&parser{source: source}) }
+
+// CompileFilter reads a filter policy of SNS, whose matcher is of an earlier time: it
+// has no wildcards, and negates no operator but a prefix.
+func CompileFilter(source string) (*Pattern, error) {
+	return compile(&parser{source: source, filter: true})
+}
+
+func compile(p *parser) (*Pattern, error) {
 	branches, err := p.pattern()
 	if err != nil {
 		return nil, err
@@ -59,6 +69,24 @@ func Compile(source string) (*Pattern, error) {
 		}
 	}
 	return out, nil
+}
+
+// Combinations is how many ways to match the pattern tells apart, as SNS counts: of
+// each branch the alternatives of its fields multiplied, each times its level.
+func (p *Pattern) Combinations() int {
+	sum := 0
+	for _, b := range p.branches {
+		n := 1
+		for _, f := range b.fields {
+			alternatives := len(f.matchers)
+			if f.absent {
+				alternatives++
+			}
+			n *= alternatives * (1 + strings.Count(f.path, "."))
+		}
+		sum += n
+	}
+	return sum
 }
 
 // Match reports whether the event matches.

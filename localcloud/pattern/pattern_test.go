@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/millrace-ml/millrace/localcloud/eventbridge/pattern"
+	"github.com/millrace-ml/millrace/localcloud/pattern"
 )
 
 const flight = `{"id":"7","source":"acme.flights","detail-type":"Landed","resources":["arn:a","arn:b"],

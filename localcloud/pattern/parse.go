@@ -23,6 +23,7 @@ type rules []map[string][]matcher
 
 type parser struct {
 	source string
+	filter bool // of SNS
 	d      *jsontext.Decoder
 	at     int   // what errors name: a byte offset behind what was read
 	open   []int // where the objects and arrays begin that are not closed yet
@@ -287,7 +288,7 @@ func (p *parser) expression() (matcher, error) {
 }
 
 func (p *parser) operator(name string) (matcher, error) {
-	if !reserved[name] || strings.ContainsAny(name, "<>=") || name == "regex" || strings.HasPrefix(name, "not-") || strings.Contains(name, "date") || strings.HasPrefix(name, "ip-") {
+	if p.filter && name == "wildcard" || !reserved[name] || strings.ContainsAny(name, "<>=") || name == "regex" || strings.HasPrefix(name, "not-") || strings.Contains(name, "date") || strings.HasPrefix(name, "ip-") {
 		return nil, p.fail("Unrecognized match type %s", name)
 	}
 	t, err := p.next()
