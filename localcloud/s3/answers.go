@@ -92,7 +92,12 @@ func correct(r *http.Response) error {
 		if r.Request.Method == http.MethodHead {
 			return nil
 		}
-		return rewrite(r, func(body []byte) []byte { return correctError(body, missingKey(r.Request, key)) })
+		return rewrite(r, func(body []byte) []byte {
+			if query.Has("uploadId") {
+				body = inBase64(body)
+			}
+			return correctError(body, missingKey(r.Request, key))
+		})
 	}
 	if at, err := time.Parse(time.ANSIC, r.Header.Get("Last-Modified")); err == nil { // of GetObjectAttributes
 		r.Header.Set("Last-Modified", at.UTC().Format(http.TimeFormat))
@@ -171,9 +176,27 @@ func sortTags(body []byte) []byte {
 	if len(tags) < 2 {
 		return body
 	}
-	slices.SortFunc(tags, bytes.Compare)
+	slices.SortFunc(tags, func(a, b []byte) int {
+		keyA, _, _ := bytes.Cut(a, []byte("</Key>"))
+		keyB, _, _ := bytes.Cut(b, []byte("</Key>"))
+		return bytes.Compare(keyA, keyB)
+	})
 	first, last := bytes.Index(body, []byte("<Tag>")), bytes.LastIndex(body, []byte("</Tag>"))
 	return slices.Concat(body[:first], bytes.Join(tags, nil), body[last+len("</Tag>"):])
+}
+
+// inBase64 writes the digest that a part should have had as AWS does, which of an
+// object it writes in hex.
+func inBase64(body []byte) []byte {
+	m := hexDigest.FindSubmatch(body)
+	if m == nil {
+		return body
+	}
+	sum, err := hex.DecodeString(string(m[1]))
+	if err != nil {
+		return body
+	}
+	return bytes.Replace(body, m[0], fmt.Appendf(nil, "<ExpectedDigest>%s</ExpectedDigest>", base64.StdEncoding.EncodeToString(sum)), 1)
 }
 
 var hexDigest = regexp.MustCompile(`<ExpectedDigest>([0-9a-f]{32})</ExpectedDigest>`)
@@ -226,11 +249,6 @@ func correctError(body []byte, key string) []byte {
 	}
 	for theirs, ours := range reworded {
 		body = bytes.Replace(body, []byte(theirs), []byte(ours), 1)
-	}
-	if m := hexDigest.FindSubmatch(body); m != nil {
-		if sum, err := hex.DecodeString(string(m[1])); err == nil {
-			body = bytes.Replace(body, m[0], fmt.Appendf(nil, "<ExpectedDigest>%s</ExpectedDigest>", base64.StdEncoding.EncodeToString(sum)), 1)
-		}
 	}
 	if key != "" && (bytes.Contains(body, []byte("<Code>NoSuchKey</Code>")) || bytes.Contains(body, []byte("<Code>ConditionalRequestConflict</Code>"))) && !bytes.Contains(body, []byte("<Key>")) {
 		var name bytes.Buffer

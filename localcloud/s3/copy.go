@@ -124,8 +124,8 @@ func (k *keeper) CopyObject(ctx context.Context, in s3response.CopyObjectInput) 
 	if b, err := k.bucket(name); err == nil && b.Versioning == string(types.BucketVersioningStatusSuspended) {
 		out.VersionId = ptr(nullVersion) // which a put does not tell
 	}
-	if src.version.ID != "" {
-		out.CopySourceVersionId = &src.version.ID
+	if id := shownVersion(src.version.ID); id != "" {
+		out.CopySourceVersionId = &id
 	}
 	return out, nil
 }

@@ -382,7 +382,7 @@ func (u *upload) assemble(in *s3.CompleteMultipartUploadInput) (*version, error)
 		}
 		switch algorithm, sum := givenChecksum(asked); {
 		case algorithm == "" || algorithm == p.Checksum.Algorithm && sum == p.Checksum.Value:
-		case u.Checksum.Algorithm != "":
+		case algorithm == p.Checksum.Algorithm:
 			return nil, s3err.GetInvalidPartErr(u.ID, previous, strings.Trim(*asked.ETag, `"`))
 		default:
 			return nil, s3err.APIError{Code: "BadDigest", HTTPStatusCode: http.StatusBadRequest,
