@@ -1,6 +1,7 @@
 package asl
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -158,16 +159,17 @@ func (x *Execution) childrenDone(t *thread, last int64) error {
 	// AWS links the exit to what came before the success.
 	t.Prev = last
 	outputs := make([]any, len(t.Children))
-	size := 0
+	text := []byte{'['} // of the outputs' own texts, which keep their spaces
 	for i, c := range t.Children {
 		outputs[i] = c.Output.Value()
-		size += len(c.Output.Text()) + 1
+		text = append(append(text, c.Output.Text()...), ',')
 	}
-	if size > MaxPayload+len(outputs) {
+	text = append(bytes.TrimSuffix(text, []byte{','}), ']')
+	if len(text) > MaxPayload {
 		return &stateError{Failure{Error: errDataLimit, Cause: fmt.Sprintf(errExceedsTheSize, t.State)}}
 	}
 	t.Children = nil
-	return x.complete(t, newDoc(outputs))
+	return x.complete(t, &doc{v: outputs, text: string(text), hasVal: true})
 }
 
 // childFailed ends the other children and fails the state. All that was under

@@ -253,3 +253,18 @@ func TestTimeoutWhileStopped(t *testing.T) {
 		t.Errorf("%d calls, %s: %s", len(p.Calls), x.Status(), types(p.Events))
 	}
 }
+
+// What a branch gives on as it got it keeps its spaces.
+func TestParallelKeepsTexts(t *testing.T) {
+	inner := `{"StartAt":"I","States":{"I":{"Type":"Pass","End":true}}}`
+	for branches, want := range map[string]string{inner: `[[1, 2.50]]`, inner + "," + strings.ReplaceAll(inner, `"I"`, `"J"`): `[[1, 2.50],[1, 2.50]]`} {
+		d := drive(t, `{"StartAt":"P","States":{"P":{"Type":"Parallel","End":true,"Branches":[`+branches+`]}}}`, `[1, 2.50]`, false, noTask)
+		if d.output != want {
+			t.Errorf("output %s, want %s", d.output, want)
+		}
+	}
+	d := drive(t, `{"StartAt":"M","States":{"M":{"Type":"Map","End":true,"ItemProcessor":`+inner+`}}}`, `[]`, false, noTask)
+	if d.output != `[]` {
+		t.Errorf("output %s of no iterations", d.output)
+	}
+}

@@ -242,7 +242,7 @@ func (s *pathScanner) quoted() (string, error) {
 		switch {
 		case c == quote:
 			return b.String(), nil
-		case c == '\\' && s.pos < len(s.src):
+		case c == '\\' && (s.peek() == quote || s.peek() == '\\'): // before anything else it is itself
 			b.WriteByte(s.src[s.pos])
 			s.pos++
 		default:

@@ -9,7 +9,9 @@ import (
 // names none is not there.
 func (m *Machine) References() map[string][]string {
 	all := map[string][]string{}
-	m.top.references(all)
+	if m.top.references(all); len(all) == 0 {
+		return nil
+	}
 	return all
 }
 

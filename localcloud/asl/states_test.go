@@ -40,6 +40,17 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+// A backslash is itself in a quoted name, but before the quote or another one.
+func TestNamesWithBackslashes(t *testing.T) {
+	in := `{"a\\\"b\"":1,"it's":2,"c\\d":3}`
+	for path, want := range map[string]string{`$['a\"b"']`: `1`, `$['it\'s']`: `2`, `$['c\\d']`: `3`, `$['c\d']`: `3`} {
+		d := drive(t, pass(fmt.Sprintf(`"Parameters":{"v.$":%q},`, path)), in, false, noTask)
+		if !same(d.output, `{"v":`+want+`}`) {
+			t.Errorf("%s gives %s %s, want %s", path, d.output, d.cause, want)
+		}
+	}
+}
+
 func TestPathsThatSelectNothing(t *testing.T) {
 	for name, tc := range map[string]struct{ fields, cause string }{
 		"context":     {`"Parameters":{"v.$":"$$.no"},`, `The JSONPath '$$.no' specified for the field 'v.$' could not be found in the input '{"Execution":{"Id":`},
