@@ -59,7 +59,7 @@ func (s *stack) describe() types.Stack {
 	if s.Deleted.IsZero() {
 		out.EnableTerminationProtection = aws.Bool(s.Protected)
 	} else {
-		out.DeletionTime = aws.Time(s.Deleted)
+		out.DeletionTime, out.ChangeSetId = aws.Time(s.Deleted), nil
 	}
 	for _, c := range s.Capabilities {
 		out.Capabilities = append(out.Capabilities, types.Capability(c))

@@ -80,7 +80,7 @@ func TestChangeSets_AfterTheyWereExecuted(t *testing.T) {
 	if _, err := c.client.DeleteStack(ctx, &api.DeleteStackInput{StackName: name}); err != nil {
 		t.Fatal(err)
 	}
-	if gone := c.settled(t, *stack.StackId); gone.StackStatus != types.StackStatusDeleteComplete || gone.EnableTerminationProtection != nil {
+	if gone := c.settled(t, *stack.StackId); gone.StackStatus != types.StackStatusDeleteComplete || gone.EnableTerminationProtection != nil || gone.ChangeSetId != nil {
 		t.Errorf("deleted stack: %+v", gone)
 	}
 	if told, err := c.client.DescribeChangeSet(ctx, &api.DescribeChangeSetInput{ChangeSetName: ids[1]}); err != nil || told.ExecutionStatus != types.ExecutionStatusExecuteComplete {

@@ -23,6 +23,7 @@ var supported = map[string][]string{
 		"OutputDataConfig.S3OutputPath", "OutputDataConfig.CompressionType",
 		"ResourceConfig.InstanceType", "ResourceConfig.InstanceCount", "ResourceConfig.VolumeSizeInGB",
 		"StoppingCondition.MaxRuntimeInSeconds", "StoppingCondition.MaxWaitTimeInSeconds", "EnableManagedSpotTraining", "ProfilerConfig.DisableProfiler",
+		"ProfilerConfig.S3OutputPath", "DebugHookConfig.S3OutputPath", // AWS's Python SDK gives them by default
 	},
 	"CreateProcessingJob": {
 		"ProcessingJobName", "RoleArn", "Tags", "Environment", "AppSpecification", "StoppingCondition",

@@ -70,6 +70,9 @@ func (s *SageMaker) newTraining(in *sm.CreateTrainingJobInput, arn string) train
 	if in.OutputDataConfig.CompressionType == "" {
 		in.OutputDataConfig.CompressionType = types.OutputCompressionTypeGzip
 	}
+	if in.OutputDataConfig.KmsKeyId == nil {
+		in.OutputDataConfig.KmsKeyId = aws.String("") // clients of AWS read it unasked
+	}
 	for i := range in.InputDataConfig {
 		c := &in.InputDataConfig[i]
 		if c.CompressionType == "" {
@@ -87,7 +90,8 @@ func (s *SageMaker) newTraining(in *sm.CreateTrainingJobInput, arn string) train
 		SecondaryStatus: types.SecondaryStatusStarting, AlgorithmSpecification: in.AlgorithmSpecification, RoleArn: in.RoleArn,
 		HyperParameters: in.HyperParameters, InputDataConfig: in.InputDataConfig, OutputDataConfig: in.OutputDataConfig,
 		ResourceConfig: in.ResourceConfig, StoppingCondition: in.StoppingCondition, Environment: in.Environment,
-		ProfilerConfig: in.ProfilerConfig, CreationTime: &now, LastModifiedTime: &now,
+		ProfilerConfig: in.ProfilerConfig, ProfilingStatus: types.ProfilingStatusDisabled, // nothing here profiles
+		DebugHookConfig: in.DebugHookConfig, CreationTime: &now, LastModifiedTime: &now,
 		ModelArtifacts:                        &types.ModelArtifacts{S3ModelArtifacts: aws.String(artifacts(in))},
 		EnableNetworkIsolation:                aws.Bool(false),
 		EnableManagedSpotTraining:             aws.Bool(aws.ToBool(in.EnableManagedSpotTraining)), // a spot machine comes at once here, and stays unless a fault takes it away

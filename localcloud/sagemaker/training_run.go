@@ -183,6 +183,11 @@ func (s *SageMaker) stageTraining(ctx context.Context, w *workspace, j trainingJ
 	if params == nil {
 		params = map[string]string{}
 	}
+	if hook := j.Job.DebugHookConfig; hook != nil {
+		if err := w.writeJSON("/opt/ml/input/config/debughookconfig.json", map[string]any{"S3OutputPath": hook.S3OutputPath, "LocalPath": "/opt/ml/output/tensors", "CollectionConfigurations": []any{}}); err != nil {
+			return err
+		}
+	}
 	return errors.Join(
 		w.writeJSON("/opt/ml/input/config/hyperparameters.json", params),
 		w.writeJSON("/opt/ml/input/config/inputdataconfig.json", channels),

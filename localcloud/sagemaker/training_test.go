@@ -236,6 +236,8 @@ func TestTrainingContract(t *testing.T) {
 	in.HyperParameters = map[string]string{"eta": "0.1", "rounds": "12"}
 	in.InputDataConfig = []types.Channel{channel("train", "s3://data/train/"), channel("validation", "s3://data/valid/only.csv"), channel("parts", "s3://data/parts/part")}
 	in.InputDataConfig[2].InputMode = types.TrainingInputModeFastfile
+	in.DebugHookConfig = &types.DebugHookConfig{S3OutputPath: aws.String("s3://out/debug"), CollectionConfigurations: []types.CollectionConfiguration{}} // as the Python SDK does
+	in.ProfilerConfig = &types.ProfilerConfig{S3OutputPath: aws.String("s3://out/profile"), DisableProfiler: aws.Bool(false)}
 	if _, err := c.CreateTrainingJob(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
@@ -248,10 +250,15 @@ func TestTrainingContract(t *testing.T) {
 		"input/data/train/a.csv": "a", "input/data/train/sub/b.csv": "b", "input/data/validation/only.csv": "v",
 		"input/data/parts/part-1": "1", "input/data/parts/part-2": "2", "model/": "", "output/data/": "",
 		"input/config/hyperparameters.json": `{"eta":"0.1","rounds":"12"}`,
+		"input/config/debughookconfig.json": `{"CollectionConfigurations":[],"LocalPath":"/opt/ml/output/tensors","S3OutputPath":"s3://out/debug"}`,
 	} {
 		if got, ok := s.Tree[file]; !ok || got != want {
 			t.Errorf("%s is %q (%v), want %q", file, got, ok, want)
 		}
+	}
+	told, err := c.DescribeTrainingJob(t.Context(), &sm.DescribeTrainingJobInput{TrainingJobName: aws.String("look")})
+	if err != nil || told.DebugHookConfig == nil || told.ProfilingStatus != types.ProfilingStatusDisabled || aws.ToString(told.OutputDataConfig.KmsKeyId) != "" || told.OutputDataConfig.KmsKeyId == nil {
+		t.Errorf("%v: what the Python SDK reads is %+v", err, told)
 	}
 	var channels map[string]map[string]string
 	if err := json.Unmarshal([]byte(s.Tree["input/config/inputdataconfig.json"]), &channels); err != nil {

@@ -55,6 +55,9 @@ func TestCreateTrainingJobRefuses(t *testing.T) {
 			in.EnableManagedSpotTraining, in.StoppingCondition.MaxWaitTimeInSeconds = aws.Bool(true), aws.Int32(1)
 		}, "be greater than or equal to MaxRuntimeInSeconds"},
 		"wait without spot": {func(in *sm.CreateTrainingJobInput) { in.StoppingCondition.MaxWaitTimeInSeconds = aws.Int32(86400) }, "only valid with EnableManagedSpotTraining"},
+		"debugger's tensors": {func(in *sm.CreateTrainingJobInput) {
+			in.DebugHookConfig = &types.DebugHookConfig{S3OutputPath: aws.String("s3://a/b"), CollectionConfigurations: []types.CollectionConfiguration{{CollectionName: aws.String("losses")}}}
+		}, "does not support DebugHookConfig.CollectionConfigurations"},
 		"checkpoints": {func(in *sm.CreateTrainingJobInput) {
 			in.CheckpointConfig = &types.CheckpointConfig{S3Uri: aws.String("s3://a/b")}
 		}, "does not support CheckpointConfig"},
