@@ -201,11 +201,16 @@ func TestToleratedFaults(t *testing.T) {
 			}
 		}, `column "distance": the value is the same in all rows, so nothing can be learned from it`, 6000},
 		"within tolerance": {func(p *platform) { p.def.Quality[0].Tolerance = 0.01; edit(".", ".x")(p) }, "within the tolerance of 1 %", 6000},
-		"severity warn":    {func(p *platform) { p.def.Quality[0].Severity = "warn"; edit(".", ".x")(p) }, "1 value is not of type number", 6000},
-		"not one of":       {edit("north", "centre"), "1 value is not one of the 3 allowed", 6000},
-		"extra column":     {edit("trip,at,zone,distance,delay\n", "trip,at,zone,distance,delay,\"new, \"\"one\"\"\"\n"), "", 0},
-		"label missing":    {func(p *platform) { p.def.Data.Label.Expr = "distance > 10"; p.def.Features = p.def.Features[2:3] }, "rows have no label and are left out", 0},
-		"window":           {func(p *platform) { p.def.Data.Window = 20 * 24 * 3600e9 }, "are older than the window", 0},
+		"huge numbers": {func(p *platform) {
+			p.def.Quality = p.def.Quality[1:]
+			edit("T1-00007,", "T1-X,2025-01-03T00:00:00Z,north,1.7e308,1\nT1-Y,2025-01-03T00:00:00Z,north,-1.7e308,1\nT1-00007,")(p)
+			edit("north", "centre")(p)
+		}, "1 value is not one of", 6002},
+		"severity warn": {func(p *platform) { p.def.Quality[0].Severity = "warn"; edit(".", ".x")(p) }, "1 value is not of type number", 6000},
+		"not one of":    {edit("north", "centre"), "1 value is not one of the 3 allowed", 6000},
+		"extra column":  {edit("trip,at,zone,distance,delay\n", "trip,at,zone,distance,delay,\"new, \"\"one\"\"\"\n"), "", 0},
+		"label missing": {func(p *platform) { p.def.Data.Label.Expr = "distance > 10"; p.def.Features = p.def.Features[2:3] }, "rows have no label and are left out", 0},
+		"window":        {func(p *platform) { p.def.Data.Window = 20 * 24 * 3600e9 }, "are older than the window", 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -27,12 +27,17 @@ func NewNumericProfile() *NumericProfile {
 	return &NumericProfile{Min: math.Inf(1), Max: math.Inf(-1), Sketch: NewSketch()}
 }
 
+// largest is the largest magnitude that is told apart: the squares of more, summed over
+// many rows, would not fit a float64.
+const largest = 1e140
+
 // Add takes a value; NaN is a missing one.
 func (p *NumericProfile) Add(x float64) {
 	if x != x {
 		p.Missing++
 		return
 	}
+	x = min(max(x, -largest), largest)
 	p.Present++
 	p.sum += x
 	d := x - p.mean
