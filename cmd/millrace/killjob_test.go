@@ -35,17 +35,19 @@ func TestUp_KilledAtAnyMomentOfARun(t *testing.T) {
 		return up
 	}
 	var learned, scored []string // that were acknowledged
-	upload := func(folder string, rows, month int, to *[]string) {
-		key := fmt.Sprintf("%s/%s/%03d.csv", pipeline, folder, len(learned)+len(scored))
-		_, err := c.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &c.dataBucket, Key: &key, Body: strings.NewReader(string(flightRows(rows, month)))})
+	upload := func(folder string, rows int, to *[]string) {
+		n := len(learned) + len(scored)
+		key := fmt.Sprintf("%s/%s/%03d.csv", pipeline, folder, n)
+		text := strings.ReplaceAll(string(flightRows(rows, n%12+1)), "\n2001", fmt.Sprintf("\n%d-2001", n)) // keys of its own
+		_, err := c.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &c.dataBucket, Key: &key, Body: strings.NewReader(text)})
 		if err == nil {
 			*to = append(*to, key)
 		}
 	}
 	up := start()
-	for round := range n {
-		upload("raw", 400, round%12+1, &learned)
-		upload("score", 50, round%12+1, &scored)
+	for range n {
+		upload("raw", 400, &learned)
+		upload("score", 50, &scored)
 		time.Sleep(time.Duration(rnd.IntN(2500)) * time.Millisecond)
 		if err := up.powerCut(dir); err != nil {
 			t.Fatal(err)
@@ -54,9 +56,9 @@ func TestUp_KilledAtAnyMomentOfARun(t *testing.T) {
 	}
 	// What a job lost with the machine more often than its state tries again is
 	// taken up by the next run.
-	upload("raw", 400, 12, &learned)
+	upload("raw", 400, &learned)
 	c.pass(t, up, "25h")
-	upload("score", 50, 12, &scored)
+	upload("score", 50, &scored)
 	c.pass(t, up, "25h")
 	t.Logf("%d files to learn from, %d to score", len(learned), len(scored))
 	if len(learned) <= n || len(scored) <= n {
