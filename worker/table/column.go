@@ -29,6 +29,7 @@ type column struct {
 	data     []byte // values in the encoding PLAIN that are not read
 	coded    bool   // values are codes of the dictionary
 	codes    hybrid // or booleans
+	ahead    ahead
 	scratch  []uint32
 
 	dictionary *dictionary // nil: none
@@ -90,7 +91,7 @@ func (c *column) turn(u *unpacker) error {
 
 // begin begins to read a page of values.
 func (c *column) begin(p *page) (err error) {
-	c.at, c.rows, c.coded, c.data = 0, p.values, false, nil
+	c.at, c.rows, c.coded, c.data, c.ahead = 0, p.values, false, nil, ahead{}
 	if c.level {
 		c.levels = newHybrid(p.levels, 1)
 	}
@@ -107,6 +108,7 @@ func (c *column) begin(p *page) (err error) {
 			return fmt.Errorf("codes of %d bits", p.data[0])
 		}
 		c.codes = newHybrid(p.data[1:], uint(p.data[0]))
+		return c.look()
 	case c.kind.physical == parquet.Boolean:
 		c.codes, err = booleans(p)
 	default:
@@ -208,7 +210,8 @@ func (c *column) numbers(n int) []uint32 {
 // from to on, of a batch of so many rows.
 func (c *column) values(n *native, to, take, count, rows int) error {
 	if c.coded && to == 0 {
-		n.dictionary, n.codes = c.dictionary, grown(n.codes, rows)
+		n.ownCodes = grown(n.ownCodes, rows)
+		n.dictionary, n.codes = c.dictionary, n.ownCodes
 		c.dictionary.held++
 	}
 	if n.dictionary != nil && !(c.coded && n.dictionary == c.dictionary) {
@@ -219,8 +222,14 @@ func (c *column) values(n *native, to, take, count, rows int) error {
 		n.dictionary = nil
 	}
 	switch {
+	case n.dictionary != nil && c.ahead.numbers != nil && take == rows:
+		n.codes, n.numbers = c.ahead.codes[c.at:c.at+rows], c.ahead.numbers[c.at:c.at+rows]
+		for _, m := range c.held {
+			c.hold(m, &n.lenders)
+		}
+		return nil
 	case n.dictionary != nil:
-		if err := c.codes.read(n.codes[to : to+count]); err != nil {
+		if err := c.readCodes(n.codes[to : to+count]); err != nil {
 			return err
 		}
 		if count < take {
@@ -229,7 +238,7 @@ func (c *column) values(n *native, to, take, count, rows int) error {
 		return nil
 	case c.coded:
 		codes := c.numbers(count)
-		if err := c.codes.read(codes); err != nil {
+		if err := c.readCodes(codes); err != nil {
 			return err
 		}
 		if err := n.copyCodes(c.dictionary, codes, to); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
@@ -105,6 +106,57 @@ func (c *column) drop(d *dictionary) {
 	}
 }
 
+// maxAhead bounds the values of a page that are looked up ahead.
+const maxAhead = 256 << 10
+
+// ahead is the codes of a whole page of which no value is missing, and the
+// numbers that they stand for. The dictionary is then looked at while it is near.
+type ahead struct {
+	codes   []uint32
+	numbers []float64 // nil: values are not looked up ahead
+}
+
+// look looks up the values of a page ahead, where it may.
+func (c *column) look() error {
+	all := c.dictionary.cells.Numbers
+	if all == nil || len(c.dictionary.cells.Wrong) > 0 || c.rows > maxAhead || c.rows == 0 {
+		return nil
+	}
+	if c.level {
+		levels := c.levels
+		if n, value, err := levels.same(c.rows); err != nil || n < c.rows || value != 1 {
+			return nil
+		}
+	}
+	codes := wordsOf[uint32](c.room(4*c.rows), c.rows)
+	if err := c.codes.read(codes); err != nil {
+		return err
+	}
+	if !c.dictionary.inRange(codes) {
+		return errCodes
+	}
+	numbers := wordsOf[float64](c.room(8*c.rows), c.rows)
+	for i, k := range codes {
+		numbers[i] = all[k]
+	}
+	c.ahead = ahead{codes, numbers}
+	return nil
+}
+
+// wordsOf makes numbers of memory that a column made room in.
+func wordsOf[T uint32 | float64](room []byte, count int) []T {
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(room))), count)
+}
+
+// readCodes reads the next codes, of values that are not missing.
+func (c *column) readCodes(out []uint32) error {
+	if c.ahead.numbers == nil {
+		return c.codes.read(out)
+	}
+	copy(out, c.ahead.codes[c.at:c.at+len(out)])
+	return nil
+}
+
 // inRange tells whether all codes stand for something.
 func (d *dictionary) inRange(codes []uint32) bool {
 	var a, b uint32
@@ -170,6 +222,10 @@ func (d *dictionary) appendTexts(b []byte, ends, codes []uint32) []byte {
 // parseCodes gives every row its code's number.
 func (c *BatchColumn) parseCodes() {
 	if c.Numbers == nil {
+		return
+	}
+	if c.memory.numbers != nil {
+		c.Numbers = c.memory.numbers
 		return
 	}
 	all := c.of.cells.Numbers

@@ -30,11 +30,13 @@ type native struct {
 
 	dictionary *dictionary
 	codes      []uint32
+	numbers    []float64 // of codes; nil: they are to be looked up
 
 	lenders   []*memory // have the memory of ints, floats or text; none: they are own
 	ownInts   []int64
 	ownFloats []float64
 	ownText   []byte
+	ownCodes  []uint32
 }
 
 // begin makes room for rows, of which none is missing.
@@ -42,7 +44,7 @@ func (n *native) begin(rows int) {
 	if n.missed {
 		clear(n.null)
 	}
-	n.null, n.missed = grown(n.null, rows), false
+	n.null, n.missed, n.numbers = grown(n.null, rows), false, nil
 	switch n.kind.physical {
 	case parquet.Float, parquet.Double:
 		n.ownFloats = grown(n.ownFloats, rows)
