@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 	"unsafe"
 
@@ -49,6 +50,34 @@ type BatchColumn struct {
 	of       *dictionary // Parquet: what codes stand for
 	codes    []uint32    // nil: there are no codes, but values
 	memory   *native     // Parquet: of all values
+}
+
+// batches are those that no scan has, with their memory.
+var batches sync.Pool
+
+// newBatch has the columns, and no rows.
+func newBatch(key string, want []Want) *Batch {
+	b, _ := batches.Get().(*Batch)
+	if b == nil {
+		b = &Batch{}
+	}
+	columns := append(b.Columns[:cap(b.Columns)], make([]BatchColumn, max(0, len(want)-cap(b.Columns)))...)[:len(want)]
+	for i, w := range want {
+		c := &columns[i]
+		*c = BatchColumn{Want: w, Wrong: c.Wrong[:0], numbers: c.numbers, memory: c.memory}
+	}
+	*b = Batch{Key: key, Columns: columns, text: b.text, places: b.places, buf: b.buf}
+	return b
+}
+
+// put gives the batch's memory to others.
+func (b *Batch) put() {
+	for i := range b.Columns {
+		if n := b.Columns[i].memory; n != nil {
+			n.leave()
+		}
+	}
+	batches.Put(b)
 }
 
 // Problem makes a problem of a row's cell.

@@ -57,6 +57,17 @@ func (n *native) begin(rows int) {
 	}
 }
 
+// leave lets go of all that is not its own, when the file is closed.
+func (n *native) leave() {
+	for _, m := range n.lenders {
+		if m.held--; m.held == 0 {
+			m.put()
+		}
+	}
+	n.lenders, n.dictionary = n.lenders[:0], nil
+	n.ints, n.floats, n.text, n.codes, n.numbers = nil, nil, nil, nil, nil
+}
+
 // grown has room for rows; what is in it is left of before.
 func grown[T any](s []T, rows int) []T {
 	if cap(s) < rows {

@@ -180,13 +180,17 @@ func Scan[T any](ctx context.Context, src Source, want []Want, look func(*Batch)
 		return 0, err
 	}
 	defer in.close()
+	var all []*Batch
 	create := func() *task[T] {
-		b := &Batch{Key: src.Key, Columns: make([]BatchColumn, len(want))}
-		for i, w := range want {
-			b.Columns[i].Want = w
-		}
+		b := newBatch(src.Key, want)
+		all = append(all, b)
 		return &task[T]{batch: b}
 	}
+	defer func() { // nobody looks at them any more
+		for _, b := range all {
+			b.put()
+		}
+	}()
 	var f folding
 	err = inorder.Do(ctx, create, func(t *task[T]) error { return in.next(t.batch) }, func(t *task[T]) (err error) {
 		if t.problems, t.more, t.ended = in.fill(t.batch); len(t.problems) == 0 {

@@ -13,16 +13,16 @@ import (
 // structures must have least bytes, by the fields that lead to the list, or 1. It
 // gives the structure's length; the error is io.ErrUnexpectedEOF when it goes on
 // after in.
-func checkThrift(in []byte, least map[string]int) (size int, err error) {
+func checkThrift(in []byte, least map[uint64]int) (size int, err error) {
 	w := &thriftWalk{in: in, least: least}
-	err = w.structure("", 0)
+	err = w.structure(0, 0)
 	return w.at, err
 }
 
 type thriftWalk struct {
 	in    []byte
 	at    int
-	least map[string]int
+	least map[uint64]int
 }
 
 var errThrift = errors.New("a description is not in Thrift's compact protocol")
@@ -54,8 +54,8 @@ func (w *thriftWalk) number() (uint64, error) {
 	return v, nil
 }
 
-// structure walks over fields; path has the fields that lead to it.
-func (w *thriftWalk) structure(path string, depth int) error {
+// structure walks over fields; path has the fields that lead to it, a byte each.
+func (w *thriftWalk) structure(path uint64, depth int) error {
 	const deepest = 32
 	if depth > deepest {
 		return errThrift
@@ -75,7 +75,7 @@ func (w *thriftWalk) structure(path string, depth int) error {
 			field = int64(id>>1) ^ -int64(id&1)
 		}
 		if kind := head & 15; kind > 2 { // a boolean is its head
-			if err := w.value(kind, fmt.Sprintf("%s.%d", path, field), depth); err != nil {
+			if err := w.value(kind, path<<8|uint64(field)&0xff, depth); err != nil {
 				return err
 			}
 		}
@@ -83,7 +83,7 @@ func (w *thriftWalk) structure(path string, depth int) error {
 }
 
 // value walks over what is not a field's boolean.
-func (w *thriftWalk) value(kind byte, path string, depth int) error {
+func (w *thriftWalk) value(kind byte, path uint64, depth int) error {
 	switch kind {
 	case 1, 2, 3:
 		return w.take(1)
@@ -110,7 +110,7 @@ func (w *thriftWalk) value(kind byte, path string, depth int) error {
 	return errThrift
 }
 
-func (w *thriftWalk) list(path string, depth int) error {
+func (w *thriftWalk) list(path uint64, depth int) error {
 	head, err := w.byte()
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ func (w *thriftWalk) list(path string, depth int) error {
 	return nil
 }
 
-func (w *thriftWalk) pairs(path string, depth int) error {
+func (w *thriftWalk) pairs(path uint64, depth int) error {
 	count, err := w.number()
 	if err != nil || count == 0 {
 		return err
@@ -157,11 +157,11 @@ func (w *thriftWalk) pairs(path string, depth int) error {
 
 // leastOfFooter has the least that an element of a footer's lists takes: what it
 // must have (parquet.thrift: FileMetaData and what it is made of).
-var leastOfFooter = map[string]int{
-	".2":       4,  // SchemaElement: its name, and the end
-	".4":       8,  // RowGroup: columns, two sizes
-	".4.1":     16, // ColumnChunk: an offset; its description is required by all readers
-	".4.1.3.8": 3,  // KeyValue
-	".5":       3,  // KeyValue
-	".7":       3,  // ColumnOrder
+var leastOfFooter = map[uint64]int{
+	0x02:       4,  // SchemaElement: its name, and the end
+	0x04:       8,  // RowGroup: columns, two sizes
+	0x0401:     16, // ColumnChunk: an offset; its description is required by all readers
+	0x04010308: 3,  // KeyValue
+	0x05:       3,  // KeyValue
+	0x07:       3,  // ColumnOrder
 }
