@@ -15,6 +15,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
 // Lambda's limits on code, in bytes.
@@ -114,7 +116,8 @@ func (l *Lambda) fetch(ctx context.Context, src codeSource, w io.Writer) (int64,
 	}
 	r, size, err := l.o.Objects.Open(ctx, *src.Bucket, *src.Key, aws.ToString(src.Version))
 	if err != nil {
-		return 0, invalid("Error occurred while GetObject. %v (s3://%s/%s)", err, *src.Bucket, *src.Key)
+		e := wire.AsError(err)
+		return 0, invalid("Error occurred while GetObject. S3 Error Code: %s. S3 Error Message: %s", e.Code, e.Message)
 	}
 	defer func() { _ = r.Close() }()
 	if size > maxZipObject {

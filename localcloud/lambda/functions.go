@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	api "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
 const latest = "$LATEST"
@@ -62,7 +64,10 @@ func (l *Lambda) resolve(id, qualifier *string) (string, error) {
 		if len(parts) < 4 || parts[2] != "function" {
 			return "", invalid("%s is not the ARN of a function", name)
 		}
-		if parts[0] != l.o.Region || parts[1] != l.o.Account {
+		if parts[0] != l.o.Region {
+			return "", status(http.StatusNotFound, "ResourceNotFoundException", "Functions from '%s' are not reachable in this region ('%s')", parts[0], l.o.Region)
+		}
+		if parts[1] != l.o.Account {
 			return "", status(http.StatusNotFound, "ResourceNotFoundException", "Function not found: %s", name)
 		}
 		name = strings.Join(parts[3:], ":")
@@ -70,6 +75,9 @@ func (l *Lambda) resolve(id, qualifier *string) (string, error) {
 		name = rest
 	}
 	if bare, embedded, ok := strings.Cut(name, ":"); ok {
+		if q != "" && q != embedded {
+			return "", invalid("The derived qualifier from the function name does not match the specified qualifier.")
+		}
 		name, q = bare, embedded
 	}
 	if !functionName.MatchString(name) {
@@ -77,7 +85,7 @@ func (l *Lambda) resolve(id, qualifier *string) (string, error) {
 			"1 validation error detected: Value '%s' at 'functionName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9-_]+", name)
 	}
 	if q != "" && q != latest {
-		return "", status(http.StatusNotFound, "ResourceNotFoundException", "Function not found: %s:%s (the local cloud has no versions or aliases)", l.functionARN(name), q)
+		return "", status(http.StatusNotFound, "ResourceNotFoundException", "Function not found: %s:%s", l.functionARN(name), q)
 	}
 	return name, nil
 }
@@ -145,6 +153,9 @@ func (l *Lambda) createFunction(ctx context.Context, in *api.CreateFunctionInput
 	}
 	if err := refuseCreate(in); err != nil {
 		return nil, err
+	}
+	if len(in.Tags) > maxTags {
+		return nil, invalid("Number of tags exceeds resource tag limit.")
 	}
 	f := function{Tags: in.Tags, Config: types.FunctionConfiguration{
 		FunctionName: aws.String(name), FunctionArn: aws.String(l.functionARN(name)), Version: aws.String(latest),
@@ -326,7 +337,6 @@ var reserved = []string{
 }
 
 func checkEnvironment(vars map[string]string) error {
-	size := 0
 	var taken []string
 	for _, k := range sortedKeys(vars) {
 		if !variableName.MatchString(k) && !slices.Contains(reserved, k) {
@@ -335,13 +345,16 @@ func checkEnvironment(vars map[string]string) error {
 		if slices.Contains(reserved, k) {
 			taken = append(taken, k)
 		}
-		size += len(k) + len(vars[k])
 	}
 	if len(taken) > 0 {
 		return invalid("Lambda was unable to configure your environment variables because the environment variables you have provided contains reserved keys that are currently not supported for modification. Reserved keys used in this request: %s", strings.Join(taken, ", "))
 	}
-	if size > 4096 {
-		return invalid("Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit. (%d bytes)", size)
+	measured, err := wire.EncodeJSON(vars, false)
+	if err != nil {
+		return err
+	}
+	if len(measured) > 4096 {
+		return invalid("Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit. String measured: %s", measured)
 	}
 	return nil
 }
@@ -456,7 +469,10 @@ func (l *Lambda) getFunction(ctx context.Context, in *api.GetFunctionInput) (*ap
 	if err != nil {
 		return nil, err
 	}
-	out := &api.GetFunctionOutput{Configuration: &f.Config, Code: &f.Source, Tags: f.Tags}
+	out := &api.GetFunctionOutput{Configuration: &f.Config, Code: &f.Source}
+	if len(f.Tags) > 0 { // AWS leaves an empty map out
+		out.Tags = f.Tags
+	}
 	if f.Reserved != nil {
 		out.Concurrency = &types.Concurrency{ReservedConcurrentExecutions: f.Reserved}
 	}

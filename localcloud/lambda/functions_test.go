@@ -124,7 +124,7 @@ func TestFunctions_RefusedAtCreation(t *testing.T) {
 		}, "InvalidParameterValueException", "kinesis"},
 		"object not there": {func(in *api.CreateFunctionInput) {
 			in.Code = &types.FunctionCode{S3Bucket: aws.String("bucket"), S3Key: aws.String("k")}
-		}, "InvalidParameterValueException", "s3://bucket/k"},
+		}, "InvalidParameterValueException", "S3 Error Code: NoSuchKey. S3 Error Message: The specified key does not exist."},
 		"no code":   {func(in *api.CreateFunctionInput) { in.Code = &types.FunctionCode{} }, "InvalidParameterValueException", "source for function code"},
 		"not a zip": {func(in *api.CreateFunctionInput) { in.Code.ZipFile = []byte("hello") }, "InvalidParameterValueException", "Could not unzip"},
 		"slip":      {func(in *api.CreateFunctionInput) { in.Code.ZipFile = zipOf(t, file{"../../evil", 0o644, nil}) }, "InvalidParameterValueException", "leaves the code folder"},
@@ -248,5 +248,20 @@ func TestEventInvokeConfig(t *testing.T) {
 	}
 	if _, err := c.client.DeleteFunctionEventInvokeConfig(ctx, &api.DeleteFunctionEventInvokeConfigInput{FunctionName: name}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestFunctions_NamedWrongly(t *testing.T) {
+	c := open(t, nil)
+	arn := "arn:aws:lambda:us-east-1:000000000000:function:f"
+	for name, tc := range map[string]struct{ function, qualifier, code, contains string }{
+		"a version that is not there": {"f", "7", "ResourceNotFoundException", "Function not found: " + arn + ":7"},
+		"two qualifiers":              {arn + ":7", "8", "InvalidParameterValueException", "The derived qualifier from the function name does not match the specified qualifier."},
+		"another region":              {"arn:aws:lambda:eu-west-1:000000000000:function:f", "$LATEST", "ResourceNotFoundException", "Functions from 'eu-west-1' are not reachable in this region ('us-east-1')"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := c.client.GetFunction(t.Context(), &api.GetFunctionInput{FunctionName: &tc.function, Qualifier: &tc.qualifier})
+			wantCode(t, err, tc.code, tc.contains)
+		})
 	}
 }

@@ -202,6 +202,8 @@ func (l *Lambda) deleteConcurrency(ctx context.Context, in *api.DeleteFunctionCo
 	return &api.DeleteFunctionConcurrencyOutput{}, nil
 }
 
+const maxTags = 50 // of a function
+
 func (l *Lambda) tagResource(ctx context.Context, in *api.TagResourceInput) (*api.TagResourceOutput, error) {
 	_, err := l.change(ctx, "lambda:TagResource", in.Resource, nil, func(f *function) error {
 		if f.Tags == nil {
@@ -210,8 +212,8 @@ func (l *Lambda) tagResource(ctx context.Context, in *api.TagResourceInput) (*ap
 		for k, v := range in.Tags {
 			f.Tags[k] = v
 		}
-		if len(f.Tags) > 50 {
-			return invalid("a function has at most 50 tags")
+		if len(f.Tags) > maxTags {
+			return invalid("Number of tags exceeds resource tag limit.")
 		}
 		return nil
 	})

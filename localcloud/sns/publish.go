@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -73,8 +75,11 @@ func (s *SNS) publishBatch(ctx context.Context, in *awssns.PublishBatchInput) (*
 	for i := range in.PublishBatchRequestEntries {
 		e := &in.PublishBatchRequestEntries[i]
 		id := aws.ToString(e.Id)
+		if len(id) > 80 {
+			return nil, wire.Errorf("InvalidBatchEntryId", "The Id of a batch entry in the batch request is too long: %s", id)
+		}
 		if !batchIDForm.MatchString(id) {
-			return nil, wire.Errorf("InvalidBatchEntryId", "The Id of a batch entry in a batch request doesn't abide by the specification.")
+			return nil, wire.Errorf("InvalidBatchEntryId", "The Id of a batch entry in the batch request contains an impermissible character: %s", id)
 		}
 		if seen[id] {
 			return nil, wire.Errorf("BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id.")
@@ -83,7 +88,7 @@ func (s *SNS) publishBatch(ctx context.Context, in *awssns.PublishBatchInput) (*
 		size += entrySize(e)
 	}
 	if size > maxMessage {
-		return nil, wire.Errorf("BatchRequestTooLong", "The length of all the batch messages put together is more than the limit.")
+		return nil, wire.Errorf("BatchRequestTooLong", "The length of all the messages put together is more than the limit.")
 	}
 	out := &awssns.PublishBatchOutput{Successful: []types.PublishBatchResultEntry{}, Failed: []types.BatchResultErrorEntry{}}
 	for i := range in.PublishBatchRequestEntries {
@@ -123,9 +128,9 @@ func check(e *types.PublishBatchRequestEntry) (texts map[string]string, err erro
 	case e.MessageDeduplicationId != nil:
 		return nil, invalid("MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter that is not valid for this topic type")
 	}
-	for name, v := range e.MessageAttributes {
-		if aws.ToString(v.DataType) == "" || v.StringValue == nil && v.BinaryValue == nil {
-			return nil, wire.Errorf("ParameterValueInvalid", "The message attribute '%s' must contain a type and a non-empty value.", name)
+	for _, name := range slices.Sorted(maps.Keys(e.MessageAttributes)) {
+		if err := checkAttribute(name, e.MessageAttributes[name]); err != nil {
+			return nil, err
 		}
 	}
 	texts = map[string]string{"default": text}
@@ -216,6 +221,9 @@ func (s *SNS) newDelivery(id string, v subscription, text string, e *types.Publi
 		if len(e.MessageAttributes) > 0 {
 			in["MessageAttributes"] = e.MessageAttributes
 		}
+	}
+	if e.MessageGroupId != nil {
+		in["MessageGroupId"] = *e.MessageGroupId
 	}
 	d.Input = encode(in)
 	return d

@@ -212,6 +212,9 @@ func (s *SNS) find(arn *string) (topic, error) {
 	if n := strings.Count(aws.ToString(arn), ":") + 1; !ok && n < 6 {
 		return t, invalid("TopicArn Reason: An ARN must have at least 6 elements, not %d", n)
 	}
+	if !ok && !strings.HasPrefix(*arn, "arn:aws:sns:"+s.o.Region+":") {
+		return t, invalid("TopicArn")
+	}
 	if !ok {
 		return t, notFound("Topic does not exist")
 	}

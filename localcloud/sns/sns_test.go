@@ -365,6 +365,45 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+func TestMessageAttributesRefused(t *testing.T) {
+	r, ctx := newRig(t), t.Context()
+	topic := r.topic(t)
+	text := func(kind, value string) types.MessageAttributeValue {
+		return types.MessageAttributeValue{DataType: &kind, StringValue: &value}
+	}
+	for name, tc := range map[string]struct {
+		name string
+		v    types.MessageAttributeValue
+		want string
+	}{
+		"a long name":     {strings.Repeat("n", 257), text("String", "x"), "must be less than 256 bytes"},
+		"a character":     {"a^", text("String", "x"), "Invalid non-alphanumeric character '#x5E'"},
+		"a dot first":     {".a", text("String", "x"), "starting with character '.'"},
+		"a dot last":      {"a.", text("String", "x"), "ending with character '.'"},
+		"two dots":        {"a..b", text("String", "x"), "successive '.'"},
+		"a type":          {"a", text("Text.String", "x"), "invalid message attribute type"},
+		"an empty text":   {"a", text("String", ""), "must contain non-empty message attribute value for message attribute type 'String'."},
+		"text as binary":  {"a", types.MessageAttributeValue{DataType: aws.String("Number"), BinaryValue: []byte("1")}, "with type 'Number' must use field 'String'."},
+		"binary as text":  {"a", text("Binary", "x"), "with type 'Binary' must use field 'Binary'."},
+		"an empty binary": {"a", types.MessageAttributeValue{DataType: aws.String("Binary"), BinaryValue: []byte{}}, "message attribute type 'Binary'."},
+	} {
+		_, err := r.client.Publish(ctx, &awssns.PublishInput{TopicArn: topic, Message: aws.String("m"), MessageAttributes: map[string]types.MessageAttributeValue{tc.name: tc.v}})
+		if code(err) != "ParameterValueInvalid" || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for arn, want := range map[string]string{"a": "An ARN must have at least 6 elements, not 1", *topic: "Invalid parameter: SubscriptionId"} {
+		if _, err := r.client.Unsubscribe(ctx, &awssns.UnsubscribeInput{SubscriptionArn: &arn}); code(err) != "InvalidParameter" || !strings.Contains(err.Error(), want) {
+			t.Errorf("unsubscribe %s: %v", arn, err)
+		}
+	}
+	r.subscribe(t, topic, "sqs", queue, nil)
+	_, err := r.client.Subscribe(ctx, &awssns.SubscribeInput{TopicArn: topic, Protocol: aws.String("sqs"), Endpoint: aws.String(queue), Attributes: map[string]string{"RawMessageDelivery": "true"}})
+	if code(err) != "InvalidParameter" || !strings.Contains(err.Error(), "Subscription already exists with different attributes") {
+		t.Errorf("subscribed again otherwise: %v", err)
+	}
+}
+
 // Each subscription's queue has the name of its policy.
 func TestFilterPolicies(t *testing.T) {
 	r, ctx := newRig(t), t.Context()

@@ -84,6 +84,11 @@ func (s *SNS) subscribe(ctx context.Context, in *awssns.SubscribeInput) (*awssns
 	}
 	for _, old := range s.of(t.ARN) {
 		if old.Protocol == protocol && old.Endpoint == endpoint {
+			for k, v := range in.Attributes {
+				if old.Attributes[k] != v {
+					return nil, invalid("Attributes Reason: Subscription already exists with different attributes")
+				}
+			}
 			return &awssns.SubscribeOutput{SubscriptionArn: old.told(in.ReturnSubscriptionArn)}, nil
 		}
 	}
@@ -109,7 +114,16 @@ func (v subscription) told(always bool) *string {
 func (s *SNS) unsubscribe(_ context.Context, in *awssns.UnsubscribeInput) (*awssns.UnsubscribeOutput, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v, ok := s.subs[aws.ToString(in.SubscriptionArn)]
+	arn := aws.ToString(in.SubscriptionArn)
+	switch n := strings.Count(arn, ":") + 1; {
+	case arn == "":
+		return nil, invalid("SubscriptionArn Reason: no value for required parameter")
+	case n < 6:
+		return nil, invalid("SubscriptionArn Reason: An ARN must have at least 6 elements, not %d", n)
+	case n < 7:
+		return nil, invalid("SubscriptionId")
+	}
+	v, ok := s.subs[arn]
 	if !ok {
 		return &awssns.UnsubscribeOutput{}, nil
 	}

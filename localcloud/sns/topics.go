@@ -57,6 +57,13 @@ func (s *SNS) createTopic(_ context.Context, in *awssns.CreateTopicInput) (*awss
 			return nil, err
 		}
 	}
+	seen := map[string]bool{}
+	for _, t := range in.Tags {
+		if seen[aws.ToString(t.Key)] {
+			return nil, invalid("Duplicated keys are not allowed.")
+		}
+		seen[aws.ToString(t.Key)] = true
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	arn := s.arn(name)
@@ -65,6 +72,9 @@ func (s *SNS) createTopic(_ context.Context, in *awssns.CreateTopicInput) (*awss
 			if t.Attributes[k] != v {
 				return nil, invalid("Attributes Reason: Topic already exists with different attributes")
 			}
+		}
+		if len(in.Tags) > 0 && !maps.Equal(t.Tags, withTags(nil, in.Tags)) {
+			return nil, invalid("Tags Reason: Topic already exists with different tags")
 		}
 		return &awssns.CreateTopicOutput{TopicArn: &arn}, nil
 	}
