@@ -170,10 +170,9 @@ func (b *Bootstrapped) lead(model, other int, metric string) uncertain {
 	u := b.uncertain(func(r [][]float64) float64 {
 		return sign*(r[model][at]-r[other][at]) + 0 // -0 becomes 0
 	})
-	// Two models' difference is not skewed by nature, so what few blocks may show by
-	// chance (Fisher's standard error) does not count; and a lead may be doubted for a
-	// long tail, but a lag not excused.
-	u.skew = min(0, u.skew+math.Sqrt(6)/b.effective)
+	// Two models' difference is not skewed by nature, so it is taken to be as skewed as
+	// its blocks show; and a lead may be doubted for a long tail, but a lag not excused.
+	u.skew = min(0, u.skew/caution)
 	return u
 }
 
