@@ -52,6 +52,35 @@ func (c *call) as(arn string) aws.Config {
 }
 
 var identityBehaviours = []behaviour{
+	{id: "iam.attach", says: "a managed policy is attached, listed and detached; one that is not attached is NoSuchEntity", source: iamAPI + "AttachRolePolicy.html", run: func(c *call) {
+		name, _ := c.ownRole("")
+		managed := ref("arn:aws:iam::aws:policy/ReadOnlyAccess")
+		try(c.iam.AttachRolePolicy(c.ctx, &iam.AttachRolePolicyInput{RoleName: &name, PolicyArn: managed})).ok(c)
+		try(c.iam.DeleteRole(c.ctx, &iam.DeleteRoleInput{RoleName: &name})).fails(c, 409, "DeleteConflict", "Cannot delete entity, must detach all policies first.")
+		attached := try(c.iam.ListAttachedRolePolicies(c.ctx, &iam.ListAttachedRolePoliciesInput{RoleName: &name})).ok(c).AttachedPolicies
+		if len(attached) != 1 || *attached[0].PolicyArn != *managed || *attached[0].PolicyName != "ReadOnlyAccess" {
+			c.Errorf("attached: %+v", attached)
+		}
+		try(c.iam.DetachRolePolicy(c.ctx, &iam.DetachRolePolicyInput{RoleName: &name, PolicyArn: managed})).ok(c)
+		try(c.iam.DetachRolePolicy(c.ctx, &iam.DetachRolePolicyInput{RoleName: &name, PolicyArn: managed})).fails(c, 404, "NoSuchEntity")
+	}},
+	{id: "iam.list-role-tags.pages", says: "a role's tags come in pages", source: iamAPI + "ListRoleTags.html", run: func(c *call) {
+		name, _ := c.ownRole("")
+		try(c.iam.TagRole(c.ctx, &iam.TagRoleInput{RoleName: &name, Tags: []types.Tag{{Key: ref("a"), Value: ref("1")}, {Key: ref("b"), Value: ref("2")}, {Key: ref("c"), Value: ref("3")}}})).ok(c)
+		first := try(c.iam.ListRoleTags(c.ctx, &iam.ListRoleTagsInput{RoleName: &name, MaxItems: aws.Int32(2)})).ok(c)
+		equal(c, "first", []any{len(first.Tags), first.IsTruncated, first.Marker != nil}, []any{2, true, true})
+		second := try(c.iam.ListRoleTags(c.ctx, &iam.ListRoleTagsInput{RoleName: &name, MaxItems: aws.Int32(2), Marker: first.Marker})).ok(c)
+		equal(c, "second", []any{len(second.Tags), second.IsTruncated}, []any{1, false})
+	}},
+	{id: "iam.update", says: "a role's description and trust are changed", source: iamAPI + "UpdateRole.html", run: func(c *call) {
+		name, _ := c.ownRole("")
+		try(c.iam.UpdateRole(c.ctx, &iam.UpdateRoleInput{RoleName: &name, Description: ref("new")})).ok(c)
+		try(c.iam.UpdateAssumeRolePolicy(c.ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: &name, PolicyDocument: trust(`{"Service":"lambda.amazonaws.com"}`)})).ok(c)
+		got := try(c.iam.GetRole(c.ctx, &iam.GetRoleInput{RoleName: &name})).ok(c).Role
+		if str(got.Description) != "new" || !strings.Contains(*got.AssumeRolePolicyDocument, "lambda.amazonaws.com") {
+			c.Errorf("role: %+v", got)
+		}
+	}},
 	{id: "sts.get-caller-identity", says: "who asks hears account, ARN and id", source: stsAPI + "GetCallerIdentity.html", run: func(c *call) {
 		out := try(c.sts.GetCallerIdentity(c.ctx, nil)).ok(c)
 		if len(str(out.Account)) != 12 || !strings.HasPrefix(str(out.Arn), "arn:aws:") || !strings.Contains(*out.Arn, *out.Account) || out.UserId == nil {

@@ -55,6 +55,28 @@ func (c *call) update(name, days string) result[*cf.UpdateStackOutput] {
 }
 
 var stackBehaviours = []behaviour{
+	{id: "cloudformation.change-set.delete", says: "a change set is listed until it is deleted, and is ChangeSetNotFound then", source: cfAPI + "DeleteChangeSet.html", run: func(c *call) {
+		queue := c.name()
+		name := c.stacked(template(queue))
+		in := &cf.CreateChangeSetInput{StackName: &name, ChangeSetName: ref("longer"), UsePreviousTemplate: aws.Bool(true), Parameters: []types.Parameter{{ParameterKey: ref("Days"), ParameterValue: ref("60")}}}
+		try(c.stacks.CreateChangeSet(c.ctx, in)).ok(c)
+		told := func() result[*cf.DescribeChangeSetOutput] {
+			return try(c.stacks.DescribeChangeSet(c.ctx, &cf.DescribeChangeSetInput{StackName: &name, ChangeSetName: ref("longer")}))
+		}
+		c.eventually("the change set is made", func() bool { return told().ok(c).Status == types.ChangeSetStatusCreateComplete })
+		equal(c, "listed", len(try(c.stacks.ListChangeSets(c.ctx, &cf.ListChangeSetsInput{StackName: &name})).ok(c).Summaries), 1)
+		try(c.stacks.DeleteChangeSet(c.ctx, &cf.DeleteChangeSetInput{StackName: &name, ChangeSetName: ref("longer")})).ok(c)
+		told().fails(c, 404, "ChangeSetNotFound")
+		try(c.stacks.DeleteChangeSet(c.ctx, &cf.DeleteChangeSetInput{ChangeSetName: ref("longer")})).fails(c, 400, "ValidationError", "StackName must be specified if ChangeSetName is not specified as an ARN.")
+	}},
+	{id: "cloudformation.validate", says: "a template's parameters are told, and what is wrong with it", source: cfAPI + "ValidateTemplate.html", run: func(c *call) {
+		got := try(c.stacks.ValidateTemplate(c.ctx, &cf.ValidateTemplateInput{TemplateBody: ref(template(c.name()))})).ok(c).Parameters
+		if len(got) != 1 || *got[0].ParameterKey != "Days" || str(got[0].DefaultValue) != "345600" {
+			c.Errorf("parameters: %+v", got)
+		}
+		try(c.stacks.ValidateTemplate(c.ctx, &cf.ValidateTemplateInput{TemplateBody: ref(`{"Resources":{"T":{"Type":"AWS::SNS::Topic","Properties":{"TopicName":{"Ref":"Lost"}}}}}`)})).
+			fails(c, 400, "ValidationError", "Template format error: Unresolved resource dependencies [Lost] in the Resources block of the template")
+	}},
 	{id: "cloudformation.create", says: "a stack is made of a template, with its parameters, tags and outputs, and exports them", source: cfAPI + "CreateStack.html", run: func(c *call) {
 		queue := c.name()
 		s := c.settled(c.stacked(template(queue)))

@@ -67,6 +67,7 @@ var areas = []struct {
 	{"SQS", sqsBehaviours},
 	{"SNS", snsBehaviours},
 	{"STS and IAM", identityBehaviours},
+	{"Systems Manager's parameters", parameterBehaviours},
 }
 
 // TestConformance tries every behaviour.

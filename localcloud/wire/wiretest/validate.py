@@ -172,7 +172,7 @@ def judge_error(service, op, e, body, faults):
         if service == 's3' and not node.findtext('RequestId'):
             faults.add('', 'the error has no RequestId')
         shape = error_shape(op, code)
-    if not message:
+    if not message and (service, code) != ('ssm', 'ParameterNotFound'):  # of which AWS says no more
         faults.add('', f'error {code} without a message')
     common = QUERY_COMMON if protocol == 'query' else COMMON
     if shape is None and code not in common and code not in EXTRA[service]:
