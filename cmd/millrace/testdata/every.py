@@ -62,6 +62,7 @@ def s3():
     c.put_object_tagging(**at, Tagging={'TagSet': [{'Key': 'k', 'Value': 'v'}]})
     c.get_object_tagging(**at)
     c.delete_object_tagging(**at)
+    form(c, bucket)
     c.copy_object(Bucket=bucket, Key='copy', CopySource={'Bucket': bucket, 'Key': at['Key']})
     c.list_objects(Bucket=bucket)
     c.list_objects_v2(Bucket=bucket, Delimiter='/', FetchOwner=True)
@@ -89,6 +90,17 @@ def never(service, operation, code, **arguments):
     except botocore.exceptions.ClientError as e:
         if e.response['Error']['Code'] == code:
             done.add((service, operation))
+
+
+def form(c, bucket):
+    post = c.generate_presigned_post(bucket, 'from a form')
+    parts = [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}' for name, value in post['fields'].items()]
+    parts.append('Content-Disposition: form-data; name="file"; filename="f"\r\n\r\nhello')
+    body = ''.join(f'--edge\r\n{part}\r\n' for part in parts) + '--edge--\r\n'
+    request = urllib.request.Request(post['url'], body.encode(), {'Content-Type': 'multipart/form-data; boundary=edge'})
+    with urllib.request.urlopen(request) as answer:
+        if answer.status == 204:
+            done.add(('s3', 'PostObject'))
 
 
 def s3_settings(c, bucket):
@@ -297,8 +309,7 @@ def states(role):
     c.list_tags_for_resource(resourceArn=machine)
     c.untag_resource(resourceArn=machine, tagKeys=['l'])
     queue = client('sqs')
-    url = queue.get_queue_url(QueueName='every')['QueueUrl']
-    until('the queue is empty', lambda: not queue.receive_message(QueueUrl=url, VisibilityTimeout=0, MaxNumberOfMessages=1).get('Messages'))
+    url = queue.create_queue(QueueName='every-token')['QueueUrl']
 
     def begin(name, of=machine):
         execution = c.start_execution(stateMachineArn=of, name=name, input=json.dumps({'url': url}))['executionArn']

@@ -380,7 +380,8 @@ def main(supported):
     missing = set()
     for service in {s for s, _ in operations}:
         c = client(service)
-        missing |= {(s, o) for s, o in operations if s == service and c.can_paginate(botocore.xform_name(o))} - walked
+        known = c.meta.service_model.operation_names  # a form's upload is none
+        missing |= {(s, o) for s, o in operations if s == service and o in known and c.can_paginate(botocore.xform_name(o))} - walked
         if c.waiter_names:
             model = session.get_waiter_model(SERVICES.get(service, service))
             missing |= {(service, w) for w in model.waiter_names if (service, model.get_waiter(w).operation) in operations} - awaited - LEFT_OUT
