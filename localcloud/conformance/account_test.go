@@ -81,6 +81,7 @@ func (w *world) left(t *testing.T, but string) []string {
 		"role":          func() (any, error) { return w.iam.ListRoles(ctx, nil) },
 		"parameter":     func() (any, error) { return w.ssm.DescribeParameters(ctx, nil) },
 		"state machine": func() (any, error) { return w.states.ListStateMachines(ctx, nil) },
+		"repository":    func() (any, error) { return w.ecr.DescribeRepositories(ctx, nil) },
 		"stack":         func() (any, error) { return w.stacks.DescribeStacks(ctx, nil) },
 	} {
 		answer, err := list()

@@ -64,8 +64,9 @@ var areas = []struct {
 	{"CloudFormation", stackBehaviours},
 	{"SageMaker", slices.Concat(jobBehaviours, registryBehaviours)},
 	{"CloudWatch Logs", logsBehaviours},
-	{"SQS", sqsBehaviours},
-	{"SNS", snsBehaviours},
+	{"SQS", slices.Concat(sqsBehaviours, queueBehaviours)},
+	{"SNS", slices.Concat(snsBehaviours, topicBehaviours)},
+	{"ECR", ecrBehaviours},
 	{"STS and IAM", identityBehaviours},
 	{"Systems Manager's parameters", parameterBehaviours},
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -60,6 +61,7 @@ type world struct {
 	sqs    *sqs.Client
 	ssm    *ssm.Client
 	sts    *sts.Client
+	ecr    *ecr.Client
 	iam    *iam.Client
 	stacks *cloudformation.Client
 }
@@ -115,7 +117,7 @@ func (w *world) connect() {
 	w.s3, w.events, w.states = s3.NewFromConfig(w.cfg), eventbridge.NewFromConfig(w.cfg), sfn.NewFromConfig(w.cfg)
 	w.sm, w.lambda, w.logs = sagemaker.NewFromConfig(w.cfg), lambda.NewFromConfig(w.cfg), cloudwatchlogs.NewFromConfig(w.cfg)
 	w.sns, w.sqs, w.ssm, w.sts = sns.NewFromConfig(w.cfg), sqs.NewFromConfig(w.cfg), ssm.NewFromConfig(w.cfg), sts.NewFromConfig(w.cfg)
-	w.iam, w.stacks = iam.NewFromConfig(w.cfg), cloudformation.NewFromConfig(w.cfg)
+	w.iam, w.stacks, w.ecr = iam.NewFromConfig(w.cfg), cloudformation.NewFromConfig(w.cfg), ecr.NewFromConfig(w.cfg)
 }
 
 // local starts a cloud on a port of its own. A call that fails is not tried again.
@@ -134,11 +136,11 @@ func local(t *testing.T) aws.Config {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- cloud.Serve(ctx, l) }()
+	done := make(chan error, 1)
+	go func() { done <- cloud.Serve(ctx, l) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := errors.Join(<-served, cloud.Close()); err != nil {
+		if err := errors.Join(<-done, cloud.Close()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -57,12 +57,8 @@ func (s *SNS) createTopic(_ context.Context, in *awssns.CreateTopicInput) (*awss
 			return nil, err
 		}
 	}
-	seen := map[string]bool{}
-	for _, t := range in.Tags {
-		if seen[aws.ToString(t.Key)] {
-			return nil, invalid("Duplicated keys are not allowed.")
-		}
-		seen[aws.ToString(t.Key)] = true
+	if err := distinct(in.Tags); err != nil {
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,6 +135,16 @@ func paged[T any](all []T, nameOf func(T) string, token *string) ([]T, *string, 
 	return page, next, nil
 }
 
+// defaultDelivery is how AWS delivers over HTTP unless told otherwise.
+const defaultDelivery = `{"http":{"defaultHealthyRetryPolicy":{"minDelayTarget":20,"maxDelayTarget":20,"numRetries":3,"numMaxDelayRetries":0,"numNoDelayRetries":0,"numMinDelayRetries":0,"backoffFunction":"linear"},"disableSubscriptionOverrides":false,"defaultRequestPolicy":{"headerContentType":"text/plain; charset=UTF-8"}}}`
+
+// defaultPolicy is the policy of a topic that was given none: the account may do all.
+func (s *SNS) defaultPolicy(arn string) string {
+	return `{"Version":"2008-10-17","Id":"__default_policy_ID","Statement":[{"Sid":"__default_statement_ID","Effect":"Allow","Principal":{"AWS":"*"},` +
+		`"Action":["SNS:GetTopicAttributes","SNS:SetTopicAttributes","SNS:AddPermission","SNS:RemovePermission","SNS:DeleteTopic","SNS:Subscribe","SNS:ListSubscriptionsByTopic","SNS:Publish"],` +
+		`"Resource":"` + arn + `","Condition":{"StringEquals":{"AWS:SourceOwner":"` + s.o.Account + `"}}}]}`
+}
+
 func (s *SNS) getTopicAttributes(_ context.Context, in *awssns.GetTopicAttributesInput) (*awssns.GetTopicAttributesOutput, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,8 +160,12 @@ func (s *SNS) getTopicAttributes(_ context.Context, in *awssns.GetTopicAttribute
 			confirmed++
 		}
 	}
-	out := map[string]string{"TopicArn": t.ARN, "Owner": s.o.Account, "DisplayName": "", "SubscriptionsConfirmed": strconv.Itoa(confirmed), "SubscriptionsPending": strconv.Itoa(pending), "SubscriptionsDeleted": "0"}
+	out := map[string]string{"TopicArn": t.ARN, "Owner": s.o.Account, "DisplayName": "", "SubscriptionsConfirmed": strconv.Itoa(confirmed), "SubscriptionsPending": strconv.Itoa(pending), "SubscriptionsDeleted": "0",
+		"Policy": s.defaultPolicy(t.ARN), "EffectiveDeliveryPolicy": defaultDelivery}
 	maps.Copy(out, t.Attributes)
+	if out["DeliveryPolicy"] != "" { // AWS merges the two
+		delete(out, "EffectiveDeliveryPolicy")
+	}
 	return &awssns.GetTopicAttributesOutput{Attributes: out}, nil
 }
 
@@ -183,6 +193,30 @@ func (s *SNS) change(arn *string, f func(*topic)) error {
 	return s.keep(t)
 }
 
+// distinct refuses tags of one key.
+func distinct(tags []types.Tag) error {
+	seen := map[string]bool{}
+	for _, t := range tags {
+		if seen[aws.ToString(t.Key)] {
+			return invalid("Duplicated keys are not allowed.")
+		}
+		seen[aws.ToString(t.Key)] = true
+	}
+	return nil
+}
+
+// errNoResource is what the operations on tags say of a topic that is not there.
+var errNoResource = &wire.Error{Code: "ResourceNotFound", Status: 404, Message: "Resource does not exist"}
+
+// changeTags is change for the operations on tags.
+func (s *SNS) changeTags(arn *string, f func(*topic)) error {
+	err := s.change(arn, f)
+	if wire.HasCode(err, "NotFound") {
+		return errNoResource
+	}
+	return err
+}
+
 func withTags(old map[string]string, tags []types.Tag) map[string]string {
 	next := map[string]string{}
 	maps.Copy(next, old)
@@ -193,11 +227,14 @@ func withTags(old map[string]string, tags []types.Tag) map[string]string {
 }
 
 func (s *SNS) tagResource(_ context.Context, in *awssns.TagResourceInput) (*awssns.TagResourceOutput, error) {
-	return &awssns.TagResourceOutput{}, s.change(in.ResourceArn, func(t *topic) { t.Tags = withTags(t.Tags, in.Tags) })
+	if err := distinct(in.Tags); err != nil {
+		return nil, err
+	}
+	return &awssns.TagResourceOutput{}, s.changeTags(in.ResourceArn, func(t *topic) { t.Tags = withTags(t.Tags, in.Tags) })
 }
 
 func (s *SNS) untagResource(_ context.Context, in *awssns.UntagResourceInput) (*awssns.UntagResourceOutput, error) {
-	return &awssns.UntagResourceOutput{}, s.change(in.ResourceArn, func(t *topic) {
+	return &awssns.UntagResourceOutput{}, s.changeTags(in.ResourceArn, func(t *topic) {
 		next := withTags(t.Tags, nil)
 		for _, k := range in.TagKeys {
 			delete(next, k)
@@ -211,7 +248,7 @@ func (s *SNS) listTags(_ context.Context, in *awssns.ListTagsForResourceInput) (
 	defer s.mu.Unlock()
 	t, ok := s.topic[aws.ToString(in.ResourceArn)]
 	if !ok {
-		return nil, &wire.Error{Code: "ResourceNotFound", Status: 404, Message: "Resource does not exist"}
+		return nil, errNoResource
 	}
 	out := []types.Tag{}
 	for _, k := range slices.Sorted(maps.Keys(t.Tags)) {
