@@ -97,6 +97,36 @@ var patternBehaviours = []behaviour{
 }
 
 var eventBehaviours = []behaviour{
+	{id: "events.bus.update", says: "a bus's description is changed, and buses are listed by prefix", source: eventsAPI + "UpdateEventBus.html", run: func(c *call) {
+		name := c.bus()
+		try(c.events.UpdateEventBus(c.ctx, &eb.UpdateEventBusInput{Name: &name, Description: ref("of a test")})).ok(c)
+		equal(c, "description", str(try(c.events.DescribeEventBus(c.ctx, &eb.DescribeEventBusInput{Name: &name})).ok(c).Description), "of a test")
+		list := try(c.events.ListEventBuses(c.ctx, &eb.ListEventBusesInput{NamePrefix: &name})).ok(c).EventBuses
+		if len(list) != 1 || str(list[0].Arn) != c.arn("events", "event-bus/"+name) {
+			c.Errorf("buses: %+v", list)
+		}
+		missing := c.name()
+		try(c.events.UpdateEventBus(c.ctx, &eb.UpdateEventBusInput{Name: &missing, Description: ref("x")})).fails(c, 400, "ResourceNotFoundException", "Event bus "+missing+" does not exist.")
+	}},
+	{id: "events.permission", says: "a permission is a statement of the bus's policy, one put under its id again replaces it, and without any there is no policy", source: eventsAPI + "PutPermission.html", run: func(c *call) {
+		bus := c.bus()
+		put := func(principal string) {
+			try(c.events.PutPermission(c.ctx, &eb.PutPermissionInput{EventBusName: &bus, StatementId: ref("s"), Principal: &principal, Action: ref("events:PutEvents")})).ok(c)
+		}
+		policy := func() string {
+			return str(try(c.events.DescribeEventBus(c.ctx, &eb.DescribeEventBusInput{Name: &bus})).ok(c).Policy)
+		}
+		put("*")
+		put(c.account)
+		same(c, "policy", policy(), `{"Version":"2012-10-17","Statement":[{"Sid":"s","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::`+c.account+`:root"},"Action":"events:PutEvents","Resource":"`+c.arn("events", "event-bus/"+bus)+`"}]}`)
+		remove := func(id string) result[*eb.RemovePermissionOutput] {
+			return try(c.events.RemovePermission(c.ctx, &eb.RemovePermissionInput{EventBusName: &bus, StatementId: &id}))
+		}
+		remove("none").fails(c, 400, "ResourceNotFoundException", "Statement with the provided id does not exist.")
+		remove("s").ok(c)
+		equal(c, "policy", policy(), "<nil>")
+		remove("s").fails(c, 400, "ResourceNotFoundException", "EventBus does not have a policy.")
+	}},
 	{id: "events.put-events.delivered", says: "an event comes to a target with its envelope: version, id, source, account, time, region, resources and detail", source: eventsGuide + "eb-events-structure.html", run: func(c *call) {
 		source, queue := c.name(), c.queue()
 		c.target(c.rule(`{"source":["`+source+`"]}`), types.Target{Id: ref("q"), Arn: ref(c.queueARN(queue))})

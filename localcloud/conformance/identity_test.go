@@ -52,6 +52,21 @@ func (c *call) as(arn string) aws.Config {
 }
 
 var identityBehaviours = []behaviour{
+	{id: "iam.list-roles", says: "a role is listed among the roles, and its own policies by name", source: iamAPI + "ListRoles.html", run: func(c *call) {
+		name, arn := c.ownRole(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:ListAllMyBuckets","Resource":"*"}]}`)
+		equal(c, "policies", try(c.iam.ListRolePolicies(c.ctx, &iam.ListRolePoliciesInput{RoleName: &name})).ok(c).PolicyNames, "[p]")
+		c.eventually("the role is listed", func() bool {
+			pages := iam.NewListRolesPaginator(c.iam, &iam.ListRolesInput{PathPrefix: ref("/")})
+			for pages.HasMorePages() {
+				for _, r := range try(pages.NextPage(c.ctx)).ok(c).Roles {
+					if *r.Arn == arn {
+						return true
+					}
+				}
+			}
+			return false
+		})
+	}},
 	{id: "iam.attach", says: "a managed policy is attached, listed and detached; one that is not attached is NoSuchEntity", source: iamAPI + "AttachRolePolicy.html", run: func(c *call) {
 		name, _ := c.ownRole("")
 		managed := ref("arn:aws:iam::aws:policy/ReadOnlyAccess")

@@ -72,6 +72,26 @@ func (c *call) found(in *cwl.FilterLogEventsInput, want string) {
 }
 
 var logsBehaviours = []behaviour{
+	{id: "logs.delete-stream", says: "a deleted stream is gone with its events, and deleting it again is ResourceNotFoundException", source: logsAPI + "DeleteLogStream.html", run: func(c *call) {
+		group := c.group("a", "b")
+		drop := func() result[*cwl.DeleteLogStreamOutput] {
+			return try(c.logs.DeleteLogStream(c.ctx, &cwl.DeleteLogStreamInput{LogGroupName: &group, LogStreamName: ref("a")}))
+		}
+		drop().ok(c)
+		streams := try(c.logs.DescribeLogStreams(c.ctx, &cwl.DescribeLogStreamsInput{LogGroupName: &group})).ok(c).LogStreams
+		if len(streams) != 1 || *streams[0].LogStreamName != "b" {
+			c.Errorf("streams: %+v", streams)
+		}
+		drop().fails(c, 400, "ResourceNotFoundException", "The specified log stream does not exist.")
+	}},
+	{id: "logs.tags.group", says: "the older calls tag a group by its name, and the newer ones tell the same tags", source: logsAPI + "TagLogGroup.html", run: func(c *call) {
+		group := c.group()
+		try(c.logs.TagLogGroup(c.ctx, &cwl.TagLogGroupInput{LogGroupName: &group, Tags: map[string]string{"a": "1", "b": "2"}})).ok(c) //nolint:staticcheck // AWS still serves it
+		try(c.logs.UntagLogGroup(c.ctx, &cwl.UntagLogGroupInput{LogGroupName: &group, Tags: []string{"a"}})).ok(c)                     //nolint:staticcheck // as before
+		older := try(c.logs.ListTagsLogGroup(c.ctx, &cwl.ListTagsLogGroupInput{LogGroupName: &group})).ok(c).Tags                      //nolint:staticcheck // as before
+		newer := try(c.logs.ListTagsForResource(c.ctx, &cwl.ListTagsForResourceInput{ResourceArn: ref(c.arn("logs", "log-group:"+group))})).ok(c).Tags
+		equal(c, "tags", []any{older, newer}, "[map[b:2] map[b:2]]")
+	}},
 	{id: "logs.create-group.exists", says: "a group of a name that is taken is ResourceAlreadyExistsException", source: logsAPI + "CreateLogGroup.html", run: func(c *call) {
 		try(c.logs.CreateLogGroup(c.ctx, &cwl.CreateLogGroupInput{LogGroupName: ref(c.group())})).fails(c, 400, "ResourceAlreadyExistsException", "The specified log group already exists")
 	}},

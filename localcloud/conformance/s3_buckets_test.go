@@ -9,6 +9,52 @@ import (
 )
 
 var s3Buckets = []behaviour{
+	{id: "s3.acl.owner", says: "a bucket's and an object's ACL grant the owner full control alone", source: s3Guide + "acl-overview.html", run: func(c *call) {
+		b := c.bucket()
+		c.fill(b, "k")
+		bucket := try(c.s3.GetBucketAcl(c.ctx, &s3.GetBucketAclInput{Bucket: &b})).ok(c)
+		object := try(c.s3.GetObjectAcl(c.ctx, &s3.GetObjectAclInput{Bucket: &b, Key: ref("k")})).ok(c)
+		for _, acl := range []struct {
+			owner  *types.Owner
+			grants []types.Grant
+		}{{bucket.Owner, bucket.Grants}, {object.Owner, object.Grants}} {
+			if len(acl.grants) != 1 || acl.grants[0].Permission != types.PermissionFullControl || str(acl.grants[0].Grantee.ID) != str(acl.owner.ID) {
+				c.Errorf("owner %+v, grants %+v", acl.owner, acl.grants)
+			}
+		}
+	}},
+	{id: "s3.put-bucket-acl.enforced", says: "a bucket whose objects belong to its owner takes no ACL: AccessControlListNotSupported", source: s3Guide + "about-object-ownership.html", run: func(c *call) {
+		try(c.s3.PutBucketAcl(c.ctx, &s3.PutBucketAclInput{Bucket: ref(c.bucket()), ACL: types.BucketCannedACLPublicRead})).fails(c, 400, "AccessControlListNotSupported", "The bucket does not allow ACLs")
+	}},
+	{id: "s3.put-bucket-ownership", says: "who owns a bucket's objects is set, and told", source: s3API + "PutBucketOwnershipControls.html", run: func(c *call) {
+		b := c.bucket()
+		try(c.s3.PutBucketOwnershipControls(c.ctx, &s3.PutBucketOwnershipControlsInput{Bucket: &b, OwnershipControls: &types.OwnershipControls{Rules: []types.OwnershipControlsRule{{ObjectOwnership: types.ObjectOwnershipBucketOwnerPreferred}}}})).ok(c)
+		equal(c, "ownership", try(c.s3.GetBucketOwnershipControls(c.ctx, &s3.GetBucketOwnershipControlsInput{Bucket: &b})).ok(c).OwnershipControls.Rules[0].ObjectOwnership, "BucketOwnerPreferred")
+	}},
+	{id: "s3.put-bucket-encryption", says: "a bucket's encryption is set, and told", source: s3API + "PutBucketEncryption.html", run: func(c *call) {
+		b := c.bucket()
+		try(c.s3.PutBucketEncryption(c.ctx, &s3.PutBucketEncryptionInput{Bucket: &b, ServerSideEncryptionConfiguration: &types.ServerSideEncryptionConfiguration{Rules: []types.ServerSideEncryptionRule{
+			{ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{SSEAlgorithm: types.ServerSideEncryptionAes256}}}}})).ok(c)
+		equal(c, "algorithm", try(c.s3.GetBucketEncryption(c.ctx, &s3.GetBucketEncryptionInput{Bucket: &b})).ok(c).ServerSideEncryptionConfiguration.Rules[0].ApplyServerSideEncryptionByDefault.SSEAlgorithm, "AES256")
+	}},
+	{id: "s3.put-bucket-cors", says: "a bucket's CORS rules are put, told, and deleted", source: s3API + "PutBucketCors.html", run: func(c *call) {
+		b := c.bucket()
+		try(c.s3.PutBucketCors(c.ctx, &s3.PutBucketCorsInput{Bucket: &b, CORSConfiguration: &types.CORSConfiguration{CORSRules: []types.CORSRule{{AllowedMethods: []string{"GET"}, AllowedOrigins: []string{"https://example.com"}}}}})).ok(c)
+		rules := try(c.s3.GetBucketCors(c.ctx, &s3.GetBucketCorsInput{Bucket: &b})).ok(c).CORSRules
+		equal(c, "rules", []any{len(rules), rules[0].AllowedMethods, rules[0].AllowedOrigins}, "[1 [GET] [https://example.com]]")
+		try(c.s3.DeleteBucketCors(c.ctx, &s3.DeleteBucketCorsInput{Bucket: &b})).ok(c)
+		c.eventually("the rules are gone", func() bool {
+			_, err := c.s3.GetBucketCors(c.ctx, &s3.GetBucketCorsInput{Bucket: &b})
+			return gone(err)
+		})
+	}},
+	{id: "s3.put-bucket-lifecycle", says: "a bucket's lifecycle rules are put, and told", source: s3API + "PutBucketLifecycleConfiguration.html", run: func(c *call) {
+		b := c.bucket()
+		try(c.s3.PutBucketLifecycleConfiguration(c.ctx, &s3.PutBucketLifecycleConfigurationInput{Bucket: &b, LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: []types.LifecycleRule{
+			{ID: ref("old"), Status: types.ExpirationStatusEnabled, Filter: &types.LifecycleRuleFilter{Prefix: ref("tmp/")}, Expiration: &types.LifecycleExpiration{Days: aws.Int32(7)}}}}})).ok(c)
+		rules := try(c.s3.GetBucketLifecycleConfiguration(c.ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &b})).ok(c).Rules
+		equal(c, "rules", []any{len(rules), str(rules[0].ID), num(rules[0].Expiration.Days), str(rules[0].Filter.Prefix)}, "[1 old 7 tmp/]")
+	}},
 	{id: "s3.create-bucket.again", says: "one's own bucket can be made again in us-east-1, and elsewhere that is a 409 BucketAlreadyOwnedByYou", source: s3API + "CreateBucket.html", run: func(c *call) {
 		b := c.bucket()
 		in := &s3.CreateBucketInput{Bucket: &b}

@@ -55,6 +55,20 @@ func (c *call) update(name, days string) result[*cf.UpdateStackOutput] {
 }
 
 var stackBehaviours = []behaviour{
+	{id: "cloudformation.resource", says: "a resource of a stack is described by its logical name, and one that is none is ValidationError", source: cfAPI + "DescribeStackResource.html", run: func(c *call) {
+		name := c.stacked(template(c.name()))
+		resource := func(logical string) result[*cf.DescribeStackResourceOutput] {
+			return try(c.stacks.DescribeStackResource(c.ctx, &cf.DescribeStackResourceInput{StackName: &name, LogicalResourceId: &logical}))
+		}
+		r := resource("Queue").ok(c).StackResourceDetail
+		equal(c, "resource", []string{str(r.StackName), str(r.ResourceType), string(r.ResourceStatus)}, []string{name, "AWS::SQS::Queue", "CREATE_COMPLETE"})
+		resource("None").fails(c, 400, "ValidationError", "Resource None does not exist for stack "+name)
+	}},
+	{id: "cloudformation.imports.none", says: "the imports of an export that no stack imports are ValidationError", source: cfAPI + "ListImports.html", run: func(c *call) {
+		export := c.name()
+		c.stacked(template(export))
+		try(c.stacks.ListImports(c.ctx, &cf.ListImportsInput{ExportName: &export})).fails(c, 400, "ValidationError", "Export '"+export+"' is not imported by any stack.")
+	}},
 	{id: "cloudformation.change-set.delete", says: "a change set is listed until it is deleted, and is ChangeSetNotFound then", source: cfAPI + "DeleteChangeSet.html", run: func(c *call) {
 		queue := c.name()
 		name := c.stacked(template(queue))

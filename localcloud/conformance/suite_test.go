@@ -59,7 +59,7 @@ var areas = []struct {
 }{
 	{"S3", slices.Concat(s3Buckets, s3Conditions, s3Objects, s3Ranges, s3Checksums, s3Versions, s3Deletes, s3Lists, s3Multipart, s3Copies, s3Tags, s3Presigned, s3Events, s3Refused, s3Forms)},
 	{"EventBridge", slices.Concat(patternBehaviours, eventBehaviours)},
-	{"Step Functions", statesBehaviours},
+	{"Step Functions", slices.Concat(statesBehaviours, aliasBehaviours)},
 	{"Lambda", lambdaBehaviours},
 	{"CloudFormation", stackBehaviours},
 	{"SageMaker", slices.Concat(jobBehaviours, registryBehaviours)},
@@ -74,9 +74,17 @@ var areas = []struct {
 // TestConformance tries every behaviour.
 func TestConformance(t *testing.T) {
 	w := open(t)
+	var all, run int
+	t.Cleanup(func() { // when the last of them has ended
+		if run == all {
+			w.holes(t)
+		}
+	})
 	for _, a := range areas {
+		all += len(a.all)
 		for _, b := range a.all {
 			t.Run(b.id, func(t *testing.T) {
+				run++ // not parallel yet
 				if missing := b.need.missing(); len(missing) > 0 && *account != "" {
 					t.Skipf("needs %s: give %s", b.need, strings.Join(missing, " and "))
 				}

@@ -48,6 +48,8 @@ type world struct {
 	account string // 12 digits
 	prefix  string // of all names of this run
 	made    atomic.Int64
+	served  map[string][]string // the operations of a local cloud's services
+	called  sync.Map            // those that were called: "sqs:SendMessage"
 	role    func() (string, error)
 	zipped  func() ([]byte, error)
 
@@ -83,8 +85,9 @@ func open(t *testing.T) *world {
 	if *account != "" {
 		w.cfg = settings(t)
 	} else {
-		w.cfg = local(t)
+		w.cfg, w.served = local(t)
 	}
+	w.cfg.APIOptions = append(w.cfg.APIOptions, w.note)
 	w.connect()
 	who, err := w.sts.GetCallerIdentity(t.Context(), nil)
 	if err != nil {
@@ -120,8 +123,8 @@ func (w *world) connect() {
 	w.iam, w.stacks, w.ecr = iam.NewFromConfig(w.cfg), cloudformation.NewFromConfig(w.cfg), ecr.NewFromConfig(w.cfg)
 }
 
-// local starts a cloud on a port of its own. A call that fails is not tried again.
-func local(t *testing.T) aws.Config {
+// local starts a cloud on a port of its own, and lists what it serves. A call that fails is not tried again.
+func local(t *testing.T) (aws.Config, map[string][]string) {
 	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
@@ -144,9 +147,13 @@ func local(t *testing.T) aws.Config {
 			t.Error(err)
 		}
 	})
+	served := map[string][]string{}
+	for _, s := range cloud.Services() {
+		served[s] = cloud.Operations(s)
+	}
 	return aws.Config{Region: "us-east-1", BaseEndpoint: aws.String("http://" + l.Addr().String()), RetryMaxAttempts: 1,
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported, // as LoadDefaultConfig has it
-		Credentials:                credentials.NewStaticCredentialsProvider("test", "test", "")}
+		Credentials:                credentials.NewStaticCredentialsProvider("test", "test", "")}, served
 }
 
 // makeRole makes the role of the local cloud, once; an account's is given.
