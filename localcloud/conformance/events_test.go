@@ -125,7 +125,7 @@ var eventBehaviours = []behaviour{
 		remove("none").fails(c, 400, "ResourceNotFoundException", "Statement with the provided id does not exist.")
 		remove("s").ok(c)
 		equal(c, "policy", policy(), "<nil>")
-		remove("s").fails(c, 400, "ResourceNotFoundException", "EventBus does not have a policy.")
+		remove("s").fails(c, 400, "ResourceNotFoundException")
 	}},
 	{id: "events.put-events.delivered", says: "an event comes to a target with its envelope: version, id, source, account, time, region, resources and detail", source: eventsGuide + "eb-events-structure.html", run: func(c *call) {
 		source, queue := c.name(), c.queue()

@@ -201,11 +201,13 @@ func (s *EventBridge) statement(bus string, in *eb.PutPermissionInput) (policy.S
 func (s *EventBridge) removePermission(_ context.Context, in *eb.RemovePermissionInput) (*eb.RemovePermissionOutput, error) {
 	return &eb.RemovePermissionOutput{}, s.changeBus(busName(in.EventBusName), func(r *busRecord) error {
 		switch {
-		case r.Policy == "":
+		case in.RemoveAllPermissions && r.Policy == "":
 			return wire.Errorf("ResourceNotFoundException", "EventBus does not have a policy.")
 		case in.RemoveAllPermissions:
 			r.Policy = ""
 			return nil
+		case r.Policy == "":
+			return wire.Errorf("ResourceNotFoundException", "Statement with the provided id does not exist.")
 		}
 		doc, err := policy.Parse(r.Policy)
 		if err != nil {
