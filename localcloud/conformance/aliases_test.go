@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"context"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
@@ -48,6 +49,20 @@ func (c *call) waiting(more string) (execution, queue, token string) {
 }
 
 var aliasBehaviours = []behaviour{
+	{id: "states.list-machines", says: "a machine is listed with its name and type", source: sfnAPI + "ListStateMachines.html", need: needRole, run: func(c *call) {
+		arn := c.machine(passes)
+		c.eventually("the machine is listed", func() bool {
+			pages := sfn.NewListStateMachinesPaginator(c.states, &sfn.ListStateMachinesInput{})
+			for pages.HasMorePages() {
+				for _, m := range try(pages.NextPage(c.ctx)).ok(c).StateMachines {
+					if *m.StateMachineArn == arn {
+						return *m.Name == arn[strings.LastIndex(arn, ":")+1:] && m.Type == types.StateMachineTypeStandard
+					}
+				}
+			}
+			return false
+		})
+	}},
 	{id: "states.alias.create", says: "an alias is made again as it was made, and with another routing it is ConflictException", source: sfnAPI + "CreateStateMachineAlias.html", need: needRole, run: func(c *call) {
 		machine, first, second := c.published()
 		arn := *c.alias("live", routed(first, 100)).ok(c).StateMachineAliasArn

@@ -16,19 +16,8 @@ var serviceIDs = map[string]string{
 
 // uncalled are the operations that no behaviour calls through the SDK, with the reason.
 var uncalled = map[string]string{
-	"S3:PostObject":                          "a browser's form; the SDK has no such call, the s3.post behaviours send it",
-	"SFN:ListStateMachines":                  "no behaviour tells of it yet",
-	"Lambda:DeleteFunctionConcurrency":       "no behaviour tells of it yet",
-	"Lambda:DeleteFunctionEventInvokeConfig": "no behaviour tells of it yet",
-	"Lambda:GetFunctionConcurrency":          "no behaviour tells of it yet",
-	"Lambda:GetFunctionEventInvokeConfig":    "no behaviour tells of it yet",
-	"Lambda:ListTags":                        "no behaviour tells of it yet",
-	"Lambda:PutFunctionConcurrency":          "no behaviour tells of it yet",
-	"Lambda:PutFunctionEventInvokeConfig":    "no behaviour tells of it yet",
-	"Lambda:TagResource":                     "no behaviour tells of it yet",
-	"Lambda:UntagResource":                   "no behaviour tells of it yet",
-	"Lambda:UpdateFunctionCode":              "no behaviour tells of it yet",
-	"Lambda:UpdateFunctionEventInvokeConfig": "no behaviour tells of it yet",
+	"S3:PostObject":             "a browser's form; the SDK has no such call, the s3.post behaviours send it",
+	"Lambda:UpdateFunctionCode": "no behaviour tells of it yet",
 }
 
 // note records the operation of each call.

@@ -77,6 +77,37 @@ func (c *call) invoke(name, payload string, with ...func(*lambda.InvokeInput)) r
 }
 
 var lambdaBehaviours = []behaviour{
+	{id: "lambda.tags", says: "a function's tags are set, listed and taken away", source: lambdaAPI + "TagResource.html", need: needRole, run: func(c *call) {
+		arn := c.arn("lambda", "function:"+c.function())
+		try(c.lambda.TagResource(c.ctx, &lambda.TagResourceInput{Resource: &arn, Tags: map[string]string{"b": "2"}})).ok(c)
+		try(c.lambda.UntagResource(c.ctx, &lambda.UntagResourceInput{Resource: &arn, TagKeys: []string{"a"}})).ok(c)
+		c.eventually("b alone", func() bool {
+			tags := try(c.lambda.ListTags(c.ctx, &lambda.ListTagsInput{Resource: &arn})).ok(c).Tags
+			return len(tags) == 1 && tags["b"] == "2"
+		})
+	}},
+	{id: "lambda.concurrency", says: "a function with no executions reserved is throttled: TooManyRequestsException; without the reservation it runs", source: lambdaAPI + "PutFunctionConcurrency.html", need: needRole, run: func(c *call) {
+		name := c.function()
+		try(c.lambda.PutFunctionConcurrency(c.ctx, &lambda.PutFunctionConcurrencyInput{FunctionName: &name, ReservedConcurrentExecutions: aws.Int32(0)})).ok(c)
+		equal(c, "reserved", num(try(c.lambda.GetFunctionConcurrency(c.ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &name})).ok(c).ReservedConcurrentExecutions), 0)
+		c.invoke(name, "{}").fails(c, 429, "TooManyRequestsException")
+		try(c.lambda.DeleteFunctionConcurrency(c.ctx, &lambda.DeleteFunctionConcurrencyInput{FunctionName: &name})).ok(c)
+		equal(c, "reserved", num(try(c.lambda.GetFunctionConcurrency(c.ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &name})).ok(c).ReservedConcurrentExecutions), -1)
+	}},
+	{id: "lambda.event-invoke-config", says: "how a function is invoked by events is put, changed in part, and deleted; without any it is ResourceNotFoundException", source: lambdaAPI + "UpdateFunctionEventInvokeConfig.html", need: needRole, run: func(c *call) {
+		name := c.function()
+		get := func() result[*lambda.GetFunctionEventInvokeConfigOutput] {
+			return try(c.lambda.GetFunctionEventInvokeConfig(c.ctx, &lambda.GetFunctionEventInvokeConfigInput{FunctionName: &name}))
+		}
+		get().fails(c, 404, "ResourceNotFoundException", "doesn't have an EventInvokeConfig")
+		try(c.lambda.PutFunctionEventInvokeConfig(c.ctx, &lambda.PutFunctionEventInvokeConfigInput{FunctionName: &name, MaximumRetryAttempts: aws.Int32(1)})).ok(c)
+		try(c.lambda.UpdateFunctionEventInvokeConfig(c.ctx, &lambda.UpdateFunctionEventInvokeConfigInput{FunctionName: &name, MaximumEventAgeInSeconds: aws.Int32(60)})).ok(c)
+		c.eventually("both are told", func() bool {
+			out := get().ok(c)
+			return num(out.MaximumRetryAttempts) == 1 && num(out.MaximumEventAgeInSeconds) == 60
+		})
+		try(c.lambda.DeleteFunctionEventInvokeConfig(c.ctx, &lambda.DeleteFunctionEventInvokeConfigInput{FunctionName: &name})).ok(c)
+	}},
 	{id: "lambda.invoke", says: "a function is invoked with its event, and its answer and version come back", source: lambdaAPI + "Invoke.html", need: needRole, run: func(c *call) {
 		out := c.invoke(c.function(), `{"n":1}`).ok(c)
 		equal(c, "answer", []any{out.StatusCode, string(out.Payload), str(out.FunctionError), str(out.ExecutedVersion)}, `[200 {"n":1} <nil> $LATEST]`)
