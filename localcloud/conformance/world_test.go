@@ -266,10 +266,10 @@ func equal(c *call, what string, got, want any) {
 	}
 }
 
-// eventually waits until done tells so; patience is for an account's queues.
+// eventually waits until done tells so; patience is for a busy machine, and more for an account's queues.
 func (c *call) eventually(what string, done func() bool) {
 	c.Helper()
-	limit, pause, most := 30*time.Second, 5*time.Millisecond, 5*time.Millisecond
+	limit, pause, most := 2*time.Minute, 5*time.Millisecond, 5*time.Millisecond
 	if *account != "" {
 		limit, most = 15*time.Minute, 2*time.Second
 	}
