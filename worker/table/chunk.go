@@ -198,6 +198,9 @@ func (u *unpacker) unpack(in io.ReaderAt, at int64, h *format.PageHeader, plain 
 	if !compressed || codec == format.Uncompressed {
 		return u.body(in, at, h, memory(size))
 	}
+	if codec == format.Snappy && h.CRC == 0 && littleEndian {
+		return u.unsnappy(in, at, h, plain, memory)
+	}
 	if cap(u.packed) < size {
 		u.packed = make([]byte, size+size/4)
 	}
@@ -205,7 +208,7 @@ func (u *unpacker) unpack(in io.ReaderAt, at int64, h *format.PageHeader, plain 
 	if err != nil {
 		return nil, err
 	}
-	unpacked, err := u.room(packed[plain:], int(h.UncompressedPageSize)-plain, codec)
+	unpacked, err := room(packed[plain:], size-plain, int(h.UncompressedPageSize)-plain, codec)
 	if err != nil {
 		return nil, err
 	}
@@ -218,10 +221,45 @@ func (u *unpacker) unpack(in io.ReaderAt, at int64, h *format.PageHeader, plain 
 	return out[:plain+got], nil
 }
 
+// unsnappy reads a page's body while it unpacks it.
+func (u *unpacker) unsnappy(in io.ReaderAt, at int64, h *format.PageHeader, plain int, memory func(int) []byte) ([]byte, error) {
+	if u.window == nil {
+		u.window = make([]byte, snappyWindow)
+	}
+	size := int(h.CompressedPageSize) - plain
+	window := u.window[:min(len(u.window), size)]
+	at += int64(plain)
+	if err := readPage(in, window, at); err != nil {
+		return nil, err
+	}
+	unpacked, err := room(window, size, int(h.UncompressedPageSize)-plain, format.Snappy)
+	if err != nil {
+		return nil, err
+	}
+	out := memory(plain + unpacked)
+	if err := readPage(in, out[:plain], at-int64(plain)); err != nil || unpacked == 0 {
+		return out, err
+	}
+	_, head := binary.Uvarint(window) // room has looked at it
+	have := copy(window, window[head:])
+	if err := unsnappyFrom(out[plain:], window, have, in, at+int64(head+have), int64(size-head-have)); err != nil {
+		return nil, fmt.Errorf("a compressed page: %w", err)
+	}
+	return out, nil
+}
+
+// readPage reads all of out.
+func readPage(in io.ReaderAt, out []byte, at int64) error {
+	if n, err := in.ReadAt(out, at); n < len(out) {
+		return fmt.Errorf("read a page: %w", err)
+	}
+	return nil
+}
+
 // body reads what follows a header.
 func (u *unpacker) body(in io.ReaderAt, at int64, h *format.PageHeader, out []byte) ([]byte, error) {
-	if n, err := in.ReadAt(out, at); n < len(out) {
-		return nil, fmt.Errorf("read a page: %w", err)
+	if err := readPage(in, out, at); err != nil {
+		return nil, err
 	}
 	if h.CRC != 0 && crc32.ChecksumIEEE(out) != uint32(h.CRC) {
 		return nil, errors.New("a page's checksum is not that of its bytes")

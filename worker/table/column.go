@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/millrace-ml/millrace/shared/features"
 )
 
 // maxLent bounds the memory of a page, in bytes, that a batch keeps from being
@@ -23,10 +26,12 @@ type column struct {
 	level bool // values may be missing
 
 	chunk    *chunk
+	saved    int64     // bytes that packing saved in the row group
 	held     []*memory // of the page
 	at, rows int       // rows of the page, read and in all
 	levels   hybrid
 	data     []byte // values in the encoding PLAIN that are not read
+	finite   bool   // these, if they are numbers of 64 bits, are known to be
 	coded    bool   // values are codes of the dictionary
 	codes    hybrid // or booleans
 	ahead    ahead
@@ -113,6 +118,9 @@ func (c *column) begin(p *page) (err error) {
 		c.codes, err = booleans(p)
 	default:
 		c.data, err = plainOf(p, c.kind.physical, c.size, c.room)
+		at := unsafe.Pointer(unsafe.SliceData(c.data))
+		// Looked at while they are near.
+		c.finite = c.kind.physical == parquet.Double && c.Type == features.Number && littleEndian && uintptr(at)%8 == 0 && finite(unsafe.Slice((*float64)(at), len(c.data)/8))
 	}
 	return err
 }
@@ -260,6 +268,7 @@ func (c *column) values(n *native, to, take, count, rows int) error {
 			return err
 		}
 		if lent {
+			n.finite = c.finite
 			c.hold(last, &n.lenders)
 		}
 	}

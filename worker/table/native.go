@@ -25,6 +25,7 @@ type native struct {
 	missed   bool // some value of null is true
 	ints     []int64
 	floats   []float64
+	finite   bool // all floats are known to be
 	text     []byte
 	from, to []int32
 
@@ -44,7 +45,7 @@ func (n *native) begin(rows int) {
 	if n.missed {
 		clear(n.null)
 	}
-	n.null, n.missed, n.numbers = grown(n.null, rows), false, nil
+	n.null, n.missed, n.finite, n.numbers = grown(n.null, rows), false, false, nil
 	switch n.kind.physical {
 	case parquet.Float, parquet.Double:
 		n.ownFloats = grown(n.ownFloats, rows)
@@ -308,7 +309,7 @@ const firstSecond, lastSecond = -62167219200, 253402300799
 func (n *native) parse(c *BatchColumn) {
 	rows := len(c.Numbers)
 	switch {
-	case c.Type == features.Number && n.isFloat() && !n.missed && finite(n.floats[:rows]):
+	case c.Type == features.Number && n.isFloat() && !n.missed && (n.finite || finite(n.floats[:rows])):
 		c.Numbers = n.floats[:rows]
 	case c.Type == features.Number && n.isFloat():
 		for row, x := range n.floats[:rows] {
@@ -370,11 +371,15 @@ func (n *native) micros(out []float64) bool {
 // exponent set.
 func finite(values []float64) bool {
 	const sign, one = 1 << 63, 1 << 52
-	over := func(x float64) uint64 { return math.Float64bits(x)&^sign + one } // has the bit of the sign
+	over := func(x float64) uint64 { // has the bit of the sign: the exponent runs over into it
+		v := math.Float64bits(x)
+		return (v + one) ^ v
+	}
 	var a, b uint64
-	for ; len(values) >= 4; values = values[4:] { // side by side
-		a |= over(values[0]) | over(values[1])
-		b |= over(values[2]) | over(values[3])
+	for ; len(values) >= 8; values = values[8:] { // side by side
+		v := (*[8]float64)(values)
+		a |= over(v[0]) | over(v[1]) | over(v[2]) | over(v[3])
+		b |= over(v[4]) | over(v[5]) | over(v[6]) | over(v[7])
 	}
 	for _, x := range values {
 		a |= over(x)

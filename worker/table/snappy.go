@@ -3,6 +3,7 @@ package table
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 	"unsafe"
 )
 
@@ -32,30 +33,74 @@ var snappyCopies = func() (out [256]snappyCopy) {
 	return out
 }()
 
-// unsnappy unpacks the elements of a Snappy block into all of dst (format:
-// google/snappy, format_description.txt, section 2). In columns of numbers
+// unsnappy unpacks the elements of a Snappy block into dst from d on, and fills it
+// (format: google/snappy, format_description.txt, section 2). In columns of numbers
 // literals and copies of a few bytes take turns, whose kinds and lengths no
 // processor foresees: they are moved without a branch on either, which takes two
 // thirds of the time of the library's decoder.
-func unsnappy(dst, src []byte) error {
-	d, s, err := unsnappyFast(dst, src)
+func unsnappy(dst, src []byte, d int) error {
+	d, s, err := unsnappyFast(dst, src, d)
 	if err != nil {
 		return err
 	}
 	return snappyRest(dst, src, d, s)
 }
 
+// snappyWindow is how many bytes of a block are read at once: they stay in the
+// nearest cache until they are unpacked. What dst has room for beyond unsnappyFast
+// takes far fewer.
+const snappyWindow = 32 << 10
+
+// unsnappyFrom unpacks the elements of a Snappy block of size bytes at a place of
+// in, of which the first have are in the window already.
+func unsnappyFrom(dst, window []byte, have int, in io.ReaderAt, at, size int64) error {
+	for d := 0; ; {
+		n := int(min(int64(len(window)-have), size))
+		if err := readPage(in, window[have:have+n], at); err != nil {
+			return err
+		}
+		have, at, size = have+n, at+int64(n), size-int64(n)
+		if size == 0 {
+			return unsnappy(dst, window[:have], d)
+		}
+		var s int
+		var err error
+		if d, s, err = unsnappyFast(dst, window[:have], d); err != nil {
+			return err
+		}
+		rest := window[s:have]
+		head, length := snappyHead(rest)
+		if more := length - (len(rest) - head); length < len(window)/2 || more <= 0 {
+			if s == 0 { // dst is nearly full
+				return errSnappy
+			}
+			have = copy(window, rest)
+			continue
+		} else if length > len(dst)-d || int64(more) > size {
+			return errSnappy
+		} else { // a long literal is read to its place
+			to := d + copy(dst[d:], rest[head:])
+			d += length
+			if err := readPage(in, dst[to:d], at); err != nil {
+				return err
+			}
+			have, at, size = 0, at+int64(more), size-int64(more)
+		}
+	}
+}
+
 // unsnappyFast unpacks while src has the bytes of two elements and dst the room
 // that they may take, which is looked at once for both: so nothing is read or
-// written beyond. It says how far it came.
-func unsnappyFast(dst, src []byte) (d, s int, err error) {
+// written beyond. It begins at d, and says how far it came.
+func unsnappyFast(dst, src []byte, begin int) (d, s int, err error) {
+	d = begin
 	const (
 		margin = 64 + 16 // bytes that a copy may write, and is moved too far
 		room   = 8 + margin
 		read   = 32 // a literal's tag and 16 bytes, or two tags with 6 bytes and an offset
 	)
 	if len(src) < read || len(dst) < room || !littleEndian {
-		return 0, 0, nil
+		return d, 0, nil
 	}
 	in, out := unsafe.Pointer(unsafe.SliceData(src)), unsafe.Pointer(unsafe.SliceData(dst))
 	for s <= len(src)-read && d <= len(dst)-room {
@@ -72,9 +117,12 @@ func unsnappyFast(dst, src []byte) (d, s int, err error) {
 				d, s = d+n, s+1+n
 				continue
 			default:
-				if d, s, err = snappyLiteral(dst, src, d, s); err != nil {
-					return 0, 0, err
+				head, n := snappyHead(src[s:])
+				if head == 0 || n > len(src)-s-head || n > len(dst)-d {
+					return d, s, nil
 				}
+				copy(dst[d:], src[s+head:s+head+n])
+				d, s = d+n, s+head+n
 				continue
 			}
 			if word&3 == 0 {
@@ -112,35 +160,38 @@ func repeat(to unsafe.Pointer, offset, length int) {
 	}
 }
 
-// snappyLiteral moves the literal at src[s:].
-func snappyLiteral(dst, src []byte, d, s int) (int, int, error) {
-	n := int(src[s]>>2) + 1
-	s++
-	if bytes := n - 60; bytes > 0 {
-		if len(src)-s < bytes {
-			return 0, 0, errSnappy
-		}
-		n = 1
-		for i := range bytes {
-			n += int(src[s+i]) << (8 * i)
-		}
-		s += bytes
+// snappyHead is how many bytes the tag of a literal has, and how many follow; 0, 0:
+// it is none, or cut short.
+func snappyHead(src []byte) (head, length int) {
+	if len(src) == 0 || src[0]&3 != 0 {
+		return 0, 0
 	}
-	if n > len(src)-s || n > len(dst)-d {
-		return 0, 0, errSnappy
+	n := int(src[0]>>2) + 1
+	bytes := n - 60
+	if bytes <= 0 {
+		return 1, n
 	}
-	copy(dst[d:], src[s:s+n])
-	return d + n, s + n, nil
+	if len(src) < 1+bytes {
+		return 0, 0
+	}
+	n = 1
+	for i := range bytes {
+		n += int(src[1+i]) << (8 * i)
+	}
+	return 1 + bytes, n
 }
 
 // snappyRest unpacks the last elements, byte by byte.
-func snappyRest(dst, src []byte, d, s int) (err error) {
+func snappyRest(dst, src []byte, d, s int) error {
 	for s < len(src) {
 		tag := src[s]
 		if tag&3 == 0 {
-			if d, s, err = snappyLiteral(dst, src, d, s); err != nil {
-				return err
+			head, n := snappyHead(src[s:])
+			if head == 0 || n > len(src)-s-head || n > len(dst)-d {
+				return errSnappy
 			}
+			copy(dst[d:], src[s+head:s+head+n])
+			d, s = d+n, s+head+n
 			continue
 		}
 		e := &snappyCopies[tag]

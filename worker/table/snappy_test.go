@@ -36,6 +36,17 @@ func TestUnsnappy(t *testing.T) {
 		if err := table.Unsnappy(got, packed[head:]); err != nil || !bytes.Equal(got, text) {
 			t.Errorf("text %d: %v, and the %d bytes are not those packed", i, err, len(got))
 		}
+		for _, piece := range []int{1024, 4096, 1 << 20} {
+			clear(got)
+			if err := table.UnsnappyFrom(got, packed[head:], piece); err != nil || !bytes.Equal(got, text) {
+				t.Errorf("text %d in pieces of %d: %v, and the %d bytes are not those packed", i, piece, err, len(got))
+			}
+			for _, wrong := range []int{len(text) - 1, len(text) + 1} {
+				if err := table.UnsnappyFrom(make([]byte, max(0, wrong)), packed[head:], piece); err == nil && wrong >= 0 {
+					t.Errorf("text %d in pieces of %d: %d bytes are taken for %d", i, piece, len(text), wrong)
+				}
+			}
+		}
 		if err := table.Unsnappy(make([]byte, len(text)+1), packed[head:]); err == nil {
 			t.Errorf("text %d: a block that ends early is taken", i)
 		}
@@ -52,7 +63,7 @@ func TestUnsnappy(t *testing.T) {
 func FuzzUnsnappy(f *testing.F) {
 	for i, text := range snappyTexts() {
 		if i%9 < 6 {
-			f.Add(snappy.Encode(nil, text[:min(len(text), 2_000)]))
+			f.Add(snappy.Encode(nil, text[:min(len(text), 4_000)]))
 		}
 	}
 	f.Add([]byte("\x80\x08\x00a\xfe\x01\x00\xfe\x01\x00"))
@@ -63,17 +74,22 @@ func FuzzUnsnappy(f *testing.F) {
 		}
 		want, wrong := snappy.Decode(nil, packed)
 		_, head := binary.Uvarint(packed)
-		room := bytes.Repeat([]byte{0xa5}, size+256)
-		err = table.Unsnappy(room[128:128+size:128+size], packed[head:])
-		if (err == nil) != (wrong == nil) {
-			t.Fatalf("error is %v, the library's %v", err, wrong)
-		}
-		if err == nil && !bytes.Equal(room[128:128+size], want) {
-			t.Fatal("the bytes are not the library's")
-		}
-		for i, b := range room {
-			if (i < 128 || i >= 128+size) && b != 0xa5 {
-				t.Fatalf("byte %d of %d is written", i-128, size)
+		for name, unpack := range map[string]func(dst, src []byte) error{
+			"whole":     table.Unsnappy,
+			"in pieces": func(dst, src []byte) error { return table.UnsnappyFrom(dst, src, 1024) },
+		} {
+			room := bytes.Repeat([]byte{0xa5}, size+256)
+			err = unpack(room[128:128+size:128+size], packed[head:])
+			if (err == nil) != (wrong == nil) {
+				t.Fatalf("%s: error is %v, the library's %v", name, err, wrong)
+			}
+			if err == nil && !bytes.Equal(room[128:128+size], want) {
+				t.Fatalf("%s: the bytes are not the library's", name)
+			}
+			for i, b := range room {
+				if (i < 128 || i >= 128+size) && b != 0xa5 {
+					t.Fatalf("%s: byte %d of %d is written", name, i-128, size)
+				}
 			}
 		}
 	})

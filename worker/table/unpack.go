@@ -17,6 +17,7 @@ import (
 // unpacker unpacks pages, one at a time.
 type unpacker struct {
 	packed []byte
+	window []byte // of Snappy
 	gzip   *gzip.Reader
 }
 
@@ -29,24 +30,24 @@ var zstdDecoder = sync.OnceValues(func() (*zstd.Decoder, error) {
 // bytes of 2, one of DEFLATE 258 bytes of 2 bits.
 const maxSnappy, maxGzip = 32, 1032
 
-// room is how many bytes a page unpacks to, of which its header says want: never
-// more than the page's bytes can.
-func (u *unpacker) room(packed []byte, want int, codec format.CompressionCodec) (int, error) {
-	if len(packed) == 0 || want <= 0 {
+// room is how many bytes a page of so many unpacks to, of which its header says
+// want: never more than the page's bytes can. Of Snappy's it looks at the first.
+func room(packed []byte, size, want int, codec format.CompressionCodec) (int, error) {
+	if size == 0 || want <= 0 {
 		return 0, nil
 	}
 	most, err := int64(0), error(nil)
 	switch codec {
 	case format.Snappy:
-		var size int
-		if size, err = snappy.DecodedLen(packed); err == nil {
-			want = size
+		var says int
+		if says, err = snappy.DecodedLen(packed); err == nil {
+			want = says
 		}
-		most = int64(len(packed)) * maxSnappy
+		most = int64(size) * maxSnappy
 	case format.Zstd:
 		most, err = zstdAtMost(packed)
 	case format.Gzip:
-		most = int64(len(packed)) * maxGzip
+		most = int64(size) * maxGzip
 	default: // the library's LZ4 takes ever more memory for a damaged page
 		return 0, fmt.Errorf("compression by %v is not supported (snappy, zstd, gzip and none are)", codec)
 	}
@@ -56,7 +57,7 @@ func (u *unpacker) room(packed []byte, want int, codec format.CompressionCodec) 
 	case int64(want) > maxPage:
 		return 0, fmt.Errorf("a page unpacks to more than %d bytes", maxPage)
 	case int64(want) > most:
-		return 0, fmt.Errorf("a page of %d bytes cannot unpack to %d", len(packed), want)
+		return 0, fmt.Errorf("a page of %d bytes cannot unpack to %d", size, want)
 	}
 	return want, nil
 }
@@ -69,7 +70,7 @@ func (u *unpacker) values(out, packed []byte, codec format.CompressionCodec) (in
 	switch codec {
 	case format.Snappy:
 		_, head := binary.Uvarint(packed) // room has looked at it
-		return len(out), unsnappy(out, packed[head:])
+		return len(out), unsnappy(out, packed[head:], 0)
 	case format.Zstd:
 		z, err := zstdDecoder()
 		if err != nil {
