@@ -86,9 +86,12 @@ var logsBehaviours = []behaviour{
 	}},
 	{id: "logs.tags.group", says: "the older calls tag a group by its name, and the newer ones tell the same tags", source: logsAPI + "TagLogGroup.html", run: func(c *call) {
 		group := c.group()
-		try(c.logs.TagLogGroup(c.ctx, &cwl.TagLogGroupInput{LogGroupName: &group, Tags: map[string]string{"a": "1", "b": "2"}})).ok(c) //nolint:staticcheck // AWS still serves it
-		try(c.logs.UntagLogGroup(c.ctx, &cwl.UntagLogGroupInput{LogGroupName: &group, Tags: []string{"a"}})).ok(c)                     //nolint:staticcheck // as before
-		older := try(c.logs.ListTagsLogGroup(c.ctx, &cwl.ListTagsLogGroupInput{LogGroupName: &group})).ok(c).Tags                      //nolint:staticcheck // as before
+		//lint:ignore SA1019 older clients still call it, and AWS still answers
+		try(c.logs.TagLogGroup(c.ctx, &cwl.TagLogGroupInput{LogGroupName: &group, Tags: map[string]string{"a": "1", "b": "2"}})).ok(c)
+		//lint:ignore SA1019 older clients still call it, and AWS still answers
+		try(c.logs.UntagLogGroup(c.ctx, &cwl.UntagLogGroupInput{LogGroupName: &group, Tags: []string{"a"}})).ok(c)
+		//lint:ignore SA1019 older clients still call it, and AWS still answers
+		older := try(c.logs.ListTagsLogGroup(c.ctx, &cwl.ListTagsLogGroupInput{LogGroupName: &group})).ok(c).Tags
 		newer := try(c.logs.ListTagsForResource(c.ctx, &cwl.ListTagsForResourceInput{ResourceArn: ref(c.arn("logs", "log-group:"+group))})).ok(c).Tags
 		equal(c, "tags", []any{older, newer}, "[map[b:2] map[b:2]]")
 	}},
