@@ -68,10 +68,7 @@ func (w *killedWorkload) upAgain(t *testing.T, dir, bin string) *upProcess {
 	cmd := upCommand(t, dir, bin)
 	cmd.Args = append(cmd.Args, "--empty", "--clock", "scaled:20")
 	up := started(t, cmd)
-	cfg, err := localConfig(t.Context(), up.endpoint)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg := localConfig(up.endpoint)
 	w.plain, w.events, w.iam = plainAt(t, up.endpoint, 0), eventbridge.NewFromConfig(cfg), iam.NewFromConfig(cfg)
 	return up
 }

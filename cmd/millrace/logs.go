@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -22,6 +23,9 @@ var logGroups = map[string]string{
 	"transform":  "/aws/sagemaker/TransformJobs",
 }
 
+// jobSteps are the steps that are jobs, in their order.
+var jobSteps = []string{statemachine.StepPrepare, statemachine.StepTrain, statemachine.StepEvaluate, statemachine.StepPrepareScores, statemachine.StepScore}
+
 // logLine is one line of a log.
 type logLine struct {
 	Source string    `json:"source"` // a job or a function
@@ -38,6 +42,9 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 	}
 	if len(rest) != 1 {
 		return &usageError{"of which run or function?"}
+	}
+	if *step != "" && !slices.Contains(jobSteps, *step) {
+		return &usageError{fmt.Sprintf("there is no step %q (there is: %s)", *step, strings.Join(jobSteps, ", "))}
 	}
 	var pipeline string
 	var run int
@@ -77,7 +84,7 @@ func runLogs(ctx context.Context, c *cli, args []string) error {
 
 func (s *session) runLog(ctx context.Context, pipeline string, run int, only string) ([]logLine, error) {
 	lines := []logLine{}
-	for _, step := range []string{statemachine.StepPrepare, statemachine.StepTrain, statemachine.StepEvaluate, statemachine.StepPrepareScores, statemachine.StepScore} {
+	for _, step := range jobSteps {
 		if only != "" && only != step {
 			continue
 		}

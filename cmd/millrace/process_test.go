@@ -157,11 +157,7 @@ func upCommand(t *testing.T, dir, bin string, through ...string) *exec.Cmd {
 // sessionAt makes the clients to a cloud.
 func sessionAt(t *testing.T, endpoint string) *session {
 	t.Helper()
-	cfg, err := localConfig(t.Context(), endpoint)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := newSession(t.Context(), cfg)
+	s, err := newSession(t.Context(), localConfig(endpoint))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,10 +175,7 @@ type plain struct {
 // plainAt makes clients that ask so many times; 0 is as often as they do.
 func plainAt(t *testing.T, endpoint string, attempts int) *plain {
 	t.Helper()
-	cfg, err := localConfig(t.Context(), endpoint)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg := localConfig(endpoint)
 	cfg.RetryMaxAttempts = attempts
 	return &plain{t: t, s3: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }), sfn: sfn.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg)}
 }

@@ -123,7 +123,7 @@ func scriptUp(ts *testscript.TestScript, neg bool, args []string) {
 // scriptEnv is the script's environment, of what `millrace up` reads.
 func scriptEnv(ts *testscript.TestScript) []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", wiretest.Folder} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "AWS_PROFILE", "AWS_REGION", wiretest.Folder} {
 		env = append(env, name+"="+ts.Getenv(name))
 	}
 	return env
@@ -160,9 +160,7 @@ func scriptRows(ts *testscript.TestScript, neg bool, args []string) {
 func scriptAwaits(ts *testscript.TestScript, what string, done func(ctx context.Context, s *session) (bool, error)) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cfg, err := localConfig(ctx, ts.Getenv("ENDPOINT"))
-	ts.Check(err)
-	s, err := newSession(ctx, cfg)
+	s, err := newSession(ctx, localConfig(ts.Getenv("ENDPOINT")))
 	ts.Check(err)
 	for {
 		ok, err := done(ctx, s)

@@ -79,43 +79,66 @@ func healthy(ctx context.Context, endpoint string) bool {
 
 // awsConfig is the AWS configuration that a command works with.
 func (c *cli) awsConfig(ctx context.Context) (aws.Config, error) {
-	endpoint := c.endpoint
-	if endpoint == "" && os.Getenv("AWS_ENDPOINT_URL") == "" && os.Getenv("AWS_PROFILE") == "" && os.Getenv("AWS_ACCESS_KEY_ID") == "" {
+	if c.endpoint == "" && inEnvironment() == "" {
 		if r, ok := findRunning(ctx); ok {
-			endpoint = r.Endpoint
 			if !c.json {
-				c.say("local cloud at %s", endpoint)
+				c.say("local cloud at %s", r.Endpoint)
 			}
+			return localConfig(r.Endpoint), nil
 		}
 	}
-	if endpoint == "" {
-		cfg, err := config.LoadDefaultConfig(ctx)
-		if err != nil {
-			return cfg, fmt.Errorf("load AWS configuration: %w", err)
+	var opts []func(*config.LoadOptions) error
+	if c.endpoint != "" {
+		opts = append(opts, config.WithBaseEndpoint(c.endpoint))
+		if os.Getenv("AWS_ACCESS_KEY_ID") == "" && os.Getenv("AWS_PROFILE") == "" {
+			opts = append(opts, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(localKey, localKey, "")))
 		}
-		if cfg.Region == "" {
-			return cfg, errors.New("no AWS region is configured, and no local cloud runs in this folder (hint: `millrace up`, or set AWS_REGION)")
+		if os.Getenv("AWS_REGION") == "" && os.Getenv("AWS_DEFAULT_REGION") == "" {
+			opts = append(opts, config.WithRegion(localRegion))
 		}
-		return cfg, nil
-	}
-	return localConfig(ctx, endpoint)
-}
-
-// localConfig is the configuration for an endpoint: credentials and region of the
-// environment if there are any, else the local cloud's own.
-func localConfig(ctx context.Context, endpoint string) (aws.Config, error) {
-	opts := []func(*config.LoadOptions) error{config.WithBaseEndpoint(endpoint)}
-	if os.Getenv("AWS_ACCESS_KEY_ID") == "" && os.Getenv("AWS_PROFILE") == "" {
-		opts = append(opts, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(localKey, localKey, "")))
-	}
-	if os.Getenv("AWS_REGION") == "" && os.Getenv("AWS_DEFAULT_REGION") == "" {
-		opts = append(opts, config.WithRegion(localRegion))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, opts...)
 	if err != nil {
-		return cfg, fmt.Errorf("load AWS configuration: %w", err)
+		return cfg, fmt.Errorf("load AWS configuration: %w%s", err, c.orLocal(ctx))
+	}
+	if cfg.Region == "" {
+		if hint := c.orLocal(ctx); hint != "" {
+			return cfg, errors.New("no AWS region is configured" + hint)
+		}
+		return cfg, errors.New("no AWS region is configured, and no local cloud runs in this folder (hint: `millrace up`, or set AWS_REGION)")
 	}
 	return cfg, nil
+}
+
+// inEnvironment names the variable that says which account or endpoint is meant,
+// even where a local cloud runs; "" when none does.
+func inEnvironment() string {
+	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID"} {
+		if os.Getenv(name) != "" {
+			return name
+		}
+	}
+	return ""
+}
+
+// orLocal is the hint for who may have meant the local cloud of this folder.
+func (c *cli) orLocal(ctx context.Context) string {
+	name := inEnvironment()
+	if c.endpoint != "" || name == "" {
+		return ""
+	}
+	r, ok := findRunning(ctx)
+	if !ok || r.Endpoint == os.Getenv("AWS_ENDPOINT_URL") {
+		return ""
+	}
+	return fmt.Sprintf(" (hint: %s is set, so the local cloud of this folder was not asked: unset it)", name)
+}
+
+// localConfig is the configuration for a local cloud that was started here:
+// whatever the environment says is for accounts.
+func localConfig(endpoint string) aws.Config {
+	return aws.Config{BaseEndpoint: &endpoint, Region: localRegion, Credentials: credentials.NewStaticCredentialsProvider(localKey, localKey, ""),
+		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported, ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported}
 }
 
 // session is a deployed Millrace and the clients to it.
@@ -138,7 +161,11 @@ func (c *cli) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newSession(ctx, cfg)
+	s, err := newSession(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("%w%s", err, c.orLocal(ctx))
+	}
+	return s, nil
 }
 
 func newSession(ctx context.Context, cfg aws.Config) (*session, error) {

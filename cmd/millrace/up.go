@@ -139,8 +139,9 @@ func startCloud(ctx context.Context, o cloudOptions) (*cloud, error) {
 	}
 	serveCtx, stop := context.WithCancel(ctx)
 	up := &cloud{endpoint: "http://" + ln.Addr().String(), done: make(chan error, 1), stop: stop, cloud: lc}
+	up.cfg = localConfig(up.endpoint)
 	go func() { up.done <- lc.Serve(serveCtx, ln) }()
-	if up.cfg, err = localConfig(ctx, up.endpoint); err == nil && !o.empty {
+	if !o.empty {
 		err = deployLocal(ctx, up.cfg, bin, o.assembly, worker)
 	}
 	if err == nil && !o.private {
