@@ -29,6 +29,7 @@ type Data struct {
 	Key         string        `json:"key"`            // column that names a row; unique
 	Time        string        `json:"time,omitempty"` // column of the row's time, RFC 3339 or "2006-01-02 15:04:05" (UTC)
 	Label       Label         `json:"label"`
+	Weight      string        `json:"weight,omitempty"` // expression: how much a row counts in training; empty: all alike
 	MinimumRows int           `json:"minimum_rows"`
 	Window      time.Duration `json:"window,omitempty"`      // of the newest rows; 0: all. Nanoseconds in JSON.
 	KnownAfter  []string      `json:"known_after,omitempty"` // columns not known yet when a model is asked: no feature may read them

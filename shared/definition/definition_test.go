@@ -28,6 +28,7 @@ data:
   key: id
   time: at
   label: {name: late, expr: "delay > 15"}
+  weight: "delay > 60 ? 2 : 1"
   minimum_rows: 500
   window: 90d
   known_after: [landed_at]
@@ -80,7 +81,7 @@ func TestParse(t *testing.T) {
 		}},
 		"everything": {full, definition.Definition{
 			Name: "flights-2",
-			Data: definition.Data{Format: "csv", Key: "id", Time: "at", Label: definition.Label{Name: "late", Expr: "delay > 15"}, MinimumRows: 500, Window: 90 * 24 * time.Hour, KnownAfter: []string{"landed_at"}},
+			Data: definition.Data{Format: "csv", Key: "id", Time: "at", Label: definition.Label{Name: "late", Expr: "delay > 15"}, Weight: "delay > 60 ? 2 : 1", MinimumRows: 500, Window: 90 * 24 * time.Hour, KnownAfter: []string{"landed_at"}},
 			Quality: []definition.Check{
 				{Column: "distance", Type: "number", Range: &[2]float64{0, 6000}, Missing: &definition.Missing{AtMost: 0.01}, Severity: "stop", Tolerance: 0.001},
 				{Rows: &[2]int64{1000, 5_000_000}, Severity: "warn"},
@@ -212,6 +213,12 @@ func TestProblems(t *testing.T) {
 		"leaks":                {"metric: auc", "metric: auc, leaks: off", []string{`evaluate.leaks: "off" is not warn or stop`}},
 		"trusted":              {"metric: auc", "metric: auc, trusted: [distanze]", []string{`5:34: evaluate.trusted: "distanze" can set no trap: the model does not read it (hint: did you mean distance?)`}},
 		"known after":          {"label: late}", "label: late, known_after: [id, distance]}", []string{`2:43: data.known_after: "id" is the key or the time`, `reads "distance", which data.known_after names`}},
+		"weight of nothing":    {"label: late", "label: late, weight: 2 * 3", []string{`2:38: data.weight: every row has the same weight (hint: name a column, or leave it out)`}},
+		"weight by the key":    {"label: late", "label: late, weight: id * 2", []string{`data.weight: the weight reads the key "id"`}},
+		"weight of text":       {"label: late", "label: late, weight: lower(zone)", []string{`data.weight: `}},
+		"weight is broken":     {"label: late", "label: late, weight: distance *", []string{`data.weight: the expression ends too early`}},
+		"weight by the label":  {"label: late", "label: {name: late, expr: delay > 15}, weight: late * 2", []string{`data.weight: the weight reads the label "late", which is computed`}},
+		"weight as a feature":  {"label: late", "label: late, weight: distance", []string{`features[0].expr: reads "distance", by which rows are weighed (hint: it says how much a row counts`}},
 		"value of regression":  {"metric: auc", "metric: mae, value: {tp: 1}", []string{`value is of hits and false alarms`}},
 		"value key":            {"metric: auc", "metric: auc, value: {tpr: 1}", []string{`evaluate.value: unknown key "tpr" (hint: did you mean tp?)`}},
 		"not finite":           {"metric: auc", "metric: auc, at_least: .inf", []string{`is not`}},

@@ -53,7 +53,7 @@ func (l Label) Formula() string {
 
 // Roles are the columns that features must not read.
 func (d *Definition) Roles() features.Roles {
-	return features.Roles{Key: d.Data.Key, Label: features.Label{Name: d.Data.Label.Name, Expr: d.Data.Label.Expr}, After: d.Data.KnownAfter}
+	return features.Roles{Key: d.Data.Key, Label: features.Label{Name: d.Data.Label.Name, Expr: d.Data.Label.Expr}, Weight: d.Data.Weight, After: d.Data.KnownAfter}
 }
 
 // Objective is what the model learns, told by the label and the metric: "binary",

@@ -67,7 +67,7 @@ func (r *reader) definition(root value) Definition {
 }
 
 func (r *reader) data(v value) Data {
-	f := v.fields([]string{"format", "key", "time", "label", "minimum_rows", "window", "known_after"})
+	f := v.fields([]string{"format", "key", "time", "label", "weight", "minimum_rows", "window", "known_after"})
 	d := Data{
 		Format:      f.get("format").choice("csv", "csv", "parquet"),
 		Time:        f.get("time").text(""),
@@ -97,6 +97,7 @@ func (r *reader) data(v value) Data {
 	default:
 		d.Label.Name = label.text("")
 	}
+	d.Weight = r.weight(f.get("weight"), d)
 	if d.Window > 0 && d.Time == "" {
 		r.problem(f.get("window").at, "name the column of the rows' time as data.time", "a window needs to know the time of a row")
 	}
@@ -141,6 +142,32 @@ func (r *reader) labelExpression(expr value, d Data) {
 	if slices.Contains(columns, d.Key) && d.Key != "" {
 		r.problem(expr.at, "", "the label reads the key %s", quote(d.Key))
 	}
+}
+
+// weight reads how much rows count in training.
+func (r *reader) weight(v value, d Data) string {
+	expr := v.text("")
+	if expr == "" {
+		return ""
+	}
+	types := map[string]features.Type{}
+	if d.Time != "" {
+		types[d.Time] = features.Time
+	}
+	columns, problems := features.CheckExpression(expr, types)
+	for _, p := range problems {
+		r.problem(v.within(p.Offset), p.Hint, "%s", p.Message)
+	}
+	switch {
+	case len(problems) > 0:
+	case len(columns) == 0:
+		r.problem(v.at, "name a column, or leave it out", "every row has the same weight")
+	case d.Label.Expr != "" && slices.Contains(columns, d.Label.Name):
+		r.problem(v.at, "write the label's expression out", "the weight reads the label %s, which is computed; uploads do not have it", quote(d.Label.Name))
+	case slices.Contains(columns, d.Key):
+		r.problem(v.at, "a key names a row", "the weight reads the key %s", quote(d.Key))
+	}
+	return expr
 }
 
 func (r *reader) quality(v value, data Data) []Check {

@@ -28,9 +28,10 @@ type Label struct {
 
 // Roles are the columns that a feature must not read.
 type Roles struct {
-	Key   string   // names a row: no feature may read it
-	Label Label    // neither the label nor a column that its expression reads may be read
-	After []string // columns that are known only afterwards
+	Key    string   // names a row: no feature may read it
+	Label  Label    // neither the label nor a column that its expression reads may be read
+	Weight string   // what weighs rows: no feature may read a column of this name
+	After  []string // columns that are known only afterwards
 }
 
 // Problem is one thing wrong with one feature, found before any row is read.

@@ -174,6 +174,8 @@ func forbidden(name string, roles Roles, fromLabel map[string]bool) (message, hi
 		return fmt.Sprintf("reads the key %q", name), "a key names a row; a model that learns it learns rows by heart"
 	case name == roles.Label.Name:
 		return fmt.Sprintf("reads the label %q", name), "the label is what the model must foretell; it is not known when the model is asked"
+	case name == roles.Weight:
+		return fmt.Sprintf("reads %q, by which rows are weighed", name), "it says how much a row counts, not what it is like; a weight made of features is an expression"
 	case slices.Contains(roles.After, name):
 		return fmt.Sprintf("reads %q, which data.known_after names", name), "it is not known yet when the model is asked"
 	case fromLabel[name]:

@@ -36,7 +36,7 @@ func trained(tb testing.TB) map[string]string {
 	y := []float32{0, 0, 1, 1}
 	params := gbdt.DefaultParams()
 	params.Objective, params.Rounds, params.MinChildWeight = gbdt.Logistic, 2, 0
-	m, err := gbdt.Train(context.Background(), params, x, y, nil, nil, nil, nil)
+	m, err := gbdt.Train(context.Background(), params, gbdt.Rows{X: x, Label: y}, nil, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

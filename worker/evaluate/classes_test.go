@@ -49,7 +49,7 @@ func herald(tb testing.TB, column string, classes []string) []byte {
 	}
 	params := gbdt.DefaultParams()
 	params.Objective, params.NumClass, params.Rounds, params.MaxDepth = gbdt.Softmax, len(classes), 20, 5
-	m, err := gbdt.Train(context.Background(), params, x, y, nil, nil, nil, nil)
+	m, err := gbdt.Train(context.Background(), params, gbdt.Rows{X: x, Label: y}, nil, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

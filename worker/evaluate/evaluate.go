@@ -34,7 +34,7 @@ type judging struct {
 	def      *definition.Evaluate
 	model    *bundle.Bundle
 	champion *bundle.Bundle // nil: none, or it cannot be compared
-	test     *matrix.Labeled
+	test     *gbdt.Rows
 	rows     *table.Table
 	sample   *metrics.Sample
 	value    *metrics.Value
@@ -109,7 +109,7 @@ func load(ctx context.Context, base job.Base) (*judging, error) {
 	if !m.Fits(metrics.Kind(j.out.Objective)) {
 		return nil, fmt.Errorf("check definition: metric %s does not fit a %s model", m.Name, j.out.Objective)
 	}
-	if j.test, err = matrix.ReadDir(ctx, base.Input("test"), j.model.Spec.FeatureNames); err != nil {
+	if j.test, err = matrix.ReadDir(ctx, base.Input("test"), j.model.Spec.FeatureNames, false); err != nil {
 		return nil, err
 	}
 	if err := j.loadRows(ctx, base); err != nil {
@@ -181,6 +181,9 @@ func (j *judging) judge(ctx context.Context) error {
 	j.sample = &metrics.Sample{Kind: metrics.Kind(j.model.Spec.Objective), Classes: len(j.model.Spec.Classes), Label: j.test.Label}
 	seed := j.file.Definition.Split.Seed
 	j.out.Rows = len(j.test.Label)
+	if w := j.file.Definition.Data.Weight; w != "" {
+		j.out.Notes = append(j.out.Notes, fmt.Sprintf("in training rows were weighed by %s; here every row counts alike", w))
+	}
 	if err := j.block(ctx); err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func echo(tb testing.TB, objective string, first, second string) map[string][]by
 		params.Objective = gbdt.Logistic
 	}
 	x := gbdt.Matrix{Rows: n, Cols: 2, Data: append(append([]float32{}, wanted[0]...), wanted[1]...), Names: []string{first, second}}
-	m, err := gbdt.Train(context.Background(), params, x, y, weight, nil, nil, nil)
+	m, err := gbdt.Train(context.Background(), params, gbdt.Rows{X: x, Label: y, Weight: weight}, nil, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func (tr trial) run(tb testing.TB) (*evaluate.Evaluation, []byte, job.Base) {
 	rows := []byte("id,at,zone,model,champion,line\n")
 	for i, r := range tr.rows {
 		m, c, l := level(r.model), level(r.champion), level(r.line)
-		test = matrix.AppendRow(test, r.label, []float32{m, l})
+		test = matrix.AppendRow(test, []float32{r.label}, []float32{m, l})
 		rows = fmt.Appendf(rows, "R%d,%s,%s,%v,%v,%v\n", i, r.at.Format(time.RFC3339), r.zone, m, c, l)
 	}
 	place(tb, base, test, "test", "test.csv")

@@ -86,7 +86,7 @@ func trainBeside(folder string) error {
 	})
 	start := time.Now()
 	cpu, before := used()
-	m, err := gbdt.Train(context.Background(), p, first, label[:request.TrainRows], nil, nil, nil, nil)
+	m, err := gbdt.Train(context.Background(), p, gbdt.Rows{X: first, Label: label[:request.TrainRows]}, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func params(objective string, set func(*gbdt.Params)) gbdt.Params {
 
 func train(t testing.TB, p gbdt.Params, s sample) *gbdt.Model {
 	t.Helper()
-	m, err := gbdt.Train(context.Background(), p, s.x, s.label, nil, nil, nil, nil)
+	m, err := gbdt.Train(context.Background(), p, gbdt.Rows{X: s.x, Label: s.label}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ type loss interface {
 	units() (g, h float64)
 	// gradients fills the gradients of rows begin to end and sums their losses.
 	gradients(begin, end int) lossSum
-	// value sums the unweighted losses of scored rows begin to end.
+	// value sums the losses of scored rows begin to end.
 	value(v *validation, begin, end int) lossSum
 	// metric makes the metric of the objective of sums.
 	metric(sums []lossSum) float64
@@ -136,15 +136,24 @@ func (l *logisticLoss) gradients(begin, end int) lossSum {
 }
 
 func (l *logisticLoss) value(v *validation, begin, end int) lossSum {
-	margin, label := v.margin[begin:end], v.label[begin:end]
+	margin, label := v.margin[begin:end], v.Label[begin:end]
 	soft := softSum{product: 1}
-	out := lossSum{weight: float64(len(margin))}
+	var out lossSum
 	for i, m := range margin {
-		soft.add(exact.Exp(-math.Abs(float64(m))))
+		e := exact.Exp(-math.Abs(float64(m)))
 		if label[i] != 0 {
 			m = -m
 		}
-		out.loss += max(float64(m), 0)
+		wrong := max(float64(m), 0)
+		if v.Weight == nil {
+			soft.add(e)
+			out.loss += wrong
+			out.weight++
+			continue
+		}
+		w := float64(v.Weight[begin+i])
+		out.loss += float64(w * (wrong + exact.Log(1+e)))
+		out.weight += w
 	}
 	out.loss += soft.total()
 	return out
@@ -206,11 +215,11 @@ func (l *squaredLoss) gradients(begin, end int) lossSum {
 }
 
 func (l *squaredLoss) value(v *validation, begin, end int) lossSum {
-	margin, label := v.margin[begin:end], v.label[begin:end]
-	out := lossSum{weight: float64(len(margin))}
-	for i, m := range margin {
-		d := float64(m) - float64(label[i])
-		out.loss += float64(d * d)
+	var out lossSum
+	for r := begin; r < end; r++ {
+		d, w := float64(v.margin[r])-float64(v.Label[r]), v.weight(r)
+		out.loss += float64(w * float64(d*d))
+		out.weight += w
 	}
 	return out
 }

@@ -64,10 +64,12 @@ func (l *softmaxLoss) gradients(begin, end int) lossSum {
 
 func (l *softmaxLoss) value(v *validation, begin, end int) lossSum {
 	e := make([]float64, l.classes)
-	out := lossSum{weight: float64(end - begin)}
+	var out lossSum
 	for r := begin; r < end; r++ {
-		_, loss := exponents(v.margin, r, v.x.Rows, v.label[r], e)
-		out.loss += loss
+		_, loss := exponents(v.margin, r, v.X.Rows, v.Label[r], e)
+		w := v.weight(r)
+		out.loss += float64(w * loss)
+		out.weight += w
 	}
 	return out
 }

@@ -32,7 +32,7 @@ func TestSoftmaxLearnsAndStops(t *testing.T) {
 	_, v := softmax(4000, 2)
 	p.Rounds, p.EarlyStoppingRounds, p.Threads = 500, 5, 2
 	var trains, valids []float64
-	m, err := gbdt.Train(context.Background(), p, s.x, s.label, nil, &v.x, v.label, func(_ int, train, valid float64) {
+	m, err := gbdt.Train(context.Background(), p, gbdt.Rows{X: s.x, Label: s.label}, &gbdt.Rows{X: v.x, Label: v.label}, func(_ int, train, valid float64) {
 		trains, valids = append(trains, train), append(valids, valid)
 	})
 	if err != nil {
@@ -134,29 +134,14 @@ func TestPredictionsOfTheWrongKindAreNaN(t *testing.T) {
 
 func TestSoftmaxWeightsAreCopies(t *testing.T) {
 	p, s := softmax(3000, 1)
-	weight := make([]float32, s.x.Rows)
-	copies := sample{x: gbdt.Matrix{Cols: s.x.Cols}}
-	for r, y := range s.label { // a weight for each class
-		weight[r] = y
-		for range int(y) {
-			copies.label = append(copies.label, y)
-		}
-	}
-	copies.x.Rows = len(copies.label)
-	for c := range s.x.Cols {
-		for r, v := range s.x.Column(c) {
-			for range int(s.label[r]) {
-				copies.x.Data = append(copies.x.Data, v)
-			}
-		}
-	}
-	m, err := gbdt.Train(context.Background(), p, s.x, s.label, weight, nil, nil, nil)
+	weight := s.label // for each class
+	m, err := gbdt.Train(context.Background(), p, gbdt.Rows{X: s.x, Label: s.label, Weight: weight}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a, b := make([]float32, 3*s.x.Rows), make([]float32, 3*s.x.Rows)
 	m.PredictClasses(s.x, a)
-	train(t, p, copies).PredictClasses(s.x, b)
+	train(t, p, copied(s, weight)).PredictClasses(s.x, b)
 	for i := range a {
 		if math.Abs(float64(a[i]-b[i])) > 1e-4 {
 			t.Fatalf("value %d: %v with weights, %v with copies", i, a[i], b[i])
@@ -179,7 +164,7 @@ func TestSoftmaxRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, _ := softmax(10, 1)
 			x := gbdt.Matrix{Rows: 4, Cols: 1, Data: []float32{1, 2, 3, 4}}
-			_, err := gbdt.Train(context.Background(), p, x, c.labels, c.weight, nil, nil, nil)
+			_, err := gbdt.Train(context.Background(), p, gbdt.Rows{X: x, Label: c.labels, Weight: c.weight}, nil, nil)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}

@@ -12,111 +12,107 @@ import (
 	"github.com/millrace-ml/millrace/shared/hyperparameters"
 )
 
-// Progress is told the metric (see Params.Metric) after every round, from 0. train is
-// on the weighted training rows; valid is NaN without validation data.
+// Progress is told the metric (see Params.Metric) after every round, from 0, on the
+// weighted rows; valid is NaN without validation data.
 type Progress func(round int, train, valid float64)
 
-// Train fits a model.
-//
-// label has one finite value per row, 0 or 1 with Logistic and a class's number with
-// Softmax. weight, which is also how classes get weights, is nil or has one
-// finite value >= 0 per row. valid, which may be nil, is only looked at for progress and
-// early stopping. The error is a *hyperparameters.Error, says which input is wrong and where, or
+// Rows are what is learned from. Label has one finite value per row, 0 or 1 with Logistic
+// and a class's number with Softmax. Weight, which is also how classes get weights, is nil
+// or has one finite value >= 0 per row.
+type Rows struct {
+	X             Matrix
+	Label, Weight []float32
+}
+
+// Train fits a model. valid, which may be nil, is only looked at for progress and early
+// stopping. The error is a *hyperparameters.Error, says which input is wrong and where, or
 // wraps ctx's error.
-func Train(ctx context.Context, p Params, train Matrix, label, weight []float32,
-	valid *Matrix, validLabel []float32, progress Progress,
-) (*Model, error) {
+func Train(ctx context.Context, p Params, train Rows, valid *Rows, progress Progress) (*Model, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
-	if err := checkInputs(p, train, label, weight, valid, validLabel); err != nil {
+	if err := checkInputs(p, train, valid); err != nil {
 		return nil, fmt.Errorf("check training data: %w", err)
 	}
 	c := newCrew(cmp.Or(p.Threads, runtime.GOMAXPROCS(0)))
 	defer c.close()
-	t := newTrainer(p, train, label, weight, c)
+	t := newTrainer(p, train, c)
 	if valid != nil {
-		t.valid = &validation{x: *valid, label: validLabel, margin: t.startingMargins(valid.Rows)}
+		t.valid = &validation{Rows: *valid, margin: t.startingMargins(valid.X.Rows)}
 	}
 	return t.run(ctx, progress)
 }
 
-func checkInputs(p Params, train Matrix, label, weight []float32, valid *Matrix, validLabel []float32) error {
-	if err := train.checkTrainable(); err != nil {
-		return err
-	}
-	if train.Rows > maxRows/p.Outputs() {
-		return fmt.Errorf("%d rows with %d classes are too many: their product may be %d", train.Rows, p.NumClass, maxRows)
-	}
-	if err := checkLabels(p, "label", train.Rows, label); err != nil {
-		return err
-	}
-	if err := checkWeights(p.Objective, train.Rows, label, weight); err != nil {
+func checkInputs(p Params, train Rows, valid *Rows) error {
+	if err := train.check(p, p.Objective != SquaredError); err != nil {
 		return err
 	}
 	if valid == nil {
-		if validLabel != nil {
-			return errors.New("validation labels without validation data")
-		}
 		if p.EarlyStoppingRounds > 0 {
 			return errors.New("early_stopping_rounds needs validation data")
 		}
 		return nil
 	}
-	if err := valid.checkTrainable(); err != nil {
+	if err := valid.check(p, false); err != nil {
 		return fmt.Errorf("validation: %w", err)
 	}
-	if err := sameColumns(train.Cols, train.Names, *valid); err != nil {
+	if err := sameColumns(train.X.Cols, train.X.Names, valid.X); err != nil {
 		return fmt.Errorf("validation: %w", err)
-	}
-	return checkLabels(p, "validation label", valid.Rows, validLabel)
-}
-
-func checkLabels(p Params, what string, rows int, label []float32) error {
-	if len(label) != rows {
-		return fmt.Errorf("%d values of %s for %d rows", len(label), what, rows)
-	}
-	for r, y := range label {
-		switch {
-		case !(math.Abs(float64(y)) <= hyperparameters.MaxMagnitude):
-			return fmt.Errorf("%s of row %d is %v, must be finite and at most %g", what, r, y, hyperparameters.MaxMagnitude)
-		case p.Objective == Logistic && y != 0 && y != 1:
-			return fmt.Errorf("%s of row %d is %v, must be 0 or 1 with %s", what, r, y, p.Objective)
-		case p.Objective == Softmax && !(y >= 0 && y < float32(p.NumClass) && y == float32(int(y))):
-			return fmt.Errorf("%s of row %d is %v, must be a class from 0 to %d with %s", what, r, y, p.NumClass-1, p.Objective)
-		}
 	}
 	return nil
 }
 
-func checkWeights(objective string, rows int, label, weight []float32) error {
-	if weight != nil && len(weight) != rows {
-		return fmt.Errorf("%d weights for %d rows", len(weight), rows)
+// check says what is wrong with the rows; several asks for two labels among those with weight.
+func (d *Rows) check(p Params, several bool) error {
+	if err := d.X.checkTrainable(); err != nil {
+		return err
 	}
-	var some, several bool
-	var first float32
-	for r, y := range label {
-		if weight != nil {
-			w := float64(weight[r])
-			if !(w >= 0 && w <= hyperparameters.MaxMagnitude) {
-				return fmt.Errorf("weight of row %d is %v, must be 0 to %g", r, weight[r], hyperparameters.MaxMagnitude)
-			}
-			if w == 0 {
-				continue
-			}
+	if d.X.Rows > maxRows/p.Outputs() {
+		return fmt.Errorf("%d rows with %d classes are too many: their product may be %d", d.X.Rows, p.NumClass, maxRows)
+	}
+	if len(d.Label) != d.X.Rows {
+		return fmt.Errorf("%d labels for %d rows", len(d.Label), d.X.Rows)
+	}
+	if d.Weight != nil && len(d.Weight) != d.X.Rows {
+		return fmt.Errorf("%d weights for %d rows", len(d.Weight), d.X.Rows)
+	}
+	some, differ, first := false, false, float32(0)
+	for r, y := range d.Label {
+		switch {
+		case !(math.Abs(float64(y)) <= hyperparameters.MaxMagnitude):
+			return fmt.Errorf("label of row %d is %v, must be finite and at most %g", r, y, hyperparameters.MaxMagnitude)
+		case p.Objective == Logistic && y != 0 && y != 1:
+			return fmt.Errorf("label of row %d is %v, must be 0 or 1 with %s", r, y, p.Objective)
+		case p.Objective == Softmax && !(y >= 0 && y < float32(p.NumClass) && y == float32(int(y))):
+			return fmt.Errorf("label of row %d is %v, must be a class from 0 to %d with %s", r, y, p.NumClass-1, p.Objective)
+		}
+		w := d.weight(r)
+		if !(w >= 0 && w <= hyperparameters.MaxMagnitude) {
+			return fmt.Errorf("weight of row %d is %v, must be 0 to %g", r, w, hyperparameters.MaxMagnitude)
+		}
+		if w == 0 {
+			continue
 		}
 		if !some {
 			some, first = true, y
 		}
-		several = several || y != first
+		differ = differ || y != first
 	}
 	if !some {
 		return errors.New("all weights are 0")
 	}
-	if objective != SquaredError && !several {
-		return fmt.Errorf("all labels are %v: two classes are needed with %s", first, objective)
+	if several && !differ {
+		return fmt.Errorf("all labels are %v: two classes are needed with %s", first, p.Objective)
 	}
 	return nil
+}
+
+// weight is a row's.
+func (d *Rows) weight(row int) float64 {
+	if d.Weight == nil {
+		return 1
+	}
+	return float64(d.Weight[row])
 }
 
 // sameColumns tells whether x has the columns of a model or another matrix. Names
@@ -152,21 +148,21 @@ type trainer struct {
 
 // validation is data that is only scored.
 type validation struct {
-	x      Matrix
-	label  []float32
+	Rows
 	margin []float32 // as trainer.margin
 }
 
-func newTrainer(p Params, x Matrix, label, weight []float32, c *crew) *trainer {
-	data := newBinned(x, weight, p.MaxBin, c)
+func newTrainer(p Params, train Rows, c *crew) *trainer {
+	x := train.X
+	data := newBinned(x, train.Weight, p.MaxBin, c)
 	t := &trainer{
-		params: p, x: x, label: label, weight: weight, crew: c,
+		params: p, x: x, label: train.Label, weight: train.Weight, crew: c,
 		grower: newGrower(data, p.MaxDepth, c),
 		grad:   make([]gradient, p.Outputs()*x.Rows),
 	}
 	scores := make([]float32, p.Outputs())
 	for k := range scores {
-		scores[k] = baseScore(p, label, weight)
+		scores[k] = baseScore(p, train)
 	}
 	t.model = &Model{
 		objective: p.Objective, baseScores: scores, features: x.Cols,
@@ -195,7 +191,7 @@ func (t *trainer) startingMargins(rows int) []float32 {
 
 // baseScore is the given one, or the weighted mean label. XGBoost's layout has one number
 // for all classes (until 3.1), so with Softmax it says nothing, and has XGBoost's value.
-func baseScore(p Params, label, weight []float32) float32 {
+func baseScore(p Params, train Rows) float32 {
 	if p.BaseScore != nil {
 		return float32(*p.BaseScore)
 	}
@@ -203,11 +199,8 @@ func baseScore(p Params, label, weight []float32) float32 {
 		return 0.5
 	}
 	var sum, total float64
-	for r, y := range label {
-		w := 1.0
-		if weight != nil {
-			w = float64(weight[r])
-		}
+	for r, y := range train.Label {
+		w := train.weight(r)
 		sum += float64(w * float64(y))
 		total += w
 	}
@@ -355,12 +348,12 @@ func (t *trainer) addLeaves(leaves []leafRange, margin []float32) {
 // moveValidation moves the validation margins of an output by its tree.
 func (t *trainer) moveValidation(tr *tree, output int) {
 	v := t.valid
-	margin := v.margin[output*v.x.Rows : (output+1)*v.x.Rows]
-	t.crew.each(blocks(v.x.Rows, lossBlock), func(b int) {
-		for r := b * lossBlock; r < min((b+1)*lossBlock, v.x.Rows); r++ {
+	margin := v.margin[output*v.X.Rows : (output+1)*v.X.Rows]
+	t.crew.each(blocks(v.X.Rows, lossBlock), func(b int) {
+		for r := b * lossBlock; r < min((b+1)*lossBlock, v.X.Rows); r++ {
 			node := int32(0)
 			for tr.left[node] >= 0 {
-				if tr.goesLeft(node, v.x.Data[int(tr.feature[node])*v.x.Rows+r]) {
+				if tr.goesLeft(node, v.X.Data[int(tr.feature[node])*v.X.Rows+r]) {
 					node = tr.left[node]
 				} else {
 					node = tr.right[node]
@@ -373,9 +366,9 @@ func (t *trainer) moveValidation(tr *tree, output int) {
 
 // score returns the metric on the validation data.
 func (t *trainer) score() float64 {
-	sums := make([]lossSum, blocks(t.valid.x.Rows, lossBlock))
+	sums := make([]lossSum, blocks(t.valid.X.Rows, lossBlock))
 	t.crew.each(len(sums), func(b int) {
-		sums[b] = t.loss.value(t.valid, b*lossBlock, min((b+1)*lossBlock, t.valid.x.Rows))
+		sums[b] = t.loss.value(t.valid, b*lossBlock, min((b+1)*lossBlock, t.valid.X.Rows))
 	})
 	return t.loss.metric(sums)
 }

@@ -63,7 +63,7 @@ func TestTrainGivesTheSameBytes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, threads := range []int{1, 2, 4, 4} {
 				c.params.Threads = threads
-				m, err := gbdt.Train(context.Background(), c.params, c.data.x, c.data.label, c.weight, nil, nil, nil)
+				m, err := gbdt.Train(context.Background(), c.params, gbdt.Rows{X: c.data.x, Label: c.data.label, Weight: c.weight}, nil, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -233,7 +233,7 @@ func TestTrainLearnsAndStops(t *testing.T) {
 			s, v := generate(4000, 6, 1, objective), generate(4000, 6, 2, objective)
 			p := params(objective, func(p *gbdt.Params) { p.Rounds, p.EarlyStoppingRounds = 500, 5 })
 			var trains, valids []float64
-			m, err := gbdt.Train(context.Background(), p, s.x, s.label, nil, &v.x, v.label, func(round int, train, valid float64) {
+			m, err := gbdt.Train(context.Background(), p, gbdt.Rows{X: s.x, Label: s.label}, &gbdt.Rows{X: v.x, Label: v.label}, func(round int, train, valid float64) {
 				if round != len(trains) {
 					t.Errorf("round %d reported after %d", round, len(trains)-1)
 				}
@@ -290,35 +290,75 @@ func metric(m *gbdt.Model, s sample) float64 {
 	return sum / float64(len(out))
 }
 
+// copied has every row as often as it weighs.
+func copied(s sample, weight []float32) sample {
+	var out sample
+	out.x.Cols = s.x.Cols
+	for r, y := range s.label {
+		for range int(weight[r]) {
+			out.label = append(out.label, y)
+		}
+	}
+	out.x.Rows = len(out.label)
+	for c := range s.x.Cols {
+		for r, v := range s.x.Column(c) {
+			for range int(weight[r]) {
+				out.x.Data = append(out.x.Data, v)
+			}
+		}
+	}
+	return out
+}
+
+// quarters weighs rows 0 to 3 in turn.
+func quarters(rows int) []float32 {
+	weight := make([]float32, rows)
+	for r := range weight {
+		weight[r] = float32(r % 4)
+	}
+	return weight
+}
+
+func TestValidationWeightsAreCopies(t *testing.T) {
+	for _, objective := range []string{gbdt.Logistic, gbdt.SquaredError, gbdt.Softmax} {
+		t.Run(objective, func(t *testing.T) {
+			p, s := softmax(3000, 1)
+			_, v := softmax(5000, 2)
+			if objective != gbdt.Softmax {
+				p, s, v = params(objective, nil), generate(3000, 4, 1, objective), generate(5000, 4, 2, objective)
+			}
+			weight := quarters(v.x.Rows)
+			twice := copied(v, weight)
+			var metrics [2][]float64
+			for i, valid := range []gbdt.Rows{{X: v.x, Label: v.label, Weight: weight}, {X: twice.x, Label: twice.label}} {
+				if _, err := gbdt.Train(context.Background(), p, gbdt.Rows{X: s.x, Label: s.label}, &valid, func(_ int, _, metric float64) {
+					metrics[i] = append(metrics[i], metric)
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for round, got := range metrics[0] {
+				if want := metrics[1][round]; !(math.Abs(got-want) <= 1e-9*want) {
+					t.Fatalf("round %d: %v with weights, %v with copies", round, got, want)
+				}
+			}
+		})
+	}
+}
+
 func TestWeightsAreCopies(t *testing.T) {
 	for _, objective := range []string{gbdt.Logistic, gbdt.SquaredError} {
 		t.Run(objective, func(t *testing.T) {
 			s := generate(3000, 4, 1, objective)
-			weight := make([]float32, s.x.Rows)
-			var rows []int
-			for r := range weight {
-				weight[r] = float32(r % 4)
-				for range r % 4 {
-					rows = append(rows, r)
-				}
-			}
-			copies := sample{x: gbdt.Matrix{Rows: len(rows), Cols: s.x.Cols}}
-			for c := range s.x.Cols {
-				for _, r := range rows {
-					copies.x.Data = append(copies.x.Data, s.x.Data[c*s.x.Rows+r])
-				}
-			}
-			for _, r := range rows {
-				copies.label = append(copies.label, s.label[r])
-			}
+			weight := quarters(s.x.Rows)
 			p := params(objective, nil)
-			m, err := gbdt.Train(context.Background(), p, s.x, s.label, weight, nil, nil, nil)
+			m, err := gbdt.Train(context.Background(), p, gbdt.Rows{X: s.x, Label: s.label, Weight: weight}, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			a, b := make([]float32, s.x.Rows), make([]float32, s.x.Rows)
 			m.Predict(s.x, a)
-			train(t, p, copies).Predict(s.x, b)
+			train(t, p, copied(s, weight)).Predict(s.x, b)
 			for r := range a {
 				if math.Abs(float64(a[r]-b[r])) > 1e-4 {
 					t.Fatalf("row %d: %v with weights, %v with copies", r, a[r], b[r])
@@ -345,7 +385,7 @@ func TestTrainRefuses(t *testing.T) {
 		"largest float":         {func(_ *gbdt.Params, x *gbdt.Matrix, _, _ *[]float32) { x.Data[1] = -math.MaxFloat32 }, `feature "a" is -3.4028235e+38 in row 1`},
 		"few names":             {func(_ *gbdt.Params, x *gbdt.Matrix, _, _ *[]float32) { x.Names = x.Names[:1] }, "2 columns and 1 names"},
 		"same names":            {func(_ *gbdt.Params, x *gbdt.Matrix, _, _ *[]float32) { x.Names[1] = "a" }, `both named "a"`},
-		"short labels":          {func(_ *gbdt.Params, _ *gbdt.Matrix, y, _ *[]float32) { *y = (*y)[:3] }, "3 values of label for 4 rows"},
+		"short labels":          {func(_ *gbdt.Params, _ *gbdt.Matrix, y, _ *[]float32) { *y = (*y)[:3] }, "3 labels for 4 rows"},
 		"NaN label":             {func(_ *gbdt.Params, _ *gbdt.Matrix, y, _ *[]float32) { (*y)[2] = nan }, "label of row 2 is NaN"},
 		"infinite label":        {func(_ *gbdt.Params, _ *gbdt.Matrix, y, _ *[]float32) { (*y)[2] = inf }, "label of row 2 is +Inf"},
 		"label 2":               {func(_ *gbdt.Params, _ *gbdt.Matrix, y, _ *[]float32) { (*y)[2] = 2 }, "must be 0 or 1"},
@@ -363,7 +403,7 @@ func TestTrainRefuses(t *testing.T) {
 			x, y := good()
 			var w []float32
 			c.change(&p, &x, &y, &w)
-			_, err := gbdt.Train(context.Background(), p, x, y, w, nil, nil, nil)
+			_, err := gbdt.Train(context.Background(), p, gbdt.Rows{X: x, Label: y, Weight: w}, nil, nil)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
@@ -373,8 +413,15 @@ func TestTrainRefuses(t *testing.T) {
 		x, y := good()
 		v, vy := good()
 		v.Names = []string{"b", "a"}
-		_, err := gbdt.Train(context.Background(), params(gbdt.Logistic, nil), x, y, nil, &v, vy, nil)
+		_, err := gbdt.Train(context.Background(), params(gbdt.Logistic, nil), gbdt.Rows{X: x, Label: y}, &gbdt.Rows{X: v, Label: vy}, nil)
 		if err == nil || !strings.Contains(err.Error(), `validation: column 0 is named "b", want "a"`) {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("validation weights", func(t *testing.T) {
+		x, y := good()
+		_, err := gbdt.Train(context.Background(), params(gbdt.Logistic, nil), gbdt.Rows{X: x, Label: y}, &gbdt.Rows{X: x, Label: y, Weight: make([]float32, 4)}, nil)
+		if err == nil || !strings.Contains(err.Error(), "validation: all weights are 0") {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -382,7 +429,7 @@ func TestTrainRefuses(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		x, y := good()
 		rounds := 0
-		_, err := gbdt.Train(ctx, params(gbdt.Logistic, nil), x, y, nil, nil, nil, func(int, float64, float64) {
+		_, err := gbdt.Train(ctx, params(gbdt.Logistic, nil), gbdt.Rows{X: x, Label: y}, nil, func(int, float64, float64) {
 			if rounds++; rounds == 3 {
 				cancel()
 			}

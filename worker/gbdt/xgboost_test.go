@@ -169,7 +169,7 @@ func prepareExchange(t *testing.T, folder string) []*exchanged {
 		}
 		train, valid := splitAt(c.sample, exchangeTrain)
 		var err error
-		if c.model, err = gbdt.Train(context.Background(), p, train.x, train.label, nil, &valid.x, valid.label, nil); err != nil {
+		if c.model, err = gbdt.Train(context.Background(), p, gbdt.Rows{X: train.x, Label: train.label}, &gbdt.Rows{X: valid.x, Label: valid.label}, nil); err != nil {
 			t.Fatal(err)
 		}
 		c.margin = c.margins(c.model)

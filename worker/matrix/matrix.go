@@ -1,12 +1,12 @@
 // Package matrix is the form in which prepared rows travel from job to job: CSV
-// without a header, the label first, then one number per feature, nothing where
-// one is missing. It is what AWS's XGBoost container reads, too.
+// without a header, the label first, then the row's weight if rows are weighed, then
+// one number per feature, nothing where one is missing. It is what AWS's XGBoost
+// container reads, too (with csv_weights=1 where rows are weighed).
 package matrix
 
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -18,15 +18,13 @@ import (
 	"github.com/millrace-ml/millrace/worker/gbdt"
 )
 
-// Labeled is rows with their labels.
-type Labeled struct {
-	Label []float32
-	X     gbdt.Matrix
-}
-
-// AppendRow appends a row in the file's form.
-func AppendRow(b []byte, label float32, row []float32) []byte {
-	b = appendNumber(b, label)
+// AppendRow appends a row in the file's form; head is the label and, if rows are weighed,
+// the weight.
+func AppendRow(b []byte, head, row []float32) []byte {
+	b = appendNumber(b, head[0])
+	for _, v := range head[1:] {
+		b = appendNumber(append(b, ','), v)
+	}
 	for _, v := range row {
 		b = appendNumber(append(b, ','), v)
 	}
@@ -48,8 +46,9 @@ func appendNumber(b []byte, v float32) []byte {
 }
 
 // ReadDir reads all files of a folder, in the order of their names. names are the
-// features' names and decide how many columns a row has.
-func ReadDir(ctx context.Context, dir string, names []string) (*Labeled, error) {
+// features' names and decide how many columns a row has; weighed says that rows have
+// weights.
+func ReadDir(ctx context.Context, dir string, names []string, weighed bool) (*gbdt.Rows, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read channel: %w", err)
@@ -64,11 +63,10 @@ func ReadDir(ctx context.Context, dir string, names []string) (*Labeled, error) 
 	if len(files) == 0 {
 		return nil, fmt.Errorf("read channel %s: there is no file", dir)
 	}
-	return ReadFiles(ctx, files, names)
+	return readFiles(ctx, files, names, weighed)
 }
 
-// ReadFiles reads files as ReadDir does.
-func ReadFiles(ctx context.Context, files, names []string) (*Labeled, error) {
+func readFiles(ctx context.Context, files, names []string, weighed bool) (*gbdt.Rows, error) {
 	texts, rows := make([][]byte, len(files)), 0
 	for i, file := range files {
 		raw, err := os.ReadFile(file)
@@ -81,9 +79,12 @@ func ReadFiles(ctx context.Context, files, names []string) (*Labeled, error) {
 		texts[i] = raw
 		rows += bytes.Count(raw, []byte{'\n'})
 	}
-	out := &Labeled{
+	out := &gbdt.Rows{
 		Label: make([]float32, rows),
 		X:     gbdt.Matrix{Rows: rows, Cols: len(names), Data: make([]float32, rows*len(names)), Names: names},
+	}
+	if weighed {
+		out.Weight = make([]float32, rows)
 	}
 	row := 0
 	for i, text := range texts {
@@ -92,7 +93,7 @@ func ReadFiles(ctx context.Context, files, names []string) (*Labeled, error) {
 				return nil, ctx.Err()
 			}
 			end := bytes.IndexByte(text, '\n')
-			if err := out.parse(row, text[:end]); err != nil {
+			if err := parse(out, row, text[:end]); err != nil {
 				return nil, fmt.Errorf("read rows: %s line %d: %w", filepath.Base(files[i]), line, err)
 			}
 			row++
@@ -102,27 +103,33 @@ func ReadFiles(ctx context.Context, files, names []string) (*Labeled, error) {
 	return out, nil
 }
 
-func (l *Labeled) parse(row int, line []byte) error {
-	for column := -1; ; column++ {
-		if column >= l.X.Cols {
-			return fmt.Errorf("more than %d values", l.X.Cols+1)
+func parse(out *gbdt.Rows, row int, line []byte) error {
+	before := 1 // values before the features
+	if out.Weight != nil {
+		before = 2
+	}
+	for at := 0; ; at++ {
+		if at >= before+out.X.Cols {
+			return fmt.Errorf("more than %d values", before+out.X.Cols)
 		}
 		cell, rest, more := bytes.Cut(line, []byte{','})
 		v, err := number(cell)
 		if err != nil {
-			return fmt.Errorf("value %d: %w", column+2, err)
+			return fmt.Errorf("value %d: %w", at+1, err)
 		}
-		if column < 0 {
-			if v != v {
-				return errors.New("the label is missing")
-			}
-			l.Label[row] = v
-		} else {
-			l.X.Data[column*l.X.Rows+row] = v
+		switch {
+		case at >= before:
+			out.X.Data[(at-before)*out.X.Rows+row] = v
+		case v != v:
+			return fmt.Errorf("the %s is missing", [2]string{"label", "weight"}[at])
+		case at == 0:
+			out.Label[row] = v
+		default:
+			out.Weight[row] = v
 		}
 		if !more {
-			if column+1 < l.X.Cols {
-				return fmt.Errorf("%d values, want %d", column+2, l.X.Cols+1)
+			if at+1 < before+out.X.Cols {
+				return fmt.Errorf("%d values, want %d", at+1, before+out.X.Cols)
 			}
 			return nil
 		}

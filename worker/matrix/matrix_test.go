@@ -25,13 +25,13 @@ func write(t *testing.T, files map[string]string) string {
 
 func TestReadDir(t *testing.T) {
 	dir := write(t, map[string]string{"b.csv": "1,,2.5\n", "a.csv": "0,1,-0.125\n1,3e-5,7", ".hidden": "x"})
-	l, err := matrix.ReadDir(context.Background(), dir, []string{"p", "q"})
+	l, err := matrix.ReadDir(context.Background(), dir, []string{"p", "q"}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b []byte
 	for r := range l.X.Rows {
-		b = matrix.AppendRow(b, l.Label[r], []float32{l.X.Column(0)[r], l.X.Column(1)[r]})
+		b = matrix.AppendRow(b, []float32{l.Label[r]}, []float32{l.X.Column(0)[r], l.X.Column(1)[r]})
 	}
 	if want := "0,1,-0.125\n1,3e-05,7\n1,,2.5\n"; string(b) != want {
 		t.Errorf("rows are %q, want %q", b, want)
@@ -55,7 +55,7 @@ func TestReadDirRefuses(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := matrix.ReadDir(context.Background(), write(t, tt.files), []string{"p"})
+			_, err := matrix.ReadDir(context.Background(), write(t, tt.files), []string{"p"}, false)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error is %v, want %s", err, tt.want)
 			}
@@ -74,14 +74,14 @@ func FuzzRoundTrip(f *testing.F) {
 			return
 		}
 		dir := t.TempDir()
-		b := matrix.AppendRow(nil, 1, []float32{v, -v})
+		b := matrix.AppendRow(nil, []float32{1}, []float32{v, -v})
 		if bytes.Count(b, []byte{','}) != 2 {
 			t.Fatalf("row is %q", b)
 		}
 		if err := os.WriteFile(filepath.Join(dir, "a"), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		l, err := matrix.ReadDir(context.Background(), dir, []string{"p", "q"})
+		l, err := matrix.ReadDir(context.Background(), dir, []string{"p", "q"}, false)
 		if err != nil {
 			t.Fatal(err)
 		}

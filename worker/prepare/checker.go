@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/millrace-ml/millrace/shared/features"
+	"github.com/millrace-ml/millrace/shared/hyperparameters"
 	"github.com/millrace-ml/millrace/shared/jobs/jobfile"
 	"github.com/millrace-ml/millrace/worker/quality"
 	"github.com/millrace-ml/millrace/worker/spill"
@@ -26,6 +27,8 @@ type checker struct {
 	label     *features.Expression
 	labelName string
 	labelAt   []int
+	weight    *features.Expression // nil: rows are not weighed
+	weightAt  []int
 	objective string
 	seen      sync.Pool // of *seen whose batch is done
 }
@@ -33,8 +36,9 @@ type checker struct {
 // seen is what a checker sees in a batch, before it is the batch's turn.
 type seen struct {
 	tally                  quality.Tally
-	labels                 []float64
+	labels, weights        []float64
 	keyless, timeless, odd quality.Broken
+	weightless             quality.Broken
 	lines                  []quality.Broken
 	unlabeled              int
 	cells                  cells // of rows that are sorted
@@ -60,6 +64,9 @@ func newChecker(f *jobfile.File, in checking) (*checker, error) {
 	if c.label, _ = labelOf(&f.Definition, in.Types); c.label != nil {
 		c.labelAt = columnsAt(in.Names, c.label.Columns())
 	}
+	if c.weight, _ = weightOf(&f.Definition, in.Types); c.weight != nil {
+		c.weightAt = columnsAt(in.Names, c.weight.Columns())
+	}
 	return c, nil
 }
 
@@ -67,7 +74,7 @@ func newChecker(f *jobfile.File, in checking) (*checker, error) {
 func (c *checker) look(b *table.Batch) (*seen, error) {
 	s := &seen{}
 	if before, _ := c.seen.Get().(*seen); before != nil { // has memory
-		s.labels, s.cells = before.labels[:0], before.cells
+		s.labels, s.weights, s.cells = before.labels[:0], before.weights[:0], before.cells
 	}
 	s.tally = c.rules.Look(b)
 	key := &b.Columns[c.key]
@@ -97,6 +104,7 @@ func (c *checker) look(b *table.Batch) (*seen, error) {
 	}
 	if c.label != nil {
 		c.labels(b, s)
+		c.weights(b, s)
 		s.cells.read(b)
 	}
 	return s, nil
@@ -116,6 +124,23 @@ func (c *checker) labels(b *table.Batch, s *seen) {
 			first(&s.odd, b, i, c.labelName, oddLabel(y, row))
 		}
 		s.labels[i] = y
+	}
+}
+
+// weights computes every row's weight, if rows are weighed.
+func (c *checker) weights(b *table.Batch, s *seen) {
+	if c.weight == nil {
+		return
+	}
+	s.weights = slices.Grow(s.weights, b.Rows)[:b.Rows]
+	row := make([]features.Value, len(c.weightAt))
+	for i := range s.weights {
+		valuesOf(b, c.weightAt, i, row)
+		w := float64(float32(c.weight.Number(row))) // as training will have it
+		if !(w >= 0 && w <= hyperparameters.MaxMagnitude) && s.labels[i] == s.labels[i] {
+			first(&s.weightless, b, i, "", fmt.Sprintf("the weight is %v", w))
+		}
+		s.weights[i] = w
 	}
 }
 
@@ -146,6 +171,7 @@ func (c *checker) add(all *checked, b *table.Batch, s *seen) {
 	merge(&all.Keyless, s.keyless)
 	merge(&all.Timeless, s.timeless)
 	merge(&all.Odd, s.odd)
+	merge(&all.Weightless, s.weightless)
 	for i := range s.lines {
 		merge(&all.Lines[i], s.lines[i])
 	}
@@ -191,6 +217,9 @@ func (c *checker) sort(rows *spill.Sorter, unique []*spill.Sorter, file int, b *
 		}
 		key = b.Columns[c.key].Append(key, row)
 		value = binary.LittleEndian.AppendUint64(value[:0], math.Float64bits(s.labels[row]))
+		if c.weight != nil {
+			value = binary.LittleEndian.AppendUint64(value, math.Float64bits(s.weights[row]))
+		}
 		for i := range s.cells {
 			cell := s.cells.at(i, row)
 			value = binary.AppendUvarint(value, uint64(len(cell)))

@@ -70,6 +70,7 @@ type checked struct {
 	Tally               quality.Tally
 	Keyless, Timeless   quality.Broken
 	Odd                 quality.Broken   // labels that the objective cannot have
+	Weightless          quality.Broken   // rows with a label whose weight is none
 	Lines               []quality.Broken // cells over several lines, by used column
 	Labelled, Unlabeled int
 	Newest              float64 // time; -Inf: none

@@ -47,23 +47,34 @@ func timeOf(key []byte) float64 {
 
 // row is one row on its way from the sorters to the outputs.
 type row struct {
-	time  float64 // NaN: rows have none
-	label float64
-	key   string   // the memory of the stream, as the cells are
-	cells []string // by column
+	time   float64 // NaN: rows have none
+	label  float64
+	weight float64  // 1: rows are not weighed
+	key    string   // the memory of the stream, as the cells are
+	cells  []string // by column
+}
+
+// layout is what sorted records hold.
+type layout struct {
+	timed, weighed bool
+	columns        int
 }
 
 // decode reads a sorted record.
-func (r *row) decode(key, value []byte, timed bool, columns int) error {
+func (r *row) decode(key, value []byte, l layout) error {
 	r.time = math.NaN()
-	if timed {
+	if l.timed {
 		r.time = timeOf(key)
 		key = key[8:]
 	}
 	r.key = textOf(key)
 	r.label = math.Float64frombits(binary.LittleEndian.Uint64(value))
-	value, r.cells = value[8:], r.cells[:0]
-	for range columns {
+	value, r.weight, r.cells = value[8:], 1, r.cells[:0]
+	if l.weighed {
+		r.weight = math.Float64frombits(binary.LittleEndian.Uint64(value))
+		value = value[8:]
+	}
+	for range l.columns {
 		n, used := binary.Uvarint(value)
 		if used <= 0 || uint64(len(value)-used) < n {
 			return errors.New("decode row: it is cut short")

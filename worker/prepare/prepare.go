@@ -52,6 +52,8 @@ func (r *rows) run(ctx context.Context) (map[string]any, error) {
 	}
 	r.roles[r.def.Data.Key], r.roles[r.def.Data.Time] = "key", "time"
 	label, faults := labelOf(r.def, r.types)
+	_, more := weightOf(r.def, r.types)
+	faults = append(faults, more...)
 	if r.def.Data.Label.Expr == "" {
 		r.roles[r.def.Data.Label.Name] = "label"
 	}
@@ -67,6 +69,7 @@ func (r *rows) run(ctx context.Context) (map[string]any, error) {
 	if label != nil {
 		r.labels()
 	}
+	r.missing("weight", "", "%d rows have a weight that is missing, negative or too large (hint: an expression such as weight ?? 1)", func(c *checked) quality.Broken { return c.Weightless }, 0)
 	for _, step := range []func(context.Context) error{r.arrange, r.survey, r.write} {
 		if quality.Stops(r.report.Findings) {
 			return nil, nil
@@ -95,7 +98,7 @@ func (r *rows) wanted() []string {
 	for _, c := range r.def.Quality {
 		checked = append(checked, c.Column)
 	}
-	return unite([]string{d.Key, d.Time}, label, read, checked, r.def.Evaluate.Slices)
+	return unite([]string{d.Key, d.Time}, label, columnsOf(d.Weight), read, checked, r.def.Evaluate.Slices)
 }
 
 // expression is a feature's; left out it is the column of the feature's name.
@@ -139,6 +142,19 @@ func labelOf(def *definition.Definition, types map[string]features.Type) (*featu
 	var out []quality.Finding
 	for _, p := range problems {
 		out = append(out, fault(p.Error()))
+	}
+	return e, out
+}
+
+// weightOf compiles what weighs rows, nil if nothing does; findings say why it cannot be.
+func weightOf(def *definition.Definition, types map[string]features.Type) (*features.Expression, []quality.Finding) {
+	if def.Data.Weight == "" {
+		return nil, nil
+	}
+	e, problems := features.CompileExpression(def.Data.Weight, types)
+	var out []quality.Finding
+	for _, p := range problems {
+		out = append(out, quality.Finding{Severity: quality.Stop, Check: "weight", Message: p.Error()})
 	}
 	return e, out
 }

@@ -40,7 +40,7 @@ func (r *rows) walk(ctx context.Context, work, fold func(*chunk) error) (skipped
 		return 0, err
 	}
 	defer stream.Close()
-	timed, columns, next := r.def.Data.Time != "", len(r.plan.Names), 0
+	l, next := layout{r.def.Data.Time != "", r.def.Data.Weight != "", len(r.plan.Names)}, 0
 	fill := func(c *chunk) error {
 		c.first, c.data, c.ends = next, c.data[:0], c.ends[:0]
 		for len(c.data) < chunkBytes {
@@ -52,7 +52,7 @@ func (r *rows) walk(ctx context.Context, work, fold func(*chunk) error) (skipped
 				return err
 			}
 			switch {
-			case timed && !(timeOf(key) > r.oldest):
+			case l.timed && !(timeOf(key) > r.oldest):
 				skipped++
 				continue
 			case math.IsNaN(labelIn(value)):
@@ -70,7 +70,7 @@ func (r *rows) walk(ctx context.Context, work, fold func(*chunk) error) (skipped
 		return nil
 	}
 	err = inorder.Do(ctx, func() *chunk { return &chunk{} }, fill, func(c *chunk) error {
-		if err := c.decode(timed, columns); err != nil {
+		if err := c.decode(l); err != nil {
 			return err
 		}
 		c.in = c.in[:0]
@@ -86,7 +86,7 @@ func labelIn(value []byte) float64 {
 	return math.Float64frombits(binary.LittleEndian.Uint64(value))
 }
 
-func (c *chunk) decode(timed bool, columns int) error {
+func (c *chunk) decode(l layout) error {
 	n := len(c.ends) / 2
 	for len(c.rows) < n {
 		c.rows = append(c.rows, row{})
@@ -95,7 +95,7 @@ func (c *chunk) decode(timed bool, columns int) error {
 	from := 0
 	for i := range c.rows {
 		key, value := c.data[from:c.ends[2*i]], c.data[c.ends[2*i]:c.ends[2*i+1]]
-		if err := c.rows[i].decode(key, value, timed, columns); err != nil {
+		if err := c.rows[i].decode(key, value, l); err != nil {
 			return err
 		}
 		from = c.ends[2*i+1]
@@ -178,6 +178,7 @@ type part struct {
 	sum      float64 // of labels
 	label    float64 // of the first row
 	varies   bool    // labels do
+	weighed  weighed
 	from, to float64 // times
 	classes  []int   // rows of each, when there are several
 }
@@ -189,11 +190,36 @@ func (p *part) add(row *row) {
 	p.rows++
 	p.sum += row.label
 	p.varies = p.varies || row.label != p.label
+	p.weighed.add(row)
 	p.from, p.to = min(p.from, row.time), max(p.to, row.time)
 	if p.classes != nil {
 		p.classes[int(row.label)]++
 	}
 }
+
+// weighed is what is noted of a part's rows whose weight is not 0.
+type weighed struct {
+	rows         int
+	label        float64 // of the first
+	varies       bool    // labels do
+	sum, squares float64 // of weights
+}
+
+func (w *weighed) add(row *row) {
+	if row.weight == 0 {
+		return
+	}
+	if w.rows == 0 {
+		w.label = row.label
+	}
+	w.rows++
+	w.varies = w.varies || row.label != w.label
+	w.sum += row.weight
+	w.squares += float64(row.weight * row.weight)
+}
+
+// effective is how many rows of one weight say as much (Kish).
+func (w *weighed) effective() float64 { return w.sum * w.sum / w.squares }
 
 // note tells of a part in the report, and whether it can be used.
 func (r *rows) note(name string, p *part) {
@@ -208,8 +234,16 @@ func (r *rows) note(name string, p *part) {
 		note.From, note.To = quality.Instant(p.from), quality.Instant(p.to)
 	}
 	r.unseen(name, p)
-	if !p.varies {
+	switch w := &p.weighed; {
+	case !p.varies:
 		r.stop("label", r.def.Data.Label.Name, fmt.Sprintf("the label is %s in all %d rows of the %s part: nothing can be learned or judged by it", r.labelText(p.label), p.rows, name))
+	case r.def.Data.Weight == "" || name == partNames[2]: // the test counts all rows alike
+	case w.rows == 0:
+		r.stop("weight", "", fmt.Sprintf("the weight is 0 in all %d rows of the %s part", p.rows, name))
+	case !w.varies && name == partNames[0]:
+		r.stop("weight", "", fmt.Sprintf("the label is %s in all %d rows of the %s part whose weight is not 0: nothing can be learned", r.labelText(w.label), w.rows, name))
+	default:
+		note.Effective = w.effective()
 	}
 }
 

@@ -53,13 +53,15 @@ func (r *rows) write(ctx context.Context) (err error) {
 			c.out[i] = c.out[i][:0]
 		}
 		values, out, cells := make([]features.Value, len(in)), make([]float32, width), make([]string, len(rawAt))
+		var head [2]float32
 		for i := range c.rows {
 			row, p := &c.rows[i], c.in[i]
 			if err := row.values(in, types, values); err != nil {
 				return err
 			}
 			r.program.Row(values, out)
-			c.out[p] = matrix.AppendRow(c.out[p], float32(row.label), out)
+			head[0], head[1] = float32(row.label), float32(row.weight)
+			c.out[p] = matrix.AppendRow(c.out[p], head[:r.heads(p)], out)
 			if p == 2 {
 				for i, at := range rawAt {
 					cells[i] = row.cells[at]
@@ -87,6 +89,15 @@ func (r *rows) write(ctx context.Context) (err error) {
 		return err
 	}
 	return baseline.write(r.base, r.parts[0].rows)
+}
+
+// heads is how many values come before the features in a part's rows: the label and,
+// where rows are learned from and weighed, the weight.
+func (r *rows) heads(part int) int {
+	if r.def.Data.Weight != "" && part != 2 {
+		return 2
+	}
+	return 1
 }
 
 // rawNames are the columns of rows/test-rows.csv: every one that a feature may

@@ -48,6 +48,9 @@ type Part struct {
 	From  string  `json:"from,omitempty"`
 	To    string  `json:"to,omitempty"`
 
+	// Effective is how many rows of one weight say as much, by Kish; 0: rows are not weighed.
+	Effective float64 `json:"effective,omitempty"`
+
 	Spread  float64     `json:"spread,omitempty"`  // standard deviation of the label
 	Classes []int       `json:"classes,omitempty"` // rows of each of several classes, whose mean says nothing
 	Days    []traps.Day `json:"days,omitempty"`

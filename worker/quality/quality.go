@@ -24,7 +24,7 @@ const examples = Examples
 // Finding is one check that the data breaks.
 type Finding struct {
 	Severity string          `json:"severity"`
-	Check    string          `json:"check"` // file | column | type | range | one_of | pattern | missing | unique | key | label | time | rows | feature | window | known
+	Check    string          `json:"check"` // file | column | type | range | one_of | pattern | missing | unique | key | label | weight | time | rows | feature | window | known
 	Column   string          `json:"column,omitempty"`
 	Message  string          `json:"message"`
 	Count    int             `json:"count,omitempty"` // of rows

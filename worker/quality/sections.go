@@ -2,6 +2,7 @@ package quality
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -126,12 +127,15 @@ func Size(bytes int64) string {
 // Parts is how the rows were divided, for a report's page.
 func Parts(r *Report) report.Table {
 	t := report.Table{Head: []string{"Part", "Rows"}, Numeric: []bool{false, true}, Stack: true}
-	labels, times := false, false
+	labels, weights, times := false, false, false
 	for _, p := range r.Parts {
-		labels, times = labels || p.Name != "batch" && p.Classes == nil, times || p.From != ""
+		labels, weights, times = labels || p.Name != "batch" && p.Classes == nil, weights || p.Effective > 0, times || p.From != ""
 	}
 	add := func(head string, numeric bool) {
 		t.Head, t.Numeric = append(t.Head, head), append(t.Numeric, numeric)
+	}
+	if weights {
+		add("Effective rows", true)
 	}
 	if labels {
 		add("Mean label", true)
@@ -142,6 +146,13 @@ func Parts(r *Report) report.Table {
 	}
 	for _, p := range r.Parts {
 		row := []report.Cell{{Text: p.Name}, {Text: report.Thousands(p.Rows)}}
+		if weights {
+			cell := report.Cell{Text: "not weighed"}
+			if p.Effective > 0 {
+				cell.Text = report.Thousands(int(math.Round(p.Effective)))
+			}
+			row = append(row, cell)
+		}
 		if labels {
 			row = append(row, report.Cell{Text: report.Number(p.Label)})
 		}

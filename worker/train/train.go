@@ -41,8 +41,8 @@ type data struct {
 	rawSpec    []byte
 	spec       features.Spec
 	params     gbdt.Params
-	train      *matrix.Labeled
-	validation *matrix.Labeled
+	train      *gbdt.Rows
+	validation *gbdt.Rows
 }
 
 func run(ctx context.Context, base job.Base, out io.Writer, log *slog.Logger) error {
@@ -52,7 +52,7 @@ func run(ctx context.Context, base job.Base, out io.Writer, log *slog.Logger) er
 	}
 	log.Info("training begins", "pipeline", d.file.Pipeline, "run", d.file.Run, "rows", d.train.X.Rows, "features", d.train.X.Cols)
 	metric := d.params.Metric()
-	model, err := gbdt.Train(ctx, d.params, d.train.X, d.train.Label, nil, &d.validation.X, d.validation.Label,
+	model, err := gbdt.Train(ctx, d.params, *d.train, d.validation,
 		func(round int, train, valid float64) {
 			fmt.Fprintf(out, "[%d] train-%s:%.6f validation-%s:%.6f\n", round, metric, train, metric, valid)
 		})
@@ -69,14 +69,14 @@ func run(ctx context.Context, base job.Base, out io.Writer, log *slog.Logger) er
 
 // straight fits the baseline.
 func straight(ctx context.Context, d *data) (linear.Baseline, error) {
-	x, y, p := d.train.X, d.train.Label, linear.DefaultParams()
+	x, y, w, p := d.train.X, d.train.Label, d.train.Weight, linear.DefaultParams()
 	switch d.params.Objective {
 	case gbdt.Logistic:
-		return linear.TrainLogistic(ctx, x, y, nil, p)
+		return linear.TrainLogistic(ctx, x, y, w, p)
 	case gbdt.Softmax:
-		return linear.TrainClasses(ctx, x, y, d.params.NumClass, nil, p)
+		return linear.TrainClasses(ctx, x, y, d.params.NumClass, w, p)
 	}
-	return linear.TrainLinear(ctx, x, y, nil, p)
+	return linear.TrainLinear(ctx, x, y, w, p)
 }
 
 func load(ctx context.Context, base job.Base) (*data, error) {
@@ -98,10 +98,11 @@ func load(ctx context.Context, base job.Base) (*data, error) {
 	if d.params, err = hyperparameters.ForPipeline(d.spec.Objective, len(d.spec.Classes), d.file.Definition.Train.Seed, given); err != nil {
 		return nil, fmt.Errorf("read hyperparameters: %w", err)
 	}
-	if d.train, err = matrix.ReadDir(ctx, base.Channel("train"), d.spec.FeatureNames); err != nil {
+	weighed := d.file.Definition.Data.Weight != ""
+	if d.train, err = matrix.ReadDir(ctx, base.Channel("train"), d.spec.FeatureNames, weighed); err != nil {
 		return nil, fmt.Errorf("channel train: %w", err)
 	}
-	if d.validation, err = matrix.ReadDir(ctx, base.Channel("validation"), d.spec.FeatureNames); err != nil {
+	if d.validation, err = matrix.ReadDir(ctx, base.Channel("validation"), d.spec.FeatureNames, weighed); err != nil {
 		return nil, fmt.Errorf("channel validation: %w", err)
 	}
 	return d, nil
