@@ -61,6 +61,10 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
 	credential, err := wire.ParseCredential(r)
 	if err != nil {
 		if service, ok := c.services["s3"]; ok && (r.Header.Get("X-Amz-Target") == "" && (r.Method != http.MethodPost || onBucket(r.URL.Path))) {
+			if err := c.checkPage(w, r, "s3"); err != nil {
+				c.fail(service, w, r, err)
+				return
+			}
 			service.ServeHTTP(w, r) // without a signature it is S3's to refuse
 			return
 		}
@@ -72,6 +76,10 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
 		c.log.Error("service not supported by the local cloud", "service", credential.Service, "operation", operation(r))
 		c.fail(nil, w, r, &wire.Error{Code: "UnknownOperationException",
 			Message: fmt.Sprintf("the local cloud does not have the service %q (it has %s)", credential.Service, strings.Join(c.Services(), ", "))})
+		return
+	}
+	if err := c.checkPage(w, r, credential.Service); err != nil {
+		c.fail(service, w, r, err)
 		return
 	}
 	if err := c.checkRegion(credential); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/valyala/fasthttp"
+	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
@@ -277,6 +278,21 @@ func (k *keeper) GetBucketCors(_ context.Context, name string) ([]byte, error) {
 		return nil, s3err.GetBucketErr(s3err.ErrNoSuchCORSConfiguration, name)
 	}
 	return b.CORS, nil
+}
+
+// Admits tells whether a bucket's CORS rules let pages of an origin make requests
+// of a method.
+func (s *S3) Admits(bucketName, origin, method string) bool {
+	rules, err := s.keeper.GetBucketCors(context.Background(), bucketName)
+	if err != nil {
+		return false
+	}
+	cors, err := auth.ParseCORSOutput(rules)
+	if err != nil {
+		return false
+	}
+	_, err = cors.IsAllowed(origin, auth.CORSHTTPMethod(method), nil, s3err.ResourceTypeBucket)
+	return err == nil
 }
 
 func (k *keeper) DeleteBucketCors(ctx context.Context, name string) error {

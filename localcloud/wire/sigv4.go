@@ -85,7 +85,7 @@ func Verify(r *http.Request, secretFor SecretFor, now time.Time) (Caller, error)
 	if err := checkDate(r, c, date, now); err != nil {
 		return Caller{}, err
 	}
-	payload, err := payloadHash(r, c.presigned)
+	payload, err := payloadHash(r, c)
 	if err != nil {
 		return Caller{}, err
 	}
@@ -149,9 +149,9 @@ func checkDate(r *http.Request, c Credential, date string, now time.Time) error 
 	return nil
 }
 
-func payloadHash(r *http.Request, presigned bool) (string, error) {
+func payloadHash(r *http.Request, c Credential) (string, error) {
 	given := r.Header.Get("X-Amz-Content-Sha256")
-	if presigned && given == "" {
+	if c.presigned && given == "" && c.Service == "s3" {
 		given = "UNSIGNED-PAYLOAD"
 	}
 	if strings.HasPrefix(given, "UNSIGNED-PAYLOAD") || strings.HasPrefix(given, "STREAMING-") {

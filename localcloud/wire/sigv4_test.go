@@ -148,6 +148,23 @@ func TestVerifyPresigned(t *testing.T) {
 	}
 }
 
+// TestVerifyPresignedBody: outside S3 the body of a presigned request is signed.
+func TestVerifyPresignedBody(t *testing.T) {
+	const body = "Action=GetCallerIdentity&Version=2011-06-15"
+	sum := sha256.Sum256([]byte(body))
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:1/?X-Amz-Expires=60", nil)
+	signed, _, err := v4.NewSigner().PresignHTTP(context.Background(), aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "SECRET"}, r, hex.EncodeToString(sum[:]), "sts", "us-east-1", signedTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wire.Verify(httptest.NewRequest(http.MethodPost, signed, strings.NewReader(body)), secretFor, signedTime); err != nil {
+		t.Error(err)
+	}
+	if _, err := wire.Verify(httptest.NewRequest(http.MethodPost, signed, strings.NewReader("Action=AssumeRole")), secretFor, signedTime); !wire.HasCode(err, "InvalidSignatureException") {
+		t.Errorf("another body: %v", err)
+	}
+}
+
 func FuzzParseCredential(f *testing.F) {
 	f.Add("AWS4-HMAC-SHA256 Credential=AKID/20260301/us-east-1/states/aws4_request, SignedHeaders=host;x-amz-date, Signature=00", "")
 	f.Add("", "X-Amz-Credential=AKID%2F20260301%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Signature=0&X-Amz-SignedHeaders=host")
