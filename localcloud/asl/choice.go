@@ -3,6 +3,7 @@ package asl
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -75,49 +76,36 @@ func (p *parser) choice(st *state, r *reader) {
 	}
 	for i, v := range list {
 		loc := fmt.Sprintf("%s/Choices[%d]", r.loc, i)
-		st.rules = append(st.rules, p.rule(loc, v, true, 0))
+		st.rules = append(st.rules, p.rule(r, loc, v, 0))
 	}
 	st.otherwise, _ = r.text("Default")
 }
 
-func (p *parser) rule(loc string, v any, top bool, depth int) rule {
+func (p *parser) rule(outer *reader, loc string, v any, depth int) rule {
 	obj, ok := v.(*object)
 	if !ok || depth > 50 {
 		p.problem(loc, SchemaFailed, "Expected value of type Object, nested at most 50 deep")
 		return rule{}
 	}
 	r := p.reader(loc, obj)
+	r.jsonata = outer.jsonata
 	ru := rule{}
 	_, _ = r.text("Comment")
-	if top {
+	if depth == 0 {
 		ru.next, _ = r.text("Next")
 		r.required("Next")
 		ru.assign = r.assign()
 	}
-	var operators []string
-	for _, k := range obj.sorted() {
-		if _, _, ok := findOperator(k); ok || k == "And" || k == "Or" || k == "Not" {
-			operators = append(operators, k)
-		}
-	}
-	if len(operators) != 1 {
-		p.problem(loc, SchemaFailed, "A choice rule has exactly one operator, not %d", len(operators))
-		for _, o := range operators {
-			r.used[o] = true
-		}
-		r.used["Variable"] = true
-		r.rest("a choice rule")
-		return ru
-	}
-	switch name := operators[0]; name {
+	switch name := r.operator(); name {
+	case "":
 	case "And", "Or":
 		list, ok := r.list(name)
-		if ok && len(list) == 0 {
-			r.bad(name, SchemaFailed, "%s must not be empty", name)
+		if ok {
+			r.filled(name, len(list))
 		}
 		var rules []rule
 		for i, v := range list {
-			rules = append(rules, p.rule(fmt.Sprintf("%s/%s[%d]", loc, name, i), v, false, depth+1))
+			rules = append(rules, p.rule(r, fmt.Sprintf("%s/%s[%d]", loc, name, i), v, depth+1))
 		}
 		if name == "And" {
 			ru.and = rules
@@ -126,22 +114,54 @@ func (p *parser) rule(loc string, v any, top bool, depth int) rule {
 		}
 	case "Not":
 		v, _ := r.take("Not")
-		not := p.rule(loc+"/Not", v, false, depth+1)
+		not := p.rule(r, loc+"/Not", v, depth+1)
 		ru.not = &not
 	default:
 		p.comparison(&ru, r, name)
 	}
-	r.rest("a choice rule")
+	r.rest("Condition", "Output")
 	return ru
+}
+
+// operator finds the field that says what a rule compares; "" when there is not
+// just one, which is a problem.
+func (r *reader) operator() string {
+	kinds := []string{"And", "Or", "Not", "Variable", "Condition"}
+	var given, comparisons []string
+	for _, k := range r.obj.sorted() {
+		if _, _, ok := findOperator(k); ok {
+			comparisons = append(comparisons, k)
+		}
+		if slices.Contains(kinds, k) {
+			given = append(given, k)
+		}
+	}
+	switch {
+	case len(given) != 1:
+		r.p.problem(r.loc, SchemaFailed, "The object must have only one of the following fields, [%s]", strings.Join(kinds, ", "))
+	case given[0] == "Condition":
+		return ""
+	case given[0] != "Variable":
+		return given[0]
+	case len(comparisons) == 1:
+		return comparisons[0]
+	case len(comparisons) == 0:
+		r.p.problem(r.loc, SchemaFailed, "A rule with a Variable has one comparison")
+	default:
+		r.p.problem(r.loc, SchemaFailed, onlyOne, "["+strings.Join(comparisons, ", ")+"]")
+	}
+	for _, k := range append(given, comparisons...) {
+		r.used[k] = true
+	}
+	return ""
 }
 
 func (p *parser) comparison(ru *rule, r *reader, field string) {
 	op, isPath, _ := findOperator(field)
 	ru.op = op
-	ru.variable = r.path("Variable")
-	r.required("Variable")
+	ru.variable = r.variable("Variable")
 	if isPath {
-		ru.valueAt = r.path(field)
+		ru.valueAt = r.variable(field)
 		return
 	}
 	ru.value, _ = r.take(field)
@@ -169,6 +189,18 @@ func (p *parser) comparison(ru *rule, r *reader, field string) {
 	if want != "" {
 		r.bad(field, SchemaFailed, "Expected value of type %s", want)
 	}
+}
+
+// variable reads a path of a comparison.
+func (r *reader) variable(field string) *Path {
+	if src, _ := r.obj.get(field); src != nil {
+		if text, ok := src.(string); ok && !strings.HasPrefix(text, "$") {
+			r.used[field] = true
+			r.bad(field, SchemaFailed, "Value is not a Reference Path: Reference path didn't start with '$'")
+			return nil
+		}
+	}
+	return r.reference(field)
 }
 
 // choiceError is a path of a rule that selects nothing.

@@ -3,6 +3,7 @@ package asl_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 )
 
 // generator makes state machines that end: each goes on to later states only.
@@ -118,7 +119,8 @@ func (g *generator) condition(depth int) object {
 	compare := pick(g, "Equals", "LessThan", "GreaterThan", "LessThanEquals", "GreaterThanEquals")
 	switch g.r.IntN(8) {
 	case 0:
-		return object{"Variable": g.path(), "IsPresent": g.chance(50)}
+		// A rule looks at one value.
+		return object{"Variable": strings.Replace(g.path(), "[*]", "[0]", 1), "IsPresent": g.chance(50)}
 	case 1:
 		return object{"Variable": g.found(), pick(g, "IsNull", "IsString", "IsNumeric", "IsBoolean", "IsTimestamp"): g.chance(50)}
 	case 2:

@@ -277,16 +277,12 @@ func compileTemplate(v any, loc string, problem func(loc, format string, args ..
 				continue
 			}
 			if v.has(name) {
-				problem(loc+"/"+k, "The field '%s' is given twice, with and without '.$'", name)
+				problem(loc, "The field '%s' is given twice, with and without '.$'", name)
 			}
 			src, ok := v.values[i].(string)
-			if !ok {
-				problem(loc+"/"+k, "The value for the field '%s' must be a valid JSONPath or a valid intrinsic function call", k)
-				continue
-			}
 			e, err := parseExpr(src)
-			if err != nil {
-				problem(loc+"/"+k, "The value for the field '%s' must be a valid JSONPath or a valid intrinsic function call: %v", k, err)
+			if !ok || err != nil {
+				problem(loc, "The value for the field '%s' must be a valid JSONPath or a valid intrinsic function call", k)
 				continue
 			}
 			t.add(name, &template{expr: e, field: k})

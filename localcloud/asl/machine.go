@@ -1,6 +1,7 @@
 package asl
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -138,7 +139,7 @@ func (r Resource) name() string {
 func ParseResource(arn string) (Resource, error) {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) < 6 || parts[0] != "arn" || !strings.HasPrefix(parts[1], "aws") {
-		return Resource{}, fmt.Errorf("%q is no ARN", arn)
+		return Resource{}, errors.New("Value is not a valid resource ARN") //nolint:staticcheck // AWS's words
 	}
 	r := Resource{ARN: arn}
 	switch {
@@ -152,7 +153,7 @@ func ParseResource(arn string) (Resource, error) {
 			action += ".sync:2"
 		}
 		if service == "" || action == "" {
-			return Resource{}, fmt.Errorf("%q names no service and action", arn)
+			return Resource{}, Unrecognized(arn)
 		}
 		r.Service = service
 		r.Action, r.Pattern, _ = strings.Cut(action, ".")
@@ -160,12 +161,24 @@ func ParseResource(arn string) (Resource, error) {
 		case "", "waitForTaskToken", "sync", "sync:2":
 			return r, nil
 		}
-		return Resource{}, fmt.Errorf("%q has the unknown pattern .%s", arn, r.Pattern)
+		return Resource{}, Unrecognized(arn)
 	case parts[2] == "states" && strings.HasPrefix(parts[5], "activity:"):
-		return Resource{}, fmt.Errorf("activities are not supported: %s", arn)
+		return Resource{}, fmt.Errorf("%w: %s", errNoActivities, arn)
 	}
-	return Resource{}, fmt.Errorf("the resource %s is not supported", arn)
+	return Resource{}, Unrecognized(arn)
 }
+
+var errNoActivities = errors.New("activities are not supported")
+
+// UnrecognizedError is a resource that AWS does not have, in its words.
+type UnrecognizedError struct{ arn string }
+
+func (e *UnrecognizedError) Error() string {
+	return "The resource provided " + e.arn + " is not recognized. The value is not a valid resource ARN, or the resource is not available in this region."
+}
+
+// Unrecognized says that AWS has no such resource.
+func Unrecognized(arn string) error { return &UnrecognizedError{arn} }
 
 func cutLast(s, sep string) (string, string) {
 	i := strings.LastIndex(s, sep)

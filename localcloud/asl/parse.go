@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -21,7 +23,10 @@ type Problem struct {
 }
 
 func (p Problem) String() string {
-	if p.Location == "" || p.Code == InvalidJSON { // which has it in the message
+	switch {
+	case p.Code == MissingEnd:
+		return p.Code + ": " + p.Message + " at null" // AWS's word for no place
+	case p.Location == "", p.Code == InvalidJSON: // which has it in the message
 		return p.Code + ": " + p.Message
 	}
 	return p.Code + ": " + p.Message + " at " + p.Location
@@ -44,7 +49,10 @@ const (
 	SchemaFailed      = "SCHEMA_VALIDATION_FAILED"
 	MissingTransition = "MISSING_TRANSITION_TARGET"
 	MissingEnd        = "MISSING_END_STATE"
-	InvalidPath       = "INVALID_JSON_PATH"
+	DuplicateState    = "DUPLICATE_STATE_NAME"
+	InvalidState      = "INVALID_STATE_NAME"
+	InvalidVariable   = "INVALID_VARIABLE_NAME"
+	ReservedVariable  = "RESERVED_VARIABLE_NAME"
 	Unsupported       = "UNSUPPORTED_BY_LOCAL_CLOUD"
 )
 
@@ -65,18 +73,15 @@ func Parse(definition []byte) (*Machine, error) {
 	p := &parser{machine: &Machine{}, names: map[string]bool{}}
 	r := p.reader("", obj)
 	p.machine.Comment, _ = r.text("Comment")
-	if version, ok := r.text("Version"); ok && version != "1.0" {
-		r.bad("Version", SchemaFailed, "The only version is \"1.0\"")
-	}
-	r.queryLanguage()
-	if n, ok := r.whole("TimeoutSeconds", 1, maxSeconds); ok {
+	r.oneOf("Version", "1.0")
+	p.jsonata = r.queryLanguage()
+	if n, ok := r.whole("TimeoutSeconds", 0, maxSeconds); ok {
 		p.machine.TimeoutSeconds = n
 	}
 	p.machine.top = p.program(r)
-	r.rest("a state machine")
+	r.rest()
 	if len(p.problems) > 0 {
-		sort.SliceStable(p.problems, func(i, j int) bool { return p.problems[i].Location < p.problems[j].Location })
-		return nil, &DefinitionError{p.problems}
+		return nil, p.problemsInOrder()
 	}
 	return p.machine, nil
 }
@@ -113,6 +118,16 @@ type parser struct {
 	problems []Problem
 	names    map[string]bool // state names are unique in a whole machine
 	depth    int
+	jsonata  bool // the machine's query language, which states inherit
+}
+
+// problemsInOrder is by place, and what has none last.
+func (p *parser) problemsInOrder() *DefinitionError {
+	sort.SliceStable(p.problems, func(i, j int) bool {
+		a, b := p.problems[i].Location, p.problems[j].Location
+		return a != "" && (b == "" || a < b)
+	})
+	return &DefinitionError{p.problems}
 }
 
 func (p *parser) problem(loc, code, format string, args ...any) {
@@ -125,10 +140,12 @@ type reader struct {
 	loc  string
 	obj  *object
 	used map[string]bool
+	// jsonata says that the fields are meant for that query language.
+	jsonata bool
 }
 
 func (p *parser) reader(loc string, obj *object) *reader {
-	return &reader{p: p, loc: loc, obj: obj, used: map[string]bool{}}
+	return &reader{p: p, loc: loc, obj: obj, used: map[string]bool{}, jsonata: p.jsonata}
 }
 
 func (r *reader) bad(field, code, format string, args ...any) {
@@ -222,6 +239,16 @@ func (r *reader) list(field string) ([]any, bool) {
 	return l, ok
 }
 
+// oneOf reads a text that is one of the values.
+func (r *reader) oneOf(field string, values ...string) string {
+	text, ok := r.text(field)
+	if ok && !slices.Contains(values, text) {
+		r.bad(field, SchemaFailed, "Value should be one of the following: [%s]", strings.Join(values, ", "))
+		return ""
+	}
+	return text
+}
+
 func (r *reader) path(field string) *Path {
 	src, ok := r.text(field)
 	if !ok {
@@ -229,7 +256,17 @@ func (r *reader) path(field string) *Path {
 	}
 	path, err := ParsePath(src)
 	if err != nil {
-		r.bad(field, InvalidPath, "Value is not a valid JSONPath: %v", err)
+		r.bad(field, SchemaFailed, "Value must be a valid JSONPath.")
+		return nil
+	}
+	return path
+}
+
+// reference reads a path to one value, of the input, the context object or a variable.
+func (r *reader) reference(field string) *Path {
+	path := r.path(field)
+	if path != nil && !path.definite {
+		r.bad(field, SchemaFailed, "Value is not a Reference Path: %s may select several values", path)
 		return nil
 	}
 	return path
@@ -238,9 +275,9 @@ func (r *reader) path(field string) *Path {
 // numberPath reads a path to one value of the input or of a variable, such as
 // TimeoutSecondsPath; unlike others it does not reach the context object.
 func (r *reader) numberPath(field string) *Path {
-	path := r.path(field)
-	if path != nil && (path.root == rootContext || !path.definite) {
-		r.bad(field, InvalidPath, "Value is not a Reference Path")
+	path := r.reference(field)
+	if path != nil && path.root == rootContext {
+		r.bad(field, SchemaFailed, "Value is not a Reference Path: %s is in the context object", path)
 		return nil
 	}
 	return path
@@ -269,9 +306,11 @@ func (r *reader) resultPath() (*Path, bool) {
 		return nil, false
 	}
 	path, err := ParseReferencePath(src)
-	if err != nil {
-		r.bad("ResultPath", InvalidPath, "Value is not a Reference Path: %v", err)
-		return nil, false
+	switch {
+	case !strings.HasPrefix(src, "$"):
+		r.bad("ResultPath", SchemaFailed, "Value must be a valid JSONPath.")
+	case err != nil:
+		r.bad("ResultPath", SchemaFailed, "Value is not a Reference Path: %v", err)
 	}
 	return path, false
 }
@@ -292,45 +331,68 @@ func (r *reader) assign() *template {
 		return nil
 	}
 	for _, k := range o.sorted() {
-		name := strings.TrimSuffix(k, ".$")
-		valid := name != "" && name != "states" && utf8.RuneCountInString(name) <= 80
-		for i := range len(name) {
-			valid = valid && identifierByte(name[i], i == 0)
-		}
-		if !valid {
-			r.bad("Assign/"+k, SchemaFailed, "%q is no valid name of a variable", name)
+		switch name := strings.TrimSuffix(k, ".$"); {
+		case name == "states":
+			r.bad("Assign", ReservedVariable, "Cannot assign to reserved variable '$states'.")
+		case utf8.RuneCountInString(name) > 80:
+			r.bad("Assign", InvalidVariable, "Invalid variable name '%s': the variable name has more than 80 characters.", name)
+		case !variableName(name):
+			r.bad("Assign", InvalidVariable, "Invalid variable name '%s': the variable name contains invalid characters.", name)
 		}
 	}
 	return r.template("Assign")
 }
 
-func (r *reader) queryLanguage() {
-	if q, ok := r.text("QueryLanguage"); ok && q != "JSONPath" {
+// variableName tells whether a name is an identifier by Unicode's rules.
+func variableName(name string) bool {
+	for i, c := range name {
+		first := unicode.IsLetter(c) || unicode.Is(unicode.Nl, c)
+		if !first && (i == 0 || !unicode.In(c, unicode.Nd, unicode.Mn, unicode.Mc, unicode.Pc)) {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// queryLanguage tells whether the language is JSONata, which is a problem.
+func (r *reader) queryLanguage() bool {
+	if !r.has("QueryLanguage") {
+		return r.jsonata
+	}
+	q := r.oneOf("QueryLanguage", "JSONPath", "JSONata")
+	if q == "JSONata" {
 		r.bad("QueryLanguage", Unsupported, "The query language %s is not supported; only JSONPath is", q)
 	}
+	return q == "JSONata"
 }
 
 // unsupported fields are known to AWS; the message says so, field by field.
 var unsupported = map[string]string{
-	"Arguments": "JSONata is not supported", "Output": "JSONata is not supported", "Items": "JSONata is not supported",
-	"Condition": "JSONata is not supported", "Credentials": "calling with another role is not supported",
-	"ItemReader": "distributed Map is not supported", "ItemBatcher": "distributed Map is not supported",
+	"Credentials": "calling with another role is not supported",
+	"ItemReader":  "distributed Map is not supported", "ItemBatcher": "distributed Map is not supported",
 	"ResultWriter": "distributed Map is not supported", "Label": "distributed Map is not supported",
 	"ToleratedFailureCount": "distributed Map is not supported", "ToleratedFailureCountPath": "distributed Map is not supported",
 	"ToleratedFailurePercentage": "distributed Map is not supported", "ToleratedFailurePercentagePath": "distributed Map is not supported",
 }
 
-// rest reports the fields that nothing took.
-func (r *reader) rest(what string) {
+// ofJSONata are the fields that only that query language has.
+var ofJSONata = []string{"Arguments", "Output", "Items", "Condition"}
+
+// rest reports the fields that nothing took. known are those that AWS has in
+// that place and the interpreter has not.
+func (r *reader) rest(known ...string) {
 	for _, k := range r.obj.sorted() {
-		if r.used[k] {
-			continue
+		switch {
+		case r.used[k]:
+		case !slices.Contains(known, k):
+			r.p.problem(cmp.Or(r.loc, "/"), SchemaFailed, "Field '%s' is not supported", k)
+		case !slices.Contains(ofJSONata, k):
+			r.bad(k, Unsupported, "The field %q: %s", k, unsupported[k])
+		case r.jsonata:
+			r.bad(k, Unsupported, "The field %q: JSONata is not supported", k)
+		default:
+			r.p.problem(r.loc, SchemaFailed, "The QueryLanguage is set to 'JSONPath', but field '%s' is only supported for the 'JSONata' QueryLanguage", k)
 		}
-		if why, known := unsupported[k]; known {
-			r.bad(k, Unsupported, "The field %q: %s", k, why)
-			continue
-		}
-		r.bad(k, SchemaFailed, "Field %q is not supported in %s", k, what)
 	}
 }
 
@@ -350,11 +412,13 @@ func (p *parser) program(r *reader) *program {
 	defer func() { p.depth-- }()
 	for _, name := range states.sorted() {
 		loc := r.loc + "/States/" + name
-		if utf8.RuneCountInString(name) > 80 || name == "" {
-			p.problem(loc, SchemaFailed, "State names have 1 to 80 characters")
-		}
-		if p.names[name] {
-			p.problem(loc, "DUPLICATE_STATE_NAME", "Duplicate state name: %s", name)
+		switch {
+		case name == "":
+			p.problem(loc, InvalidState, "The state name is empty")
+		case utf8.RuneCountInString(name) > 80:
+			p.problem(loc, InvalidState, "The state name '%s' exceeds the 80-character limit allowed by the service", name)
+		case p.names[name]:
+			p.problem(loc, DuplicateState, "Duplicate State name: %s", name)
 		}
 		p.names[name] = true
 		def, _ := states.get(name)
@@ -365,41 +429,62 @@ func (p *parser) program(r *reader) *program {
 		}
 		pr.states[name] = p.state(name, p.reader(loc, obj))
 	}
-	if hasStart && pr.states[start] == nil {
+	if !hasStart {
+		return pr
+	}
+	if pr.states[start] == nil {
 		r.bad("StartAt", MissingTransition, "Missing 'Next' target: %s", start)
 	}
-	p.reachable(r.loc, pr)
+	p.transitions(r.loc, pr)
 	return pr
 }
 
-// reachable checks that every target exists and every state has a way in.
-func (p *parser) reachable(loc string, pr *program) {
-	seen := map[string]bool{}
-	todo := []string{pr.start}
+// transitions checks that every target exists and every state has a way in. Only
+// the machine itself, no branch, must have a state that ends it; when it has none
+// AWS says nothing of ways in.
+func (p *parser) transitions(loc string, pr *program) {
+	aimed := map[string]bool{}
 	ends := false
-	for len(todo) > 0 {
-		name := todo[0]
-		todo = todo[1:]
-		st := pr.states[name]
-		if seen[name] || st == nil {
-			continue
-		}
-		seen[name] = true
+	for name, st := range pr.states {
 		ends = ends || st.end || st.kind == Succeed || st.kind == Fail
 		for _, t := range st.targets() {
 			if t.state != "" && pr.states[t.state] == nil {
 				p.problem(loc+"/States/"+name+"/"+t.field, MissingTransition, "Missing 'Next' target: %s", t.state)
 			}
+			aimed[t.state] = aimed[t.state] || t.state != name
+		}
+	}
+	if loc == "" && !ends {
+		wrong := func(o Problem) bool { return o.Code != MissingTransition }
+		if !slices.ContainsFunc(p.problems, wrong) { // else it may be that state's fault
+			p.problems = append(p.problems, Problem{Code: MissingEnd, Message: "Workflow has no terminal state"})
+		}
+		return
+	}
+	seen := map[string]bool{}
+	pr.walk(pr.start, seen)
+	// As AWS, name only the first of a way that nothing leads to; of a circle the first by name.
+	for _, circles := range []bool{false, true} {
+		for _, name := range sortedKeys(pr.states) {
+			if !seen[name] && (circles || !aimed[name]) {
+				p.problem(loc+"/States/"+name, MissingTransition, "State \"%s\" is not reachable.", name)
+				pr.walk(name, seen)
+			}
+		}
+	}
+}
+
+// walk marks a state and all that follow.
+func (pr *program) walk(name string, seen map[string]bool) {
+	for todo := []string{name}; len(todo) > 0; todo = todo[1:] {
+		st := pr.states[todo[0]]
+		if st == nil || seen[todo[0]] {
+			continue
+		}
+		seen[todo[0]] = true
+		for _, t := range st.targets() {
 			todo = append(todo, t.state)
 		}
-	}
-	for _, name := range sortedKeys(pr.states) {
-		if !seen[name] && len(pr.states) > 0 && pr.states[pr.start] != nil {
-			p.problem(loc+"/States/"+name, MissingTransition, "State \"%s\" is not reachable.", name)
-		}
-	}
-	if !ends && len(p.problems) == 0 {
-		p.problem(loc+"/States", MissingEnd, "No state ends the states: give one \"End\": true, or a Succeed or Fail state")
 	}
 }
 

@@ -1,7 +1,9 @@
 package asl
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -11,7 +13,7 @@ func (p *parser) state(name string, r *reader) *state {
 	kind, _ := r.text("Type")
 	st.kind = StateType(kind)
 	_, _ = r.text("Comment")
-	r.queryLanguage()
+	r.jsonata = r.queryLanguage()
 	if st.kind != Fail {
 		st.input, st.output = r.ioPath("InputPath"), r.ioPath("OutputPath")
 	}
@@ -47,8 +49,18 @@ func (p *parser) state(name string, r *reader) *state {
 	if st.kind != Fail && st.kind != Succeed && st.kind != Choice {
 		p.transition(st, r)
 	}
-	r.rest("a " + kind + " state")
+	r.rest(unsupportedIn[st.kind]...)
 	return st
+}
+
+// unsupportedIn are the fields that AWS has in each type of state, and the
+// interpreter has not.
+var unsupportedIn = map[StateType][]string{
+	Pass: {"Output"}, Choice: {"Output"}, Wait: {"Output"}, Succeed: {"Output"},
+	Task:     {"Arguments", "Output", "Credentials"},
+	Parallel: {"Arguments", "Output"},
+	Map: {"Items", "Output", "ItemReader", "ItemBatcher", "ResultWriter", "Label", "ToleratedFailureCount", "ToleratedFailureCountPath",
+		"ToleratedFailurePercentage", "ToleratedFailurePercentagePath"},
 }
 
 func (p *parser) transition(st *state, r *reader) {
@@ -60,10 +72,19 @@ func (p *parser) transition(st *state, r *reader) {
 		}
 		st.end = end
 	}
-	if st.end == (st.next != "") {
-		p.problem(r.loc, SchemaFailed, "Exactly one of 'Next' and 'End' is required")
+	switch fields := "[Next, End]"; {
+	case st.end && r.has("Next"):
+		p.problem(r.loc, SchemaFailed, onlyOne, fields)
+	case !st.end && !r.has("Next"):
+		p.problem(r.loc, SchemaFailed, justOne, fields)
 	}
 }
+
+// AWS's words for too many fields of several, and for none of them.
+const (
+	onlyOne = "There should only be one of the following fields: %s"
+	justOne = "This object should have only one of the following fields: %s"
+)
 
 // only says that at most (or exactly) one of the fields may be given.
 func (r *reader) only(required bool, fields ...string) {
@@ -75,9 +96,9 @@ func (r *reader) only(required bool, fields ...string) {
 	}
 	switch list := "[" + strings.Join(fields, ", ") + "]"; {
 	case n > 1:
-		r.p.problem(r.loc, SchemaFailed, "There should only be one of the following fields: %s", list)
+		r.p.problem(r.loc, SchemaFailed, onlyOne, list)
 	case required && n == 0:
-		r.p.problem(r.loc, SchemaFailed, "There should be one of the following fields: %s", list)
+		r.p.problem(r.loc, SchemaFailed, justOne, list)
 	}
 }
 
@@ -87,7 +108,11 @@ func (p *parser) task(st *state, r *reader) {
 	switch res, err := ParseResource(arn); {
 	case !r.required("Resource"), !ok:
 	case err != nil:
-		r.bad("Resource", Unsupported, "%v", err)
+		code := SchemaFailed
+		if errors.Is(err, errNoActivities) {
+			code = Unsupported
+		}
+		r.bad("Resource", code, "%v", err)
 	default:
 		st.resource = &res
 		task := TaskState{Name: st.name, Location: r.loc, Resource: res}
@@ -132,11 +157,11 @@ func (p *parser) errorEquals(r *reader, last bool) []string {
 	for _, v := range list {
 		name, ok := v.(string)
 		if !ok {
-			r.bad("ErrorEquals", SchemaFailed, "Expected values of type String")
+			r.bad("ErrorEquals", SchemaFailed, "Expected value of type String")
 			continue
 		}
 		if name == errAll && (len(list) > 1 || !last) {
-			r.bad("ErrorEquals", SchemaFailed, "States.ALL must appear alone, and in the last one")
+			r.bad("ErrorEquals", SchemaFailed, "States.ALL must appear alone and at end of list")
 		}
 		names = append(names, name)
 	}
@@ -153,13 +178,13 @@ func (p *parser) retrier(outer *reader, i, n int, v any) retrier {
 	r := p.reader(loc, obj)
 	_, _ = r.text("Comment")
 	rt := retrier{interval: 1, attempts: 3, backoff: 2, errors: p.errorEquals(r, i == n-1)}
-	if v, ok := r.whole("IntervalSeconds", 1, maxSeconds); ok {
+	if v, ok := r.whole("IntervalSeconds", 0, maxSeconds); ok {
 		rt.interval = v
 	}
 	if v, ok := r.whole("MaxAttempts", 0, maxSeconds); ok {
 		rt.attempts = v
 	}
-	if v, ok := r.whole("MaxDelaySeconds", 1, 31_622_399); ok {
+	if v, ok := r.whole("MaxDelaySeconds", 1, 31_622_400); ok {
 		rt.maxDelay = v
 		if v < rt.interval {
 			r.bad("MaxDelaySeconds", SchemaFailed, "MaxDelaySeconds must be greater than IntervalSeconds")
@@ -167,18 +192,16 @@ func (p *parser) retrier(outer *reader, i, n int, v any) retrier {
 	}
 	if v, ok := r.take("BackoffRate"); ok {
 		f, isNumber := floatOf(v)
-		if !isNumber || f < 1 {
-			r.bad("BackoffRate", SchemaFailed, "BackoffRate must be a number of at least 1.0")
+		switch {
+		case !isNumber:
+			r.bad("BackoffRate", SchemaFailed, "Expected value of type Number")
+		case f < 1:
+			r.bad("BackoffRate", SchemaFailed, "Minimum value is 1")
 		}
 		rt.backoff = f
 	}
-	if v, ok := r.text("JitterStrategy"); ok {
-		if v != "FULL" && v != "NONE" {
-			r.bad("JitterStrategy", SchemaFailed, "JitterStrategy must be FULL or NONE")
-		}
-		rt.jitter = v == "FULL"
-	}
-	r.rest("a retrier")
+	rt.jitter = r.oneOf("JitterStrategy", "NONE", "FULL") == "FULL"
+	r.rest()
 	return rt
 }
 
@@ -190,17 +213,18 @@ func (p *parser) catcher(outer *reader, i, n int, v any) catcher {
 		return catcher{}
 	}
 	r := p.reader(loc, obj)
+	r.jsonata = outer.jsonata
 	_, _ = r.text("Comment")
 	c := catcher{errors: p.errorEquals(r, i == n-1), assign: r.assign()}
 	c.next, _ = r.text("Next")
 	r.required("Next")
 	c.resultPath, c.discard = r.resultPath()
-	r.rest("a catcher")
+	r.rest("Output")
 	return c
 }
 
 func (p *parser) wait(st *state, r *reader) {
-	r.only(true, "Seconds", "SecondsPath", "Timestamp", "TimestampPath")
+	r.only(true, "SecondsPath", "Seconds", "TimestampPath", "Timestamp")
 	if n, ok := r.whole("Seconds", 0, maxSeconds); ok {
 		st.seconds = &n
 	}
@@ -233,7 +257,7 @@ func (r *reader) expr(field string) *expr {
 	e, err := parseExpr(src)
 	switch {
 	case err != nil:
-		r.bad(field, InvalidPath, "Value is not a valid JSONPath or intrinsic function: %v", err)
+		r.bad(field, SchemaFailed, "Value must be a valid JSONPath or a valid intrinsic function call")
 	case e.call != nil && !e.call.fn.text:
 		r.bad(field, SchemaFailed, "The intrinsic function does not return a string: %s", src)
 	}
@@ -257,7 +281,7 @@ func (p *parser) parallel(st *state, r *reader) {
 		b := p.reader(loc, obj)
 		_, _ = b.text("Comment")
 		st.branches = append(st.branches, p.program(b))
-		b.rest("a branch")
+		b.rest()
 	}
 }
 
@@ -268,8 +292,8 @@ func (p *parser) mapState(st *state, r *reader) {
 	if st.parameters = r.template("ItemSelector"); st.parameters == nil {
 		st.parameters = r.template("Parameters")
 	}
-	st.items = r.path("ItemsPath")
-	st.concurrency, _ = r.whole("MaxConcurrency", 0, maxSeconds)
+	st.items = r.reference("ItemsPath")
+	st.concurrency, _ = r.whole("MaxConcurrency", 0, math.MaxInt64)
 	st.concurrencyAt = r.numberPath("MaxConcurrencyPath")
 	p.resulting(st, r)
 	for _, field := range []string{"ItemProcessor", "Iterator"} {
@@ -281,15 +305,13 @@ func (p *parser) mapState(st *state, r *reader) {
 		_, _ = b.text("Comment")
 		if cfg, ok := b.object("ProcessorConfig"); ok {
 			c := p.reader(b.loc+"/ProcessorConfig", cfg)
-			if mode, ok := c.text("Mode"); ok && mode != "INLINE" {
+			if mode := c.oneOf("Mode", "INLINE", "DISTRIBUTED"); mode == "DISTRIBUTED" {
 				c.bad("Mode", Unsupported, "The mode %s is not supported; only INLINE is", mode)
+				c.used["ExecutionType"] = true // it belongs there
 			}
-			if kind, ok := c.text("ExecutionType"); ok {
-				c.bad("ExecutionType", Unsupported, "The execution type %s belongs to a distributed Map, which is not supported", kind)
-			}
-			c.rest("a processor configuration")
+			c.rest()
 		}
 		st.branches = append(st.branches, p.program(b))
-		b.rest("an item processor")
+		b.rest()
 	}
 }

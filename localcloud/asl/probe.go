@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sort"
 )
 
 // Probe is a test of a single state: what it is given, and what came of it.
@@ -68,8 +67,7 @@ func ParseState(definition []byte, name string) (*Machine, error) {
 	p := &parser{machine: &Machine{}, names: map[string]bool{own: true}}
 	st := p.state(own, p.reader("/States/"+own, obj))
 	if len(p.problems) > 0 {
-		sort.SliceStable(p.problems, func(i, j int) bool { return p.problems[i].Location < p.problems[j].Location })
-		return nil, &DefinitionError{p.problems}
+		return nil, p.problemsInOrder()
 	}
 	p.machine.top = &program{start: own, states: map[string]*state{own: st}}
 	return p.machine, nil

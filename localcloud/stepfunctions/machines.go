@@ -86,7 +86,11 @@ func (s *StepFunctions) problemsOf(definition string) (*asl.Machine, []asl.Probl
 	var problems []asl.Problem
 	for _, t := range m.Tasks() {
 		if err := s.checkResource(t.Resource); err != nil {
-			problems = append(problems, asl.Problem{Code: asl.Unsupported, Message: err.Error(), Location: t.Location + "/Resource"})
+			code := asl.Unsupported
+			if errors.As(err, new(*asl.UnrecognizedError)) { // by AWS too
+				code = asl.SchemaFailed
+			}
+			problems = append(problems, asl.Problem{Code: code, Message: err.Error(), Location: t.Location + "/Resource"})
 			continue
 		}
 		problems = append(problems, s.parameterProblems(t)...)

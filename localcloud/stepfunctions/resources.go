@@ -112,10 +112,8 @@ func (s *StepFunctions) checkResource(r asl.Resource) error {
 		return err
 	}
 	switch {
-	case r.AwaitsJob() && jobOf(r) == nil, r.Pattern == "sync:2" && r.Service != "states":
-		return fmt.Errorf("%s:%s does not offer .%s: %s", r.Service, r.Action, r.Pattern, r.ARN)
-	case r.WaitsForToken() && !in.token:
-		return fmt.Errorf("%s does not offer .waitForTaskToken: %s", r.Service, r.ARN)
+	case r.AwaitsJob() && jobOf(r) == nil, r.Pattern == "sync:2" && r.Service != "states", r.WaitsForToken() && !in.token:
+		return asl.Unrecognized(r.ARN)
 	case s.o.Serves != nil && !s.o.Serves(in.service, in.operation):
 		return fmt.Errorf("the local cloud has no operation %s of %s: %s", in.operation, in.service, r.ARN)
 	}

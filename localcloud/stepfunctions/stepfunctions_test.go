@@ -289,11 +289,11 @@ func TestRefusedDefinitions(t *testing.T) {
 	}
 	for name, tc := range map[string]struct{ definition, wants string }{
 		"not JSON":         {`{`, "INVALID_JSON_DESCRIPTION"},
-		"unknown field":    {`{"StartAt":"A","States":{"A":{"Type":"Pass","Ende":true,"End":true}}}`, "/States/A/Ende"},
+		"unknown field":    {`{"StartAt":"A","States":{"A":{"Type":"Pass","Ende":true,"End":true}}}`, "Field 'Ende' is not supported at /States/A"},
 		"missing target":   {`{"StartAt":"A","States":{"A":{"Type":"Pass","Next":"B"}}}`, "MISSING_TRANSITION_TARGET"},
 		"JSONata":          {`{"QueryLanguage":"JSONata","StartAt":"A","States":{"A":{"Type":"Succeed"}}}`, "JSONPath"},
 		"sync of a model":  {task("arn:aws:states:::sagemaker:createModel.sync"), "/States/T/Resource"},
-		"sync:2 of a job":  {task("arn:aws:states:::sagemaker:createTrainingJob.sync:2"), "does not offer .sync:2"},
+		"sync:2 of a job":  {task("arn:aws:states:::sagemaker:createTrainingJob.sync:2"), "createTrainingJob.sync:2 is not recognized"},
 		"activity":         {task("arn:aws:states:us-east-1:000000000000:activity:a"), "activities"},
 		"unknown service":  {task("arn:aws:states:::glue:startJobRun"), "glue"},
 		"unknown sdk":      {task("arn:aws:states:::aws-sdk:dynamodb:getItem"), "dynamodb"},
