@@ -34,6 +34,24 @@ type Axis struct {
 
 func (a Axis) empty() bool { return a.Low == 0 && a.High == 0 }
 
+// part is where a value stands on the axis: 0 at its beginning, 1 at its end.
+func (a Axis) part(x float64) float64 {
+	width := a.High - a.Low
+	switch {
+	case math.IsInf(width, 0): // there is no such number, but of the half
+		return (x/2 - a.Low/2) / (a.High/2 - a.Low/2)
+	case width == 0:
+		return 0.5
+	}
+	return (x - a.Low) / width
+}
+
+// narrow tells an axis whose values can hardly be told from each other: counting
+// its steps would not come to an end.
+func (a Axis) narrow() bool {
+	return !(step(a) > 1e-12*max(math.Abs(a.Low), math.Abs(a.High)))
+}
+
 // TickMark is a text at a place of an axis.
 type TickMark struct {
 	At   float64
@@ -113,8 +131,7 @@ func (c Chart) svg() (template.HTML, error) {
 	c.open(p, chartHeight)
 	c.axes(p)
 	plot := func(x, y float64) (float64, float64) {
-		return left + (x-c.X.Low)/(c.X.High-c.X.Low)*(chartWidth-left-right),
-			chartHeight - bottom - (y-c.Y.Low)/(c.Y.High-c.Y.Low)*(chartHeight-top-bottom)
+		return left + c.X.part(x)*(chartWidth-left-right), chartHeight - bottom - c.Y.part(y)*(chartHeight-top-bottom)
 	}
 	if c.Diagonal {
 		low, high := max(c.X.Low, c.Y.Low), min(c.X.High, c.Y.High)
@@ -194,13 +211,16 @@ func around(values []float64) Axis {
 	if a.Low == a.High {
 		return Axis{Low: a.Low - 0.5, High: a.High + 0.5}
 	}
+	if a.narrow() {
+		return a
+	}
 	s := step(a)
-	return Axis{Low: math.Floor(a.Low/s+1e-9) * s, High: math.Ceil(a.High/s-1e-9) * s}
+	return Axis{Low: max(-math.MaxFloat64, math.Floor(a.Low/s+1e-9)*s), High: min(math.MaxFloat64, math.Ceil(a.High/s-1e-9)*s)}
 }
 
 // step is a round distance that divides the axis into four to nine parts.
 func step(a Axis) float64 {
-	raw := (a.High - a.Low) / 5
+	raw := a.High/5 - a.Low/5
 	unit := math.Pow(10, math.Floor(math.Log10(raw)))
 	for _, m := range []float64{1, 2, 5} {
 		if raw <= m*unit {
@@ -215,8 +235,11 @@ func ticks(a Axis) []TickMark {
 		return a.Ticks
 	}
 	s := step(a)
+	if a.narrow() {
+		return []TickMark{{a.Low, Tick(a.Low, s)}, {a.High, Tick(a.High, s)}}
+	}
 	var out []TickMark
-	for i := math.Ceil(a.Low/s - 1e-9); i*s <= a.High+s*1e-9; i++ {
+	for i := math.Ceil(a.Low/s - 1e-9); i <= a.High/s+1e-9; i++ {
 		out = append(out, TickMark{i * s, Tick(i*s, s)})
 	}
 	return out
@@ -237,12 +260,12 @@ func (c Chart) axes(p *pen) {
 	width, height := float64(chartWidth-left-right), float64(chartHeight-top-bottom)
 	base := float64(chartHeight - bottom)
 	for _, t := range ticks(c.Y) {
-		y := base - (t.At-c.Y.Low)/(c.Y.High-c.Y.Low)*height
+		y := base - c.Y.part(t.At)*height
 		p.f(`<path class="grid" d="M%d %sH%d"/>`, left, coordinate(y), chartWidth-right)
 		p.text(left-6, y+4, "", "end", t.Text)
 	}
 	for _, t := range ticks(c.X) {
-		x := left + (t.At-c.X.Low)/(c.X.High-c.X.Low)*width
+		x := left + c.X.part(t.At)*width
 		p.text(x, base+16, "", "middle", t.Text)
 	}
 	p.f(`<path class="axis" d="M%d %sH%d"/>`, left, coordinate(base), chartWidth-right)
@@ -279,14 +302,17 @@ func (l Line) draw(p *pen, plot func(x, y float64) (float64, float64)) {
 }
 
 func (b Bars) draw(p *pen, plot func(x, y float64) (float64, float64)) {
-	width := (b.High - b.Low) / float64(len(b.Heights))
+	edge := func(i int) float64 {
+		share := float64(i) / float64(len(b.Heights))
+		return b.Low*(1-share) + b.High*share
+	}
 	_, base := plot(b.Low, 0)
 	p.f(`<path class="f%d area" d="M`, b.Colour%3)
 	x, _ := plot(b.Low, 0)
 	p.f(`%s %s`, coordinate(x), coordinate(base))
 	for i, h := range b.Heights {
-		x1, y := plot(b.Low+float64(i)*width, h)
-		x2, _ := plot(b.Low+float64(i+1)*width, h)
+		x1, y := plot(edge(i), h)
+		x2, _ := plot(edge(i+1), h)
 		p.f(`L%s %sL%s %s`, coordinate(x1), coordinate(y), coordinate(x2), coordinate(y))
 	}
 	x, _ = plot(b.High, 0)
@@ -363,7 +389,7 @@ func (c Chart) spans() template.HTML {
 		x = around(values)
 	}
 	place := func(v float64) float64 {
-		return spanLeft + (min(max(v, x.Low), x.High)-x.Low)/(x.High-x.Low)*(chartWidth-spanLeft-right)
+		return spanLeft + x.part(min(max(v, x.Low), x.High))*(chartWidth-spanLeft-right)
 	}
 	p := &pen{}
 	c.open(p, height)

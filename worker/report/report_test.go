@@ -116,6 +116,37 @@ func TestChartsOfOddData(t *testing.T) {
 	}
 }
 
+// TestChartsOfNarrowData: values that differ by next to nothing, or by more than
+// there are numbers, are drawn as well, in little time and memory.
+func TestChartsOfNarrowData(t *testing.T) {
+	for name, r := range map[string][2]float64{
+		"one step of a float64": {0.3, 0.30000000000000004},
+		"keys":                  {1e17, 1e17 + 16},
+		"more keys":             {-9007199254741000, -9007199254740990},
+		"next to zero":          {0, 5e-324},
+		"all there are":         {-math.MaxFloat64, math.MaxFloat64},
+		"large":                 {1e300, 1e300 * (1 + 1e-15)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			heights := []float64{0.5, 0.5}
+			for kind, c := range map[string]report.Chart{
+				"given axis": {X: report.Axis{Low: r[0], High: r[1]}, Bars: []report.Bars{{Low: r[0], High: r[1], Heights: heights}}},
+				"own axis":   {Bars: []report.Bars{{Low: r[0], High: r[1], Heights: heights}}},
+				"spans":      {Spans: []report.Span{{Name: "s", Value: r[0], Low: r[0], High: r[1]}}},
+			} {
+				got := write(t, &report.Page{Sections: []report.Section{{Blocks: []report.Block{report.Charts{c}}}}})
+				drawing := regexp.MustCompile(`(?s)<svg.*?</svg>`).FindString(got)
+				if n := strings.Count(drawing, "<text"); n < 2 || n > 40 {
+					t.Errorf("%s: %d texts", kind, n)
+				}
+				if odd := regexp.MustCompile(`NaN|Inf`).FindString(drawing); odd != "" {
+					t.Errorf("%s: %s in %s", kind, odd, drawing)
+				}
+			}
+		})
+	}
+}
+
 func TestTick(t *testing.T) {
 	for _, tt := range []struct {
 		x, step float64
