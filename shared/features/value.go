@@ -72,8 +72,11 @@ func ParseValue(t Type, cell string) (Value, error) {
 		if !ok {
 			return Missing(), fmt.Errorf("parse %s: %q is not a %s", t, clip(cell), describe(t))
 		}
-		if t == Integer && f == f && (f != math.Trunc(f) || math.Abs(f) > 1<<53) {
+		if t == Integer && f == f && f != math.Trunc(f) {
 			return Missing(), fmt.Errorf("parse %s: %q is not a %s", t, clip(cell), describe(t))
+		}
+		if t == Integer && math.Abs(f) > 1<<53 {
+			return Missing(), fmt.Errorf("parse %s: %q has too many digits for a whole number (declare the column as text if it names something, else as number)", t, clip(cell))
 		}
 		return Value{Number: f}, nil
 	case Time:

@@ -84,7 +84,9 @@ func (c *column) turn(u *unpacker) error {
 			return errors.New("the column has fewer values than the row group has rows")
 		}
 		if err == nil && p.dictionary {
-			err = c.learn(&p)
+			if !c.kind.null {
+				err = c.learn(&p)
+			}
 		} else if err == nil {
 			err = c.begin(&p)
 		}
@@ -101,6 +103,7 @@ func (c *column) begin(p *page) (err error) {
 		c.levels = newHybrid(p.levels, 1)
 	}
 	switch {
+	case c.kind.null:
 	case p.encoding == format.RLEDictionary || p.encoding == plainDictionary:
 		c.coded, c.codes = true, hybrid{width: 1}
 		if c.dictionary == nil {
@@ -217,6 +220,9 @@ func (c *column) numbers(n int) []uint32 {
 // values reads the values of the next rows, of which count are there, to places
 // from to on, of a batch of so many rows.
 func (c *column) values(n *native, to, take, count, rows int) error {
+	if c.kind.null && count > 0 {
+		return errors.New("a column of type NULL has values")
+	}
 	if c.coded && to == 0 {
 		n.ownCodes = grown(n.ownCodes, rows)
 		n.dictionary, n.codes = c.dictionary, n.ownCodes

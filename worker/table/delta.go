@@ -63,7 +63,7 @@ func plainOf(p *page, physical parquet.Kind, size int, memory func(int) []byte) 
 		}
 		return prefixed(prefixes, suffixes, data, size, memory)
 	}
-	return nil, fmt.Errorf("values of type %v encoded as %v are not supported", physical, p.encoding)
+	return nil, unsupported{fmt.Sprintf("values of type %v are encoded as %v", physical, p.encoding), "write the column without this encoding"}
 }
 
 // joined puts the bytes of values together, which stand apart: all first ones, all

@@ -18,6 +18,7 @@ type kind struct {
 	scale    int   // of a decimal
 	unit     int64 // times: how many in a second; dates: 0
 	uuid     bool
+	null     bool // no value at all: writers' type of what they have seen nothing of
 }
 
 // kindOfColumn tells a column's kind, or why it is not supported.
@@ -65,8 +66,8 @@ func kindOfColumn(c *parquet.Column) (k kind, refused string) {
 		k.natural, k.unsigned = features.Integer, !l.IsSigned
 	case *format.UUIDType:
 		k.natural, k.uuid = features.Text, true
-	case *format.NullType:
-		k.natural = features.Text
+	case *format.NullType: // the library does not tell the physical type, and nothing is read of it
+		k.natural, k.physical, k.null = features.Unknown, parquet.ByteArray, true
 	default:
 		return k, "of type " + t.String()
 	}

@@ -10,10 +10,10 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/parquet-go/parquet-go"
-	"golang.org/x/sync/errgroup"
 )
 
 // maxFooter bounds the description of a file's columns and row groups, in bytes.
@@ -131,6 +131,11 @@ func (f *parquetFile) damaged(column string, done int64, err error) error {
 	return Problems{f.problem(column, f.group, done, err)}
 }
 
+// unsupported is what a file may have, and this reader cannot read.
+type unsupported struct{ what, instead string }
+
+func (u unsupported) Error() string { return u.what + ", which is not supported" }
+
 // problem is a fault of the file, at a place of a row group, or of no group when it is 0.
 func (f *parquetFile) problem(column string, group int, done int64, err error) Problem {
 	text := strings.ToValidUTF8(err.Error(), "�")
@@ -138,6 +143,10 @@ func (f *parquetFile) problem(column string, group int, done int64, err error) P
 		text = string(r[:200]) + "…"
 	}
 	p := Problem{Key: f.key, Group: group, Column: column, Message: "the file is damaged: " + text, Hint: "write and upload the file again"}
+	var other unsupported
+	if errors.As(err, &other) {
+		p.Message, p.Hint = text, other.instead
+	}
 	if group > 0 {
 		p.Row = int(done) + 1
 	}
@@ -232,28 +241,30 @@ func (f *parquetFile) next(b *Batch) error {
 	return nil
 }
 
-// spread does what there is to do for columns, on all CPUs.
+// spread does what there is to do for columns, on all CPUs. The error is that of the
+// first of them, whoever meets his sooner.
 func (f *parquetFile) spread(columns []int, do func(i int, u *unpacker) error) error {
-	var g errgroup.Group
+	var wait sync.WaitGroup
 	var next atomic.Int64
+	errs := make([]error, len(columns))
 	for w := range min(len(columns), max(1, runtime.GOMAXPROCS(0))) {
 		if w == len(f.unpackers) {
 			f.unpackers = append(f.unpackers, &unpacker{})
 		}
 		u := f.unpackers[w]
-		g.Go(func() error {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(columns) {
-					return nil
-				}
-				if err := do(columns[i], u); err != nil {
-					return err
-				}
+		wait.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(columns); i = int(next.Add(1)) - 1 {
+				errs[i] = do(columns[i], u)
 			}
 		})
 	}
-	return g.Wait()
+	wait.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // enter begins a row group.
@@ -270,7 +281,7 @@ func (f *parquetFile) enter(group int) error {
 	for _, c := range f.columns {
 		err := f.guard(c.Name, 0, func() error {
 			if of.Columns[c.index].CryptoMetadata.Value != nil {
-				return errors.New("the column is encrypted, which is not supported")
+				return unsupported{"the column is encrypted", "write it without encryption: the bucket encrypts"}
 			}
 			m := &of.Columns[c.index].MetaData
 			c.saved = m.TotalUncompressedSize - m.TotalCompressedSize

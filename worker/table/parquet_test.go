@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -176,7 +177,7 @@ func TestParquetRefuses(t *testing.T) {
 		"a group":    {odd, []string{"some"}, `k, column "some": the column is nested`},
 		"a time":     {odd, []string{"at"}, `k, column "at": the column is of type TIME`},
 		"not there":  {good, []string{"i9"}, `k, column "i9": the column is missing; the file has i8, i64`},
-		"LZ4":        {writeParquet(t, wideRows(100), parquet.Compression(&parquet.Lz4Raw)), []string{"i8"}, `k, row group 1, row 1, column "`},
+		"LZ4":        {writeParquet(t, wideRows(100), parquet.Compression(&parquet.Lz4Raw)), []string{"i8"}, `k, row group 1, row 1, column "old": the column is compressed by LZ4_RAW, which is not supported (hint: compress it by snappy, zstd or gzip, or not at all)`},
 		"footer":     {append(bytes.Clone(good[:len(good)-8]), "\xff\xff\xff\x7fPAR1"...), nil, "k: the file is damaged: its footer of 2147483647 bytes is longer than the file"},
 		"encrypted":  {append([]byte("PARE"), good...), nil, "k: the file's footer is encrypted"},
 		"whole file": {append(append([]byte("PAR1"), bytes.Repeat([]byte{0xff}, 100)...), "\x60\x00\x00\x00PAR1"...), nil, "k: the file is damaged"},
@@ -209,6 +210,46 @@ func TestParquetSchemasOfSeveralFiles(t *testing.T) {
 	}
 	if _, err := table.MakePlan([]table.Source{one, three}, table.Options{KeepAll: true}); err == nil || !strings.HasPrefix(err.Error(), `3, column "X": the column is text, and it is integer in 1`) {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// TestColumnsOfNull: what pyarrow and polars write for a column of which they have seen no
+// value has no value, and is no disagreement with files that have some.
+func TestColumnsOfNull(t *testing.T) {
+	type some struct {
+		ID      string `parquet:"id"`
+		Nothing string `parquet:"nothing"`
+		X       *float64
+	}
+	for _, name := range []string{"null-pyarrow", "null-polars"} {
+		raw, err := os.ReadFile(filepath.Join("testdata", name+".parquet"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tab, err := table.Read(context.Background(), []table.Source{parquetSource("k", raw)}, table.Options{KeepAll: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		typed, err := tab.Types(context.Background(), nil)
+		if err != nil || tab.Rows() != 300 || tab.Column("id").Cell(298) != "b" {
+			t.Fatalf("%d rows, %v", tab.Rows(), err)
+		}
+		for row := range 300 {
+			if !typed["nothing"].Missing(row) {
+				t.Fatalf("row %d is %q", row, tab.Column("nothing").Cell(row))
+			}
+		}
+		other := parquetSource("l", writeParquet(t, []some{{ID: "c", Nothing: "word"}}))
+		for _, order := range [][]table.Source{{parquetSource("k", raw), other}, {other, parquetSource("k", raw)}} {
+			plan, err := table.MakePlan(order, table.Options{Want: []string{"id", "nothing"}})
+			if err != nil || plan.Types[1] != features.Text {
+				t.Errorf("%s: plan is %+v, %v", name, plan, err)
+			}
+		}
+		plan, err := table.MakePlan([]table.Source{parquetSource("k", raw)}, table.Options{Want: []string{"nothing"}})
+		if err != nil || plan.Types[0] != features.Number {
+			t.Errorf("%s: plan is %+v, %v", name, plan, err)
+		}
 	}
 }
 

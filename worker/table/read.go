@@ -104,7 +104,8 @@ func Join(layouts []*Layout, problems Problems, opts Options) (*Plan, error) {
 	return p, err
 }
 
-// unify finds the types of Parquet columns that the files agree on.
+// unify finds the types of Parquet columns that the files agree on. A column without a
+// value agrees with all, and is a number where all are so.
 func unify(layouts []*Layout, names []string) ([]features.Type, error) {
 	if layouts[0].Types == nil {
 		return nil, nil
@@ -115,6 +116,7 @@ func unify(layouts []*Layout, names []string) ([]features.Type, error) {
 		for i, name := range names {
 			t := l.Types[slices.Index(l.Names, name)]
 			switch before := types[i]; {
+			case t == features.Unknown:
 			case before == features.Unknown:
 				types[i], from[i] = t, l.Key
 			case before == t:
@@ -127,6 +129,11 @@ func unify(layouts []*Layout, names []string) ([]features.Type, error) {
 	}
 	if len(problems) > 0 {
 		return nil, problems
+	}
+	for i, t := range types {
+		if t == features.Unknown {
+			types[i] = features.Number
+		}
 	}
 	return types, nil
 }

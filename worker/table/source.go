@@ -3,6 +3,7 @@ package table
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,8 @@ const (
 	MaxFile     = 1 << 40   // uncompressed bytes
 	MaxProblems = 20        // reported of one file
 	maxWindow   = 128 << 20 // bytes that a zstd stream may make us remember
+
+	skippable = 0x184D2A50 // begins zstd's skippable frames, but for the last four bits
 )
 
 // Format is how a file holds its rows.
@@ -95,7 +98,7 @@ func (t *text) begin(key string, raw io.Reader) error {
 			return fail("the gzip stream is damaged at its beginning: "+codingText(err), "upload the file again")
 		}
 		t.coding, in = "gzip", bufio.NewReaderSize(z, 1<<16)
-	case bytes.HasPrefix(head, magicZstd):
+	case bytes.HasPrefix(head, magicZstd), len(head) == 4 && binary.LittleEndian.Uint32(head)&^0xf == skippable: // pzstd begins with such a frame
 		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxWindow))
 		if err != nil {
 			return fmt.Errorf("read %s: %w", key, err)

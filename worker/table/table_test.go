@@ -69,7 +69,7 @@ func TestReadForms(t *testing.T) {
 		"unicode":               {"a,b\nÅ,日本\n", "Å|日本\n"},
 	}
 	for name, tt := range tests {
-		for form, in := range map[string]string{"text": tt.in, "gzip": zip(t, tt.in), "zstd": zstdText(t, tt.in)} {
+		for form, in := range map[string]string{"text": tt.in, "gzip": zip(t, tt.in), "zstd": zstdText(t, tt.in), "pzstd": "\x50\x2a\x4d\x18\x04\x00\x00\x00size" + zstdText(t, tt.in)} {
 			t.Run(name+" "+form, func(t *testing.T) {
 				tab, err := table.Read(context.Background(), []table.Source{source("k", in)}, table.Options{Want: []string{"a", "b"}})
 				if err != nil {

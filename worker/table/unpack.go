@@ -49,7 +49,7 @@ func room(packed []byte, size, want int, codec format.CompressionCodec) (int, er
 	case format.Gzip:
 		most = int64(size) * maxGzip
 	default: // the library's LZ4 takes ever more memory for a damaged page
-		return 0, fmt.Errorf("compression by %v is not supported (snappy, zstd, gzip and none are)", codec)
+		return 0, unsupported{fmt.Sprintf("the column is compressed by %v", codec), "compress it by snappy, zstd or gzip, or not at all"}
 	}
 	switch {
 	case err != nil:
@@ -114,7 +114,7 @@ func zstdAtMost(in []byte) (int64, error) {
 			return 0, errShort
 		}
 		magic := binary.LittleEndian.Uint32(in)
-		if magic&^0xf == 0x184D2A50 { // skippable
+		if magic&^0xf == skippable {
 			if len(in) < 8 || int64(len(in)-8) < int64(binary.LittleEndian.Uint32(in[4:])) {
 				return 0, errShort
 			}

@@ -75,6 +75,9 @@ def main():
     with parquet.ParquetWriter(os.path.join(folder, "empty-groups.parquet"), TABLE.schema, compression="none") as out:
         for rows in (0, 50, 0, 3, 0):
             out.write_table(TABLE.slice(0, rows))
+    nothing = pyarrow.table({"id": pyarrow.array(["a", "b", None] * 100), "nothing": pyarrow.nulls(300), "x": pyarrow.array([None] * 300, pyarrow.float64())})
+    parquet.write_table(nothing, os.path.join(folder, "..", "null-pyarrow.parquet"), row_group_size=200)
+    polars.from_arrow(nothing).write_parquet(os.path.join(folder, "..", "null-polars.parquet"))
 
 
 main()
