@@ -283,6 +283,20 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+// TestDeepNesting: what the parser would need gigabytes for is refused before it.
+func TestDeepNesting(t *testing.T) {
+	const n = 200 << 10
+	for _, opener := range []string{"[", "{", "{a: ", "- ", "? ", "a: ["} {
+		if _, err := definition.Parse("p.yaml", []byte(strings.Repeat(opener, n/len(opener)))); err == nil || !strings.Contains(err.Error(), "p.yaml:1:1: nested more than 12 deep") {
+			t.Errorf("%q: %.200v", opener, err)
+		}
+	}
+	ruler := "# " + strings.Repeat("-", 1000) + "\n"
+	if _, err := definition.Parse("p.yaml", []byte(ruler+small)); err != nil {
+		t.Errorf("a ruler: %v", err)
+	}
+}
+
 func TestProblemsAsJSON(t *testing.T) {
 	_, err := definition.Parse("p.yaml", []byte(small+"split: {test: 7}\n"))
 	data, err := json.Marshal(err)

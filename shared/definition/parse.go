@@ -90,6 +90,10 @@ func (r *reader) root(src []byte) value {
 		r.problem(place{line, 1, ""}, "save the file as UTF-8", "the file is not UTF-8")
 		return value{}
 	}
+	if line := tooDeep(src); line > 0 {
+		r.problem(place{line, 1, ""}, "", "nested more than %d deep", maxDepth)
+		return value{}
+	}
 	file, err := parseYAML(src)
 	if err != nil {
 		r.syntax(err)
@@ -118,6 +122,32 @@ func (r *reader) root(src []byte) value {
 		return value{}
 	}
 	return r.value(bodies[0], "")
+}
+
+// tooDeep is the line where so many brackets are open, or dashes and question marks
+// begin it, that the parser would take memory by their square; 0 when there is none.
+// Those in quotes count as well: there few are left open.
+func tooDeep(src []byte) int {
+	const most = 400
+	open, entries, line, head := 0, 0, 1, true
+	for _, c := range src {
+		switch c {
+		case '[', '{':
+			open++
+		case ']', '}':
+			open = max(0, open-1)
+		case '\n':
+			line, entries, head = line+1, 0, true
+			continue
+		}
+		if head = head && (c == ' ' || c == '-' || c == '?'); head && c != ' ' {
+			entries++
+		}
+		if open > most || entries > most {
+			return line
+		}
+	}
+	return 0
 }
 
 func invalidAt(src []byte) int {
