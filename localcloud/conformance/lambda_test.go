@@ -198,4 +198,74 @@ var lambdaBehaviours = []behaviour{
 		try(c.lambda.RemovePermission(c.ctx, &lambda.RemovePermissionInput{FunctionName: &name, StatementId: ref("s")})).ok(c)
 		try(c.lambda.GetPolicy(c.ctx, &lambda.GetPolicyInput{FunctionName: &name})).fails(c, 404, "ResourceNotFoundException")
 	}},
+	{id: "lambda.revision", says: "a creation and updates are answered while they are under way, with a revision that is not the last one", source: recorded + "lambda_/test_lambda_api.snapshot.json", need: needRole, run: func(c *call) {
+		name := c.function()
+		out := try(c.lambda.UpdateFunctionConfiguration(c.ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &name, Description: ref("new")})).ok(c)
+		equal(c, "update", []any{out.State, out.LastUpdateStatus, str(out.LastUpdateStatusReason)}, "[Active InProgress The function is being created.]")
+		get := func() *lambda.GetFunctionConfigurationOutput {
+			return try(c.lambda.GetFunctionConfiguration(c.ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &name})).ok(c)
+		}
+		c.eventually("the update is over", func() bool { return get().LastUpdateStatus == types.LastUpdateStatusSuccessful })
+		code := c.functionCode()
+		update := &lambda.UpdateFunctionCodeInput{FunctionName: &name, S3Bucket: code.S3Bucket, S3Key: code.S3Key, RevisionId: out.RevisionId}
+		try(c.lambda.UpdateFunctionCode(c.ctx, update)).fails(c, 412, "PreconditionFailedException", "Call the GetFunction/GetAlias API to retrieve the latest Revision Id")
+		update.RevisionId = get().RevisionId
+		try(c.lambda.UpdateFunctionCode(c.ctx, update)).ok(c)
+	}},
+	{id: "lambda.policy.revision", says: "a permission makes a revision of the function, and may ask for the one before", source: recorded + "lambda_/test_lambda_api.snapshot.json", need: needRole, run: func(c *call) {
+		name := c.function()
+		revision := func() *string {
+			return try(c.lambda.GetFunctionConfiguration(c.ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &name})).ok(c).RevisionId
+		}
+		in := &lambda.AddPermissionInput{FunctionName: &name, StatementId: ref("s"), Action: ref("lambda:InvokeFunction"), Principal: ref("events.amazonaws.com"), RevisionId: ref("wrong")}
+		try(c.lambda.AddPermission(c.ctx, in)).fails(c, 412, "PreconditionFailedException", "Call the GetPolicy API to retrieve the latest Revision Id")
+		in.RevisionId = revision()
+		try(c.lambda.AddPermission(c.ctx, in)).ok(c)
+		after := str(revision())
+		equal(c, "same revision", []bool{after == *in.RevisionId, after == str(try(c.lambda.GetPolicy(c.ctx, &lambda.GetPolicyInput{FunctionName: &name})).ok(c).RevisionId)}, "[false true]")
+	}},
+	{id: "lambda.policy.refused", says: "a permission is for the function itself, and for a principal that there can be", source: recorded + "lambda_/test_lambda_api.snapshot.json", need: needRole, run: func(c *call) {
+		name := c.function()
+		in := &lambda.AddPermissionInput{FunctionName: &name, StatementId: ref("s"), Action: ref("lambda:InvokeFunction"), Principal: ref("invalid.nonaws.com")}
+		try(c.lambda.AddPermission(c.ctx, in)).fails(c, 400, "InvalidParameterValueException", "The provided principal was invalid. Please check the principal and try again.")
+		in.Principal, in.Qualifier = ref("events.amazonaws.com"), ref("$LATEST")
+		try(c.lambda.AddPermission(c.ctx, in)).fails(c, 400, "InvalidParameterValueException", "We currently do not support adding policies for $LATEST.")
+		try(c.lambda.RemovePermission(c.ctx, &lambda.RemovePermissionInput{FunctionName: &name, StatementId: ref("s")})).fails(c, 404, "ResourceNotFoundException", "No policy is associated with the given resource.")
+	}},
+	{id: "lambda.delete.latest", says: "$LATEST is not deleted alone, and a version that is not there is deleted without an error", source: recorded + "lambda_/test_lambda_api.snapshot.json", need: needRole, run: func(c *call) {
+		name := c.function()
+		try(c.lambda.DeleteFunction(c.ctx, &lambda.DeleteFunctionInput{FunctionName: &name, Qualifier: ref("$LATEST")})).fails(c, 400, "InvalidParameterValueException", "$LATEST version cannot be deleted without deleting the function.")
+		try(c.lambda.DeleteFunction(c.ctx, &lambda.DeleteFunctionInput{FunctionName: &name, Qualifier: ref("1233")})).ok(c)
+		out := try(c.lambda.GetFunctionConfiguration(c.ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &name, Qualifier: ref("$LATEST")})).ok(c)
+		equal(c, "ARN", str(out.FunctionArn), c.arn("lambda", "function:"+name)+":$LATEST")
+	}},
+	{id: "lambda.event-invoke-config.refused", says: "how a function is invoked by events says something, and its destination is another function that is there", source: recorded + "lambda_/test_lambda_api.snapshot.json", need: needRole, run: func(c *call) {
+		name := c.function()
+		put := func(in lambda.PutFunctionEventInvokeConfigInput, to string) result[*lambda.PutFunctionEventInvokeConfigOutput] {
+			in.FunctionName = &name
+			if to != "" {
+				in.DestinationConfig = &types.DestinationConfig{OnFailure: &types.OnFailure{Destination: &to}}
+			}
+			return try(c.lambda.PutFunctionEventInvokeConfig(c.ctx, &in))
+		}
+		put(lambda.PutFunctionEventInvokeConfigInput{}, "").fails(c, 400, "InvalidParameterValueException", "You must specify at least one of error handling or destination setting.")
+		put(lambda.PutFunctionEventInvokeConfigInput{}, c.arn("lambda", "function:"+name)).fails(c, 400, "InvalidParameterValueException", "You can't specify the function as a destination for itself.")
+		missing := c.arn("lambda", "function:"+c.name())
+		put(lambda.PutFunctionEventInvokeConfigInput{}, missing).fails(c, 400, "InvalidParameterValueException", "The destination ARN "+missing+" is invalid.")
+		name = c.name()
+		put(lambda.PutFunctionEventInvokeConfigInput{MaximumRetryAttempts: aws.Int32(1)}, "").fails(c, 404, "ResourceNotFoundException", "The function doesn't exist.")
+	}},
+	{id: "lambda.concurrency.refused", says: "a hundred executions of the account stay unreserved", source: recorded + "lambda_/test_lambda_api.snapshot.json", need: needRole, run: func(c *call) {
+		name := c.function()
+		try(c.lambda.PutFunctionConcurrency(c.ctx, &lambda.PutFunctionConcurrencyInput{FunctionName: &name, ReservedConcurrentExecutions: aws.Int32(100_000)})).
+			fails(c, 400, "InvalidParameterValueException", "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [")
+		name += ":$LATEST"
+		try(c.lambda.PutFunctionConcurrency(c.ctx, &lambda.PutFunctionConcurrencyInput{FunctionName: &name, ReservedConcurrentExecutions: aws.Int32(1)})).
+			fails(c, 400, "InvalidParameterValueException", "This operation is permitted on Lambda functions only.")
+	}},
+	{id: "lambda.tags.qualified", says: "versions have no tags", source: recorded + "lambda_/test_lambda_api.snapshot.json", need: needRole, run: func(c *call) {
+		arn := c.arn("lambda", "function:"+c.function()+":v1")
+		try(c.lambda.TagResource(c.ctx, &lambda.TagResourceInput{Resource: &arn, Tags: map[string]string{"b": "2"}})).
+			fails(c, 400, "InvalidParameterValueException", "Tags on function aliases and versions are not supported. Please specify a function ARN.")
+	}},
 }

@@ -100,6 +100,7 @@ func TestAsync_RetriesThenDeadLetterAndDestination(t *testing.T) {
 func TestAsync_SuccessDestination(t *testing.T) {
 	c := open(t, nil)
 	c.create(t, "f", nil)
+	c.create(t, "ok", nil)
 	for _, target := range []string{"arn:aws:sqs:us-east-1:000000000000:ok", "arn:aws:sns:us-east-1:000000000000:ok", "arn:aws:lambda:us-east-1:000000000000:function:ok"} {
 		if _, err := c.client.PutFunctionEventInvokeConfig(t.Context(), &api.PutFunctionEventInvokeConfigInput{FunctionName: aws.String("f"),
 			DestinationConfig: &types.DestinationConfig{OnSuccess: &types.OnSuccess{Destination: aws.String(target)}}}); err != nil {

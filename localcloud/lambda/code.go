@@ -105,7 +105,7 @@ func (l *Lambda) fetch(ctx context.Context, src codeSource, w io.Writer) (int64,
 	case len(src.Zip) > 0 && src.Bucket != nil:
 		return 0, invalid("Please do not provide other FunctionCode parameters when providing a ZipFile.")
 	case len(src.Zip) > maxZipUpload:
-		return 0, status(http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", "Request must be smaller than %d bytes for the CreateFunction operation", maxZipUpload)
+		return 0, status(http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", "Zipped size must be smaller than %d bytes", maxZipUpload)
 	case len(src.Zip) > 0:
 		n, err := w.Write(src.Zip)
 		return int64(n), err
@@ -121,7 +121,7 @@ func (l *Lambda) fetch(ctx context.Context, src codeSource, w io.Writer) (int64,
 	}
 	defer func() { _ = r.Close() }()
 	if size > maxZipObject {
-		return 0, invalid("Unzipped size must be smaller than %d bytes (the zip alone has %d)", maxUnzipped, size)
+		return 0, invalid("Unzipped size must be smaller than %d bytes", maxUnzipped)
 	}
 	n, err := io.Copy(w, io.LimitReader(r, maxZipObject+1))
 	if err != nil {

@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -32,11 +33,15 @@ type function struct {
 	Policy   []statement
 	Async    *asyncConfig
 	Reserved *int32 // reserved concurrency
+	Deployed string // the revision that made code or configuration what they are; tags and permissions make others
 }
 
 func (f *function) name() string     { return aws.ToString(f.Config.FunctionName) }
 func (f *function) arn() string      { return aws.ToString(f.Config.FunctionArn) }
 func (f *function) revision() string { return aws.ToString(f.Config.RevisionId) }
+
+// revised gives the function a new revision that its processes do not see.
+func (l *Lambda) revised(f *function) { f.Config.RevisionId = aws.String(l.o.NewID()) }
 
 func (f *function) timeout() time.Duration {
 	return time.Duration(aws.ToInt32(f.Config.Timeout)) * time.Second
@@ -49,77 +54,9 @@ func (f *function) logGroup() string {
 	return "/aws/lambda/" + f.name()
 }
 
-func (l *Lambda) functionARN(name string) string {
-	return "arn:aws:lambda:" + l.o.Region + ":" + l.o.Account + ":function:" + name
-}
-
-var functionName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
-
-// resolve takes a name, a partial or a full ARN, each with or without a
-// qualifier, and gives the bare name.
-func (l *Lambda) resolve(id, qualifier *string) (string, error) {
-	name, q := aws.ToString(id), aws.ToString(qualifier)
-	if rest, ok := strings.CutPrefix(name, "arn:aws:lambda:"); ok {
-		parts := strings.Split(rest, ":")
-		if len(parts) < 4 || parts[2] != "function" {
-			return "", invalid("%s is not the ARN of a function", name)
-		}
-		if parts[0] != l.o.Region {
-			return "", status(http.StatusNotFound, "ResourceNotFoundException", "Functions from '%s' are not reachable in this region ('%s')", parts[0], l.o.Region)
-		}
-		if parts[1] != l.o.Account {
-			return "", status(http.StatusNotFound, "ResourceNotFoundException", "Function not found: %s", name)
-		}
-		name = strings.Join(parts[3:], ":")
-	} else if _, rest, ok := strings.Cut(name, ":function:"); ok {
-		name = rest
-	}
-	if bare, embedded, ok := strings.Cut(name, ":"); ok {
-		if q != "" && q != embedded {
-			return "", invalid("The derived qualifier from the function name does not match the specified qualifier.")
-		}
-		name, q = bare, embedded
-	}
-	if !functionName.MatchString(name) {
-		return "", status(http.StatusBadRequest, "ValidationException",
-			"1 validation error detected: Value '%s' at 'functionName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9-_]+", name)
-	}
-	if q != "" && q != latest {
-		return "", status(http.StatusNotFound, "ResourceNotFoundException", "Function not found: %s:%s", l.functionARN(name), q)
-	}
-	return name, nil
-}
-
-// find authorizes the action on the named function and reads it.
-func (l *Lambda) find(ctx context.Context, action string, id, qualifier *string) (function, error) {
-	name, err := l.resolve(id, qualifier)
-	if err != nil {
-		return function{}, err
-	}
-	if err := l.allow(ctx, action, l.functionARN(name)); err != nil {
-		return function{}, err
-	}
-	return l.load(name)
-}
-
-func (l *Lambda) load(name string) (function, error) {
-	f, ok, err := l.functions.Get(name)
-	if err != nil {
-		return f, err
-	}
-	if !ok {
-		return f, l.notFound(name)
-	}
-	return f, nil
-}
-
-func (l *Lambda) notFound(name string) error {
-	return status(http.StatusNotFound, "ResourceNotFoundException", "Function not found: %s", l.functionARN(name))
-}
-
 // change authorizes and changes a stored function.
 func (l *Lambda) change(ctx context.Context, action string, id, qualifier *string, f func(*function) error) (function, error) {
-	name, err := l.resolve(id, qualifier)
+	name, _, err := l.resolve(id, qualifier)
 	if err != nil {
 		return function{}, err
 	}
@@ -128,23 +65,29 @@ func (l *Lambda) change(ctx context.Context, action string, id, qualifier *strin
 	}
 	return l.functions.Update(name, func(v function, ok bool) (function, error) {
 		if !ok {
-			return v, l.notFound(name)
+			return v, l.notFound(name, "")
 		}
 		return v, f(&v)
 	})
 }
 
+// beingCreated is why AWS's answers to a creation and to updates tell Pending and
+// InProgress. Here it is over by then; what comes later has another revision, as
+// on AWS, where the end of it makes one.
+const beingCreated = "The function is being created."
+
 // touched gives the function a new revision, as every change of code or
 // configuration does; running processes of older revisions finish and stop.
 func (l *Lambda) touched(f *function) {
-	f.Config.RevisionId = aws.String(l.o.NewID())
+	l.revised(f)
+	f.Deployed = f.revision()
 	f.Config.LastModified = aws.String(l.o.Clock.Now().UTC().Format("2006-01-02T15:04:05.000-0700"))
 	f.Config.State = types.StateActive
 	f.Config.LastUpdateStatus = types.LastUpdateStatusSuccessful
 }
 
 func (l *Lambda) createFunction(ctx context.Context, in *api.CreateFunctionInput) (*api.CreateFunctionOutput, error) {
-	name, err := l.resolve(in.FunctionName, nil)
+	name, _, err := l.resolve(in.FunctionName, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +140,10 @@ func (l *Lambda) createFunction(ctx context.Context, in *api.CreateFunctionInput
 	if err != nil {
 		return nil, err
 	}
-	return copyConfig[api.CreateFunctionOutput](f.Config), nil
+	out := copyConfig[api.CreateFunctionOutput](f.Config)
+	out.State, out.StateReason, out.StateReasonCode = types.StatePending, aws.String(beingCreated), types.StateReasonCodeCreating
+	out.LastUpdateStatus, out.RevisionId = "", aws.String(l.o.NewID())
+	return out, nil
 }
 
 // refuseCreate names, all at once, what the local cloud does not have.
@@ -308,6 +254,10 @@ func (l *Lambda) configure(ctx context.Context, f *function, s settings) error {
 		if merged.LogFormat == "" {
 			merged.LogFormat = types.LogFormatText
 		}
+		if merged.LogFormat == types.LogFormatJson {
+			merged.ApplicationLogLevel = cmp.Or(merged.ApplicationLogLevel, types.ApplicationLogLevelInfo)
+			merged.SystemLogLevel = cmp.Or(merged.SystemLogLevel, types.SystemLogLevelInfo)
+		}
 		c.LoggingConfig = &merged
 	}
 	return nil
@@ -394,7 +344,7 @@ func (l *Lambda) updateFunctionCode(ctx context.Context, in *api.UpdateFunctionC
 	fresh := f.Config
 	f, err = l.functions.Update(f.name(), func(v function, ok bool) (function, error) {
 		if !ok {
-			return v, l.notFound(f.name())
+			return v, l.notFound(f.name(), "")
 		}
 		v.CodeSHA, v.Source = f.CodeSHA, f.Source
 		v.Config.CodeSha256, v.Config.CodeSize, v.Config.Architectures = fresh.CodeSha256, fresh.CodeSize, fresh.Architectures
@@ -405,7 +355,10 @@ func (l *Lambda) updateFunctionCode(ctx context.Context, in *api.UpdateFunctionC
 		return nil, err
 	}
 	l.retire(f.name())
-	return copyConfig[api.UpdateFunctionCodeOutput](f.Config), nil
+	out := copyConfig[api.UpdateFunctionCodeOutput](f.Config)
+	out.LastUpdateStatus, out.LastUpdateStatusReason = types.LastUpdateStatusInProgress, aws.String(beingCreated)
+	out.RevisionId = aws.String(l.o.NewID())
+	return out, nil
 }
 
 func checkRevision(f *function, want *string) error {
@@ -443,7 +396,7 @@ func (l *Lambda) updateFunctionConfiguration(ctx context.Context, in *api.Update
 	s.Role = nil // checked and passed above; the store is not the place to ask IAM
 	f, err = l.functions.Update(f.name(), func(v function, ok bool) (function, error) {
 		if !ok {
-			return v, l.notFound(f.name())
+			return v, l.notFound(f.name(), "")
 		}
 		if err := checkRevision(&v, in.RevisionId); err != nil {
 			return v, err
@@ -461,11 +414,14 @@ func (l *Lambda) updateFunctionConfiguration(ctx context.Context, in *api.Update
 		return nil, err
 	}
 	l.retire(f.name())
-	return copyConfig[api.UpdateFunctionConfigurationOutput](f.Config), nil
+	out := copyConfig[api.UpdateFunctionConfigurationOutput](f.Config)
+	out.LastUpdateStatus, out.LastUpdateStatusReason = types.LastUpdateStatusInProgress, aws.String(beingCreated)
+	out.RevisionId = aws.String(l.o.NewID())
+	return out, nil
 }
 
 func (l *Lambda) getFunction(ctx context.Context, in *api.GetFunctionInput) (*api.GetFunctionOutput, error) {
-	f, err := l.find(ctx, "lambda:GetFunction", in.FunctionName, in.Qualifier)
+	f, err := l.get(ctx, "lambda:GetFunction", in.FunctionName, in.Qualifier)
 	if err != nil {
 		return nil, err
 	}
@@ -480,7 +436,7 @@ func (l *Lambda) getFunction(ctx context.Context, in *api.GetFunctionInput) (*ap
 }
 
 func (l *Lambda) getFunctionConfiguration(ctx context.Context, in *api.GetFunctionConfigurationInput) (*api.GetFunctionConfigurationOutput, error) {
-	f, err := l.find(ctx, "lambda:GetFunctionConfiguration", in.FunctionName, in.Qualifier)
+	f, err := l.get(ctx, "lambda:GetFunctionConfiguration", in.FunctionName, in.Qualifier)
 	if err != nil {
 		return nil, err
 	}
@@ -520,9 +476,19 @@ func (l *Lambda) listFunctions(ctx context.Context, in *api.ListFunctionsInput) 
 }
 
 func (l *Lambda) deleteFunction(ctx context.Context, in *api.DeleteFunctionInput) (*api.DeleteFunctionOutput, error) {
-	f, err := l.find(ctx, "lambda:DeleteFunction", in.FunctionName, in.Qualifier)
+	name, q, err := l.parse(in.FunctionName, in.Qualifier)
 	if err != nil {
 		return nil, err
+	}
+	if q == latest {
+		return nil, invalid("$LATEST version cannot be deleted without deleting the function.")
+	}
+	f, err := l.find(ctx, "lambda:DeleteFunction", &name, nil)
+	if err != nil {
+		return nil, err
+	}
+	if q != "" { // a version that is not there is deleted already
+		return &api.DeleteFunctionOutput{StatusCode: http.StatusNoContent}, nil
 	}
 	if err := l.functions.Delete(f.name()); err != nil {
 		return nil, err

@@ -30,7 +30,7 @@ func TestFunctions_Lifecycle(t *testing.T) {
 	if got := aws.ToString(created.FunctionArn); got != "arn:aws:lambda:us-east-1:000000000000:function:f" {
 		t.Errorf("ARN %s", got)
 	}
-	if created.State != types.StateActive || aws.ToInt32(created.Timeout) != 3 || aws.ToInt32(created.MemorySize) != 128 {
+	if created.State != types.StatePending || created.LastUpdateStatus != "" || aws.ToInt32(created.Timeout) != 3 || aws.ToInt32(created.MemorySize) != 128 {
 		t.Errorf("state %s timeout %d memory %d", created.State, aws.ToInt32(created.Timeout), aws.ToInt32(created.MemorySize))
 	}
 	_, err = c.client.CreateFunction(ctx, &api.CreateFunctionInput{FunctionName: aws.String("f"), Role: aws.String(role), Runtime: types.RuntimeProvidedal2023,

@@ -25,7 +25,7 @@ func tooLarge(limit int) error {
 }
 
 func (l *Lambda) invoke(ctx context.Context, in *api.InvokeInput) (*api.InvokeOutput, error) {
-	name, err := l.resolve(in.FunctionName, in.Qualifier)
+	name, _, err := l.resolve(in.FunctionName, in.Qualifier)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (l *Lambda) invoke(ctx context.Context, in *api.InvokeInput) (*api.InvokeOu
 			return nil, denied
 		}
 		if wire.HasCode(err, "ResourceNotFoundException") {
-			err = l.notFound(name + ":" + latest)
+			err = l.notFound(name, latest)
 		}
 		return nil, err
 	}

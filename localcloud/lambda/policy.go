@@ -31,9 +31,11 @@ type policyDocument struct {
 }
 
 var (
-	accountID    = regexp.MustCompile(`^\d{12}$`)
-	statementID  = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,100}$`)
-	lambdaAction = regexp.MustCompile(`^(lambda:[*]|lambda:[a-zA-Z]+|[*])$`)
+	accountID   = regexp.MustCompile(`^\d{12}$`)
+	statementID = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,100}$`)
+	// principalForm is an account, an ARN, anybody, or a service by its domain.
+	principalForm = regexp.MustCompile(`^([*]|\d{12}|arn:.+|.+[.](amazonaws[.]com([.]cn)?|amazon[.]com))$`)
+	lambdaAction  = regexp.MustCompile(`^(lambda:[*]|lambda:[a-zA-Z]+|[*])$`)
 )
 
 func (l *Lambda) addPermission(ctx context.Context, in *api.AddPermissionInput) (*api.AddPermissionOutput, error) {
@@ -43,7 +45,7 @@ func (l *Lambda) addPermission(ctx context.Context, in *api.AddPermissionInput) 
 		return nil, status(http.StatusBadRequest, "ValidationException", "statement id %q: 1 to 100 letters, digits, hyphens or underscores", sid)
 	case !lambdaAction.MatchString(action):
 		return nil, status(http.StatusBadRequest, "ValidationException", "action %q is not an action of Lambda", action)
-	case principal == "":
+	case !principalForm.MatchString(principal):
 		return nil, invalid("The provided principal was invalid. Please check the principal and try again.")
 	}
 	err := refuse(map[string]bool{
@@ -52,6 +54,13 @@ func (l *Lambda) addPermission(ctx context.Context, in *api.AddPermissionInput) 
 	})
 	if err != nil {
 		return nil, err
+	}
+	name, q, err := l.parse(in.FunctionName, in.Qualifier)
+	if err != nil {
+		return nil, err
+	}
+	if q == latest {
+		return nil, invalid("We currently do not support adding policies for $LATEST.")
 	}
 	st := statement{Sid: sid, Effect: "Allow", Action: action, Principal: principalOf(principal)}
 	if in.SourceAccount != nil || in.SourceArn != nil {
@@ -63,12 +72,16 @@ func (l *Lambda) addPermission(ctx context.Context, in *api.AddPermissionInput) 
 	if in.SourceArn != nil {
 		st.Condition["ArnLike"] = map[string]string{"AWS:SourceArn": *in.SourceArn}
 	}
-	_, err = l.change(ctx, "lambda:AddPermission", in.FunctionName, in.Qualifier, func(f *function) error {
+	_, err = l.change(ctx, "lambda:AddPermission", &name, &q, func(f *function) error {
+		if err := checkPolicyRevision(f, in.RevisionId); err != nil {
+			return err
+		}
 		if slices.ContainsFunc(f.Policy, func(s statement) bool { return s.Sid == sid }) {
 			return status(http.StatusConflict, "ResourceConflictException", "The statement id (%s) provided already exists. Please provide a new statement id, or remove the existing statement.", sid)
 		}
 		st.Resource = f.arn()
 		f.Policy = append(f.Policy, st)
+		l.revised(f)
 		return nil
 	})
 	if err != nil {
@@ -94,23 +107,47 @@ func principalOf(p string) any {
 }
 
 func (l *Lambda) removePermission(ctx context.Context, in *api.RemovePermissionInput) (*api.RemovePermissionOutput, error) {
-	_, err := l.change(ctx, "lambda:RemovePermission", in.FunctionName, in.Qualifier, func(f *function) error {
+	name, q, err := l.parse(in.FunctionName, in.Qualifier)
+	if err != nil {
+		return nil, err
+	}
+	_, err = l.change(ctx, "lambda:RemovePermission", &name, &q, func(f *function) error {
+		if len(f.Policy) == 0 {
+			return status(http.StatusNotFound, "ResourceNotFoundException", "No policy is associated with the given resource.")
+		}
 		i := slices.IndexFunc(f.Policy, func(s statement) bool { return s.Sid == aws.ToString(in.StatementId) })
 		if i < 0 {
 			return status(http.StatusNotFound, "ResourceNotFoundException", "Statement %s is not found in resource policy.", aws.ToString(in.StatementId))
 		}
+		if err := checkPolicyRevision(f, in.RevisionId); err != nil {
+			return err
+		}
 		f.Policy = slices.Delete(f.Policy, i, i+1)
+		l.revised(f)
 		return nil
 	})
+	if wire.HasCode(err, "ResourceNotFoundException") {
+		if _, missing := l.load(name); missing != nil {
+			return nil, status(http.StatusNotFound, "ResourceNotFoundException", "No policy found for: %s", l.functionARN(name))
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	return &api.RemovePermissionOutput{}, nil
 }
 
+// checkPolicyRevision is checkRevision in the words of the operations on policies.
+func checkPolicyRevision(f *function, want *string) error {
+	if checkRevision(f, want) != nil {
+		return status(http.StatusPreconditionFailed, "PreconditionFailedException", "The Revision Id provided does not match the latest Revision Id. Call the GetPolicy API to retrieve the latest Revision Id")
+	}
+	return nil
+}
+
 func (l *Lambda) getPolicy(ctx context.Context, in *api.GetPolicyInput) (*api.GetPolicyOutput, error) {
 	f, err := l.find(ctx, "lambda:GetPolicy", in.FunctionName, in.Qualifier)
-	if err != nil {
+	if err != nil && !wire.HasCode(err, "ResourceNotFoundException") {
 		return nil, err
 	}
 	if len(f.Policy) == 0 {

@@ -57,7 +57,7 @@ func (p *pool) acquire(ctx context.Context, l *Lambda, f *function, requestID st
 		p.unreserve()
 		return nil, nil, status(http.StatusServiceUnavailable, "ServiceException", "the local cloud is stopping")
 	}
-	if inst := p.warm(f.revision()); inst != nil {
+	if inst := p.warm(f.Deployed); inst != nil {
 		return inst, nil, nil
 	}
 	inst, failure, err := l.start(f, requestID)
@@ -68,7 +68,7 @@ func (p *pool) acquire(ctx context.Context, l *Lambda, f *function, requestID st
 	p.mu.Lock()
 	closed := p.closed
 	p.all[inst] = true
-	p.current = f.revision()
+	p.current = f.Deployed
 	p.mu.Unlock()
 	if closed {
 		p.release(inst, false)

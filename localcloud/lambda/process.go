@@ -89,7 +89,7 @@ func (l *Lambda) start(f *function, requestID string) (*instance, *result, error
 		}
 	}
 	i := &instance{
-		l: l, fn: f, revision: f.revision(), ready: make(chan struct{}),
+		l: l, fn: f, revision: f.Deployed, ready: make(chan struct{}),
 		work: make(chan *invocation), exited: make(chan struct{}), idleTimer: time.NewTimer(time.Hour),
 	}
 	stream := l.o.Clock.Now().UTC().Format("2006/01/02") + "/[" + latest + "]" + strings.ReplaceAll(l.o.NewID(), "-", "")

@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	api "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"github.com/millrace-ml/millrace/localcloud/wire"
 )
 
 // asyncConfig is a function's event invoke config.
@@ -53,11 +56,25 @@ func (c *asyncConfig) onSuccess() string {
 	return aws.ToString(c.Destinations.OnSuccess.Destination)
 }
 
-func checkDestinations(d *types.DestinationConfig) error {
+// checkDestinations refuses what the outcomes of the function that id names cannot be sent to.
+func (l *Lambda) checkDestinations(id *string, d *types.DestinationConfig) error {
 	c := &asyncConfig{Destinations: d}
 	for member, target := range map[string]string{"OnFailure": c.onFailure(), "OnSuccess": c.onSuccess()} {
 		if err := checkTarget(target, "DestinationConfig."+member+".Destination", "sqs", "sns", "lambda", "events"); err != nil {
 			return err
+		}
+		if service(target) != "lambda" {
+			continue
+		}
+		name, _, err := l.parse(&target, nil)
+		if err == nil {
+			_, err = l.load(name)
+		}
+		if self, _, _ := l.parse(id, nil); self == name {
+			return invalid("You can't specify the function as a destination for itself.")
+		}
+		if err != nil {
+			return invalid("The destination ARN %s is invalid.", target)
 		}
 	}
 	return nil
@@ -80,13 +97,19 @@ func checkTarget(arn, member string, services ...string) error {
 }
 
 func (l *Lambda) putEventInvokeConfig(ctx context.Context, in *api.PutFunctionEventInvokeConfigInput) (*api.PutFunctionEventInvokeConfigOutput, error) {
-	if err := checkDestinations(in.DestinationConfig); err != nil {
+	if in.MaximumRetryAttempts == nil && in.MaximumEventAgeInSeconds == nil && in.DestinationConfig == nil {
+		return nil, invalid("You must specify at least one of error handling or destination setting.")
+	}
+	if err := l.checkDestinations(in.FunctionName, in.DestinationConfig); err != nil {
 		return nil, err
 	}
 	f, err := l.change(ctx, "lambda:PutFunctionEventInvokeConfig", in.FunctionName, in.Qualifier, func(f *function) error {
 		f.Async = &asyncConfig{MaxRetries: in.MaximumRetryAttempts, MaxAge: in.MaximumEventAgeInSeconds, Destinations: in.DestinationConfig, Modified: l.o.Clock.Now()}
 		return nil
 	})
+	if wire.HasCode(err, "ResourceNotFoundException") {
+		return nil, status(http.StatusNotFound, "ResourceNotFoundException", "The function doesn't exist.")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -97,12 +120,12 @@ func (l *Lambda) putEventInvokeConfig(ctx context.Context, in *api.PutFunctionEv
 }
 
 func (l *Lambda) updateEventInvokeConfig(ctx context.Context, in *api.UpdateFunctionEventInvokeConfigInput) (*api.UpdateFunctionEventInvokeConfigOutput, error) {
-	if err := checkDestinations(in.DestinationConfig); err != nil {
+	if err := l.checkDestinations(in.FunctionName, in.DestinationConfig); err != nil {
 		return nil, err
 	}
 	f, err := l.change(ctx, "lambda:UpdateFunctionEventInvokeConfig", in.FunctionName, in.Qualifier, func(f *function) error {
 		if f.Async == nil {
-			return noAsyncConfig(f)
+			return errNoConfig
 		}
 		if in.MaximumRetryAttempts != nil {
 			f.Async.MaxRetries = in.MaximumRetryAttempts
@@ -117,7 +140,7 @@ func (l *Lambda) updateEventInvokeConfig(ctx context.Context, in *api.UpdateFunc
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, l.noConfig(err, in.FunctionName, in.Qualifier)
 	}
 	return &api.UpdateFunctionEventInvokeConfigOutput{
 		FunctionArn: latestARN(&f), LastModified: &f.Async.Modified, DestinationConfig: destinations(f.Async),
@@ -127,11 +150,11 @@ func (l *Lambda) updateEventInvokeConfig(ctx context.Context, in *api.UpdateFunc
 
 func (l *Lambda) getEventInvokeConfig(ctx context.Context, in *api.GetFunctionEventInvokeConfigInput) (*api.GetFunctionEventInvokeConfigOutput, error) {
 	f, err := l.find(ctx, "lambda:GetFunctionEventInvokeConfig", in.FunctionName, in.Qualifier)
-	if err != nil {
-		return nil, err
+	if err == nil && f.Async == nil {
+		err = errNoConfig
 	}
-	if f.Async == nil {
-		return nil, noAsyncConfig(&f)
+	if err != nil {
+		return nil, l.noConfig(err, in.FunctionName, in.Qualifier)
 	}
 	return &api.GetFunctionEventInvokeConfigOutput{
 		FunctionArn: latestARN(&f), LastModified: &f.Async.Modified, DestinationConfig: destinations(f.Async),
@@ -142,19 +165,27 @@ func (l *Lambda) getEventInvokeConfig(ctx context.Context, in *api.GetFunctionEv
 func (l *Lambda) deleteEventInvokeConfig(ctx context.Context, in *api.DeleteFunctionEventInvokeConfigInput) (*api.DeleteFunctionEventInvokeConfigOutput, error) {
 	_, err := l.change(ctx, "lambda:DeleteFunctionEventInvokeConfig", in.FunctionName, in.Qualifier, func(f *function) error {
 		if f.Async == nil {
-			return noAsyncConfig(f)
+			return errNoConfig
 		}
 		f.Async = nil
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, l.noConfig(err, in.FunctionName, in.Qualifier)
 	}
 	return &api.DeleteFunctionEventInvokeConfigOutput{}, nil
 }
 
-func noAsyncConfig(f *function) error {
-	return status(http.StatusNotFound, "ResourceNotFoundException", "The function %s:%s doesn't have an EventInvokeConfig", f.arn(), latest)
+// errNoConfig is of a function without an event invoke config; noConfig words it.
+var errNoConfig = status(http.StatusNotFound, "ResourceNotFoundException", "")
+
+// noConfig says, as AWS does, of what is not there, function, version or config, that it has no config.
+func (l *Lambda) noConfig(err error, id, qualifier *string) error {
+	name, q, malformed := l.parse(id, qualifier)
+	if malformed != nil || !wire.HasCode(err, "ResourceNotFoundException") {
+		return err
+	}
+	return status(http.StatusNotFound, "ResourceNotFoundException", "The function %s:%s doesn't have an EventInvokeConfig", l.functionARN(name), cmp.Or(q, latest))
 }
 
 func latestARN(f *function) *string { return aws.String(f.arn() + ":" + latest) }
@@ -172,15 +203,51 @@ func destinations(c *asyncConfig) *types.DestinationConfig {
 }
 
 func (l *Lambda) putConcurrency(ctx context.Context, in *api.PutFunctionConcurrencyInput) (*api.PutFunctionConcurrencyOutput, error) {
+	name, q, err := l.parse(in.FunctionName, nil)
+	if err != nil {
+		return nil, err
+	}
+	if q != "" {
+		return nil, invalid("This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please specify either a function name or an unqualified function ARN.")
+	}
 	n := in.ReservedConcurrentExecutions
-	_, err := l.change(ctx, "lambda:PutFunctionConcurrency", in.FunctionName, nil, func(f *function) error {
+	if err := l.checkReserved(name, aws.ToInt32(n)); err != nil {
+		return nil, err
+	}
+	_, err = l.change(ctx, "lambda:PutFunctionConcurrency", &name, nil, func(f *function) error {
 		f.Reserved = n
 		return nil
 	})
+	if wire.HasCode(err, "ResourceNotFoundException") {
+		return nil, l.notFound(name, latest)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return &api.PutFunctionConcurrencyOutput{ReservedConcurrentExecutions: n}, nil
+}
+
+// An account's concurrent executions, and how many of them cannot be reserved.
+const (
+	accountConcurrency = 1000
+	leastUnreserved    = 100
+)
+
+// checkReserved refuses to reserve so many executions for a function that too few are left for all others.
+func (l *Lambda) checkReserved(name string, n int32) error {
+	left := accountConcurrency - n
+	known := false
+	err := l.functions.Scan("", func(other string, f function) bool {
+		known = known || other == name
+		if other != name {
+			left -= aws.ToInt32(f.Reserved)
+		}
+		return true
+	})
+	if err != nil || !known || left >= leastUnreserved { // a function that is not there is told later
+		return err
+	}
+	return invalid("Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [%d].", leastUnreserved)
 }
 
 func (l *Lambda) getConcurrency(ctx context.Context, in *api.GetFunctionConcurrencyInput) (*api.GetFunctionConcurrencyOutput, error) {
@@ -204,8 +271,24 @@ func (l *Lambda) deleteConcurrency(ctx context.Context, in *api.DeleteFunctionCo
 
 const maxTags = 50 // of a function
 
+// tagged is the function whose tags an ARN is about.
+func (l *Lambda) tagged(arn *string) (string, error) {
+	name, q, err := l.parse(arn, nil)
+	if err == nil && q != "" {
+		err = invalid("Tags on function aliases and versions are not supported. Please specify a function ARN.")
+	}
+	return name, err
+}
+
 func (l *Lambda) tagResource(ctx context.Context, in *api.TagResourceInput) (*api.TagResourceOutput, error) {
-	_, err := l.change(ctx, "lambda:TagResource", in.Resource, nil, func(f *function) error {
+	name, err := l.tagged(in.Resource)
+	if err != nil {
+		return nil, err
+	}
+	if len(in.Tags) == 0 {
+		return nil, invalid("An error occurred and the request cannot be processed.")
+	}
+	_, err = l.change(ctx, "lambda:TagResource", &name, nil, func(f *function) error {
 		if f.Tags == nil {
 			f.Tags = map[string]string{}
 		}
@@ -215,6 +298,7 @@ func (l *Lambda) tagResource(ctx context.Context, in *api.TagResourceInput) (*ap
 		if len(f.Tags) > maxTags {
 			return invalid("Number of tags exceeds resource tag limit.")
 		}
+		l.revised(f)
 		return nil
 	})
 	if err != nil {
@@ -224,10 +308,15 @@ func (l *Lambda) tagResource(ctx context.Context, in *api.TagResourceInput) (*ap
 }
 
 func (l *Lambda) untagResource(ctx context.Context, in *api.UntagResourceInput) (*api.UntagResourceOutput, error) {
-	_, err := l.change(ctx, "lambda:UntagResource", in.Resource, nil, func(f *function) error {
+	name, err := l.tagged(in.Resource)
+	if err != nil {
+		return nil, err
+	}
+	_, err = l.change(ctx, "lambda:UntagResource", &name, nil, func(f *function) error {
 		for _, k := range in.TagKeys {
 			delete(f.Tags, k)
 		}
+		l.revised(f)
 		return nil
 	})
 	if err != nil {
@@ -237,7 +326,11 @@ func (l *Lambda) untagResource(ctx context.Context, in *api.UntagResourceInput) 
 }
 
 func (l *Lambda) listTags(ctx context.Context, in *api.ListTagsInput) (*api.ListTagsOutput, error) {
-	f, err := l.find(ctx, "lambda:ListTags", in.Resource, nil)
+	name, err := l.tagged(in.Resource)
+	if err != nil {
+		return nil, err
+	}
+	f, err := l.find(ctx, "lambda:ListTags", &name, nil)
 	if err != nil {
 		return nil, err
 	}

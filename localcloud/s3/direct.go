@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/versity/versitygw/auth"
@@ -49,7 +51,11 @@ func asWireError(err error) *wire.Error {
 	var e s3err.S3Error
 	if errors.As(err, &e) {
 		base := e.BaseError()
-		return &wire.Error{Code: base.Code, Message: base.Description, Status: e.StatusCode()}
+		message := base.Description
+		if bare := strings.TrimSuffix(message, "."); slices.Contains(unended, bare) {
+			message = bare
+		}
+		return &wire.Error{Code: base.Code, Message: message, Status: e.StatusCode()}
 	}
 	return wire.AsError(err)
 }
