@@ -229,7 +229,7 @@ func (c *column) values(n *native, to, take, count, rows int) error {
 		c.dictionary.held++
 	}
 	if n.dictionary != nil && !(c.coded && n.dictionary == c.dictionary) {
-		if err := n.copyCodes(n.dictionary, n.codes[:to], 0); err != nil {
+		if err := n.copyCodes(n.dictionary, n.codes[:to], n.null[:to], 0); err != nil {
 			return err
 		}
 		c.drop(n.dictionary)
@@ -255,7 +255,7 @@ func (c *column) values(n *native, to, take, count, rows int) error {
 		if err := c.readCodes(codes); err != nil {
 			return err
 		}
-		if err := n.copyCodes(c.dictionary, codes, to); err != nil {
+		if err := n.copyCodes(c.dictionary, codes, nil, to); err != nil {
 			return err
 		}
 	case c.kind.physical == parquet.Boolean:

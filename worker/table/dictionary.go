@@ -132,7 +132,7 @@ func (c *column) look() error {
 	if err := c.codes.read(codes); err != nil {
 		return err
 	}
-	if !c.dictionary.inRange(codes) {
+	if !c.dictionary.inRange(codes, nil) {
 		return errCodes
 	}
 	numbers := wordsOf[float64](c.room(8*c.rows), c.rows)
@@ -157,16 +157,26 @@ func (c *column) readCodes(out []uint32) error {
 	return nil
 }
 
-// inRange tells whether all codes stand for something.
-func (d *dictionary) inRange(codes []uint32) bool {
+// inRange tells whether all codes stand for something: only of rows that are null
+// may it be what is missing.
+func (d *dictionary) inRange(codes []uint32, null []bool) bool {
 	var a, b uint32
-	for ; len(codes) >= 4; codes = codes[4:] { // side by side
-		a, b = max(a, codes[0], codes[1]), max(b, codes[2], codes[3])
+	rest := codes
+	for ; len(rest) >= 4; rest = rest[4:] { // side by side
+		a, b = max(a, rest[0], rest[1]), max(b, rest[2], rest[3])
 	}
-	for _, k := range codes {
+	for _, k := range rest {
 		a = max(a, k)
 	}
-	return int(max(a, b)) <= d.rows
+	if most := int(max(a, b)); most != d.rows {
+		return most < d.rows
+	}
+	for i, k := range codes {
+		if int(k) == d.rows && (null == nil || !null[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // short is a dictionary's texts of up to shortText bytes, each with room for

@@ -209,9 +209,10 @@ func (n *native) addText(value []byte, row int) error {
 	return nil
 }
 
-// copyCodes copies a dictionary's values to places from to on.
-func (n *native) copyCodes(d *dictionary, codes []uint32, to int) error {
-	if !d.inRange(codes) {
+// copyCodes copies a dictionary's values to places from to on. null are the rows of
+// the codes that are; nil: none is.
+func (n *native) copyCodes(d *dictionary, codes []uint32, null []bool, to int) error {
+	if !d.inRange(codes, null) {
 		return errCodes
 	}
 	all := d.cells.memory

@@ -308,7 +308,7 @@ func (f *parquetFile) leave() {
 func (f *parquetFile) fill(b *Batch) (problems Problems, more int, ended bool) {
 	for i := range b.Columns {
 		c := &b.Columns[i]
-		if c.codes != nil && c.memory.numbers == nil && !c.of.inRange(c.codes) {
+		if c.codes != nil && c.memory.numbers == nil && !c.of.inRange(c.codes, c.memory.null[:b.Rows]) {
 			problems = append(problems, f.problem(c.Name, b.group, int64(b.first), errCodes))
 			continue
 		}
