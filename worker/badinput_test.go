@@ -125,7 +125,11 @@ func TestRejectedUploads(t *testing.T) {
 				}
 				return cells
 			})
-		}, `column "delay": 10 rows have a label that is larger than a model can hold, 3.4e+30`},
+		}, `column "delay": 10 rows have a label that is larger than a model can hold, 1.3e+30`},
+		"labels far from 0": {func(p *platform) {
+			p.def.Data.Label = definition.Label{Name: "when", Expr: "delay + 1700000000"}
+			p.def.Evaluate = definition.Evaluate{Metric: "rmse", Confidence: 0.95}
+		}, `column "when": the labels of the train part lie between 1699999984.91 and 1700000026.93, where a model tells apart no less than 128 (hint: subtract`},
 		"label not binary": {func(p *platform) { p.def.Data.Label = definition.Label{Name: "delay"} }, "have a label that is neither 0 nor 1, which the metric auc needs"},
 		"text as number": {func(p *platform) {
 			p.def.Features = append(p.def.Features, definition.Feature{Name: "raw", Expr: "zone"})
@@ -210,7 +214,11 @@ func TestToleratedFaults(t *testing.T) {
 		"not one of":    {edit("north", "centre"), "1 value is not one of the 3 allowed", 6000},
 		"extra column":  {edit("trip,at,zone,distance,delay\n", "trip,at,zone,distance,delay,\"new, \"\"one\"\"\"\n"), "", 0},
 		"label missing": {func(p *platform) { p.def.Data.Label.Expr = "distance > 10"; p.def.Features = p.def.Features[2:3] }, "rows have no label and are left out", 0},
-		"window":        {func(p *platform) { p.def.Data.Window = 20 * 24 * 3600e9 }, "are older than the window", 0},
+		"label digits": {func(p *platform) {
+			p.def.Data.Label = definition.Label{Name: "when", Expr: "delay + 10000000"}
+			p.def.Evaluate = definition.Evaluate{Metric: "rmse", Confidence: 0.95}
+		}, "where a model tells apart no less than 1 (hint: subtract in the label's expression what they have in common, or take another unit)", 6000},
+		"window": {func(p *platform) { p.def.Data.Window = 20 * 24 * 3600e9 }, "are older than the window", 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -120,7 +120,7 @@ func (c *checker) labels(b *table.Batch, s *seen) {
 		switch {
 		case y != y:
 			s.unlabeled++
-		case c.objective == "binary" && y != 0 && y != 1, c.objective == "multiclass" && y < 0, math.Abs(y) > mostLabel:
+		case c.objective == "binary" && y != 0 && y != 1, c.objective == "multiclass" && y < 0, math.Abs(y) > hyperparameters.MaxMagnitude:
 			first(&s.odd, b, i, c.labelName, oddLabel(y, row))
 		}
 		s.labels[i] = y
@@ -143,9 +143,6 @@ func (c *checker) weights(b *table.Batch, s *seen) {
 		s.weights[i] = w
 	}
 }
-
-// mostLabel is the largest label: float32 must have room for sums of very many.
-const mostLabel = math.MaxFloat32 / 1e8
 
 // oddLabel says what is wrong with a label: its number, or the value that is no class.
 func oddLabel(y float64, row []features.Value) string {

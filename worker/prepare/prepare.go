@@ -18,6 +18,7 @@ import (
 
 	"github.com/millrace-ml/millrace/shared/definition"
 	"github.com/millrace-ml/millrace/shared/features"
+	"github.com/millrace-ml/millrace/shared/hyperparameters"
 	"github.com/millrace-ml/millrace/worker/job"
 	"github.com/millrace-ml/millrace/worker/quality"
 )
@@ -178,7 +179,7 @@ func (r *rows) labels() {
 		case "multiclass":
 			odd.Message += "none of the classes " + strings.Join(d.Classes, ", ")
 		case "regression":
-			odd.Message += fmt.Sprintf("larger than a model can hold, %.2g (hint: another unit, such as thousands, or a logarithm)", mostLabel)
+			odd.Message += fmt.Sprintf("larger than a model can hold, %.2g (hint: another unit, such as thousands, or a logarithm)", hyperparameters.MaxMagnitude)
 		default:
 			odd.Message += fmt.Sprintf("neither 0 nor 1, which the metric %s needs", r.def.Evaluate.Metric)
 		}

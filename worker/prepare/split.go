@@ -174,22 +174,26 @@ func (r *rows) partOf(at int, row *row) int {
 
 // part is what is noted of a part's rows.
 type part struct {
-	rows     int
-	sum      float64 // of labels
-	label    float64 // of the first row
-	varies   bool    // labels do
-	weighed  weighed
-	from, to float64 // times
-	classes  []int   // rows of each, when there are several
+	rows        int
+	sum         float64 // of labels
+	label       float64 // of the first row
+	varies      bool    // labels do, in the digits that training has
+	least, most float64 // labels
+	rounded     float64 // the most that a label is moved by having no more digits
+	weighed     weighed
+	from, to    float64 // times
+	classes     []int   // rows of each, when there are several
 }
 
 func (p *part) add(row *row) {
 	if p.rows == 0 {
-		p.label, p.from, p.to = row.label, math.Inf(1), math.Inf(-1)
+		p.label, p.least, p.most, p.from, p.to = row.label, row.label, row.label, math.Inf(1), math.Inf(-1)
 	}
 	p.rows++
 	p.sum += row.label
-	p.varies = p.varies || row.label != p.label
+	p.varies = p.varies || float32(row.label) != float32(p.label)
+	p.least, p.most = min(p.least, row.label), max(p.most, row.label)
+	p.rounded = max(p.rounded, math.Abs(float64(float32(row.label))-row.label))
 	p.weighed.add(row)
 	p.from, p.to = min(p.from, row.time), max(p.to, row.time)
 	if p.classes != nil {
@@ -213,7 +217,7 @@ func (w *weighed) add(row *row) {
 		w.label = row.label
 	}
 	w.rows++
-	w.varies = w.varies || row.label != w.label
+	w.varies = w.varies || float32(row.label) != float32(w.label)
 	w.sum += row.weight
 	w.squares += float64(row.weight * row.weight)
 }
@@ -234,7 +238,9 @@ func (r *rows) note(name string, p *part) {
 		note.From, note.To = quality.Instant(p.from), quality.Instant(p.to)
 	}
 	r.unseen(name, p)
+	r.digits(name, p)
 	switch w := &p.weighed; {
+	case !p.varies && p.least < p.most: // r.digits has told
 	case !p.varies:
 		r.stop("label", r.def.Data.Label.Name, fmt.Sprintf("the label is %s in all %d rows of the %s part: nothing can be learned or judged by it", r.labelText(p.label), p.rows, name))
 	case r.def.Data.Weight == "" || name == partNames[2]: // the test counts all rows alike
@@ -244,6 +250,26 @@ func (r *rows) note(name string, p *part) {
 		r.stop("weight", "", fmt.Sprintf("the label is %s in all %d rows of the %s part whose weight is not 0: nothing can be learned", r.labelText(w.label), w.rows, name))
 	default:
 		note.Effective = w.effective()
+	}
+}
+
+// fewSteps is how many steps the labels of a part must have at least, from the least to the
+// most, for what lies between them not to matter.
+const fewSteps = 1000
+
+// digits tells of labels that lie so near to each other, and so far from 0, that the seven
+// digits which training has of them do not tell them apart.
+func (r *rows) digits(name string, p *part) {
+	if reach := p.most - p.least; reach == 0 || 2*p.rounded*fewSteps <= reach {
+		return
+	}
+	largest := float32(max(math.Abs(p.least), math.Abs(p.most)))
+	step := math.Nextafter32(largest, math.MaxFloat32) - largest
+	message := fmt.Sprintf("the labels of the %s part lie between %.12g and %.12g, where a model tells apart no less than %.3g (hint: subtract in the label's expression what they have in common, or take another unit)", name, p.least, p.most, step)
+	if !p.varies {
+		r.stop("label", r.def.Data.Label.Name, message)
+	} else {
+		r.warn("label", r.def.Data.Label.Name, message)
 	}
 }
 
