@@ -105,6 +105,47 @@ var queueBehaviours = []behaviour{
 		try(c.sqs.UntagQueue(c.ctx, &sqs.UntagQueueInput{QueueUrl: &url, TagKeys: []string{"a", "none"}})).ok(c)
 		c.eventually("b alone", func() bool { t := tags(); return len(t) == 1 && t["b"] == "3" })
 	}},
+	{id: "sqs.visibility.any-receipt", says: "a message that is visible again, or with another receiver, is hidden by a receipt of before; one that is deleted is InvalidParameterValue", source: recorded + "sqs/test_sqs.snapshot.json", run: func(c *call) {
+		url := c.queue("VisibilityTimeout", "0")
+		c.send(url, "m")
+		change := func(receipt *string, timeout int32) result[*sqs.ChangeMessageVisibilityOutput] {
+			return try(c.sqs.ChangeMessageVisibility(c.ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: receipt, VisibilityTimeout: timeout}))
+		}
+		first := c.received(url, 1)["m"]
+		change(first, 0).ok(c)
+		second := c.received(url, 1)["m"]
+		change(first, 600).ok(c)
+		equal(c, "messages", len(c.messages(url)), 0)
+		try(c.sqs.DeleteMessage(c.ctx, &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: second})).ok(c)
+		change(second, 1).fails(c, 400, "InvalidParameterValue", "Reason: Message does not exist or is not available for visibility timeout change.")
+	}},
+	{id: "sqs.receive.attributes", says: "message attributes are asked for by name, by the beginning of a name, or all by All or an asterisk", source: recorded + "sqs/test_sqs.snapshot.json", run: func(c *call) {
+		url := c.queue("VisibilityTimeout", "0")
+		text := func(v string) types.MessageAttributeValue {
+			return types.MessageAttributeValue{DataType: ref("String"), StringValue: &v}
+		}
+		try(c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: ref("m"), MessageAttributes: map[string]types.MessageAttributeValue{"Help.Me": text("1"), "Hello": text("2"), "General": text("3")}})).ok(c)
+		for asked, want := range map[string]int{"All": 3, "*": 3, ".*": 3, "Hel.*": 2, "Help": 0, "General": 1} {
+			var got []types.Message
+			c.eventually("the message", func() bool {
+				got = try(c.sqs.ReceiveMessage(c.ctx, &sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 5, MessageAttributeNames: []string{asked}})).ok(c).Messages
+				return len(got) > 0
+			})
+			equal(c, asked, len(got[0].MessageAttributes), want)
+		}
+	}},
+	{id: "sqs.send.attribute-names", says: "a message attribute's name has no periods at its ends, does not begin as AWS's own, and its text no control characters", source: sqsAPI + "SendMessage.html", run: func(c *call) {
+		url := c.queue()
+		for name, value := range map[string]string{".a": "v", "AWS.a": "v", "a!": "v", "a": "\b"} {
+			try(c.sqs.SendMessage(c.ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: ref("m"), MessageAttributes: map[string]types.MessageAttributeValue{name: {DataType: ref("String"), StringValue: &value}}})).
+				fails(c, 400, "InvalidParameterValue")
+		}
+	}},
+	{id: "sqs.sse", says: "a queue that is encrypted with a KMS key is not by SQS's own", source: recorded + "sqs/test_sqs.snapshot.json", run: func(c *call) {
+		url := c.queue("KmsMasterKeyId", "alias/aws/sqs")
+		a := try(c.sqs.GetQueueAttributes(c.ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{"All"}})).ok(c).Attributes
+		equal(c, "encryption", []string{a["KmsMasterKeyId"], a["SqsManagedSseEnabled"], a["KmsDataKeyReusePeriodSeconds"]}, "[alias/aws/sqs false 300]")
+	}},
 }
 
 // holds are the numbers of a queue's messages: those to be received, and those worked on.

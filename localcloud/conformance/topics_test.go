@@ -109,4 +109,40 @@ var topicBehaviours = []behaviour{
 		try(c.sns.UntagResource(c.ctx, &sns.UntagResourceInput{ResourceArn: &arn, TagKeys: []string{"a"}})).fails(c, 404, "ResourceNotFound")
 		try(c.sns.ListTagsForResource(c.ctx, &sns.ListTagsForResourceInput{ResourceArn: &arn})).fails(c, 404, "ResourceNotFound")
 	}},
+	{id: "sns.create.some", says: "a topic is made again with some of its tags, not with others", source: recorded + "sns/test_sns.snapshot.json", run: func(c *call) {
+		topic := c.topic()
+		name := topic[strings.LastIndex(topic, ":")+1:]
+		tag := func(k, v string) types.Tag { return types.Tag{Key: &k, Value: &v} }
+		try(c.sns.TagResource(c.ctx, &sns.TagResourceInput{ResourceArn: &topic, Tags: []types.Tag{tag("a", "1"), tag("b", "2")}})).ok(c)
+		c.eventually("the topic with one of two tags", func() bool {
+			out, err := c.sns.CreateTopic(c.ctx, &sns.CreateTopicInput{Name: &name, Tags: []types.Tag{tag("a", "1")}})
+			return err == nil && *out.TopicArn == topic
+		})
+		try(c.sns.CreateTopic(c.ctx, &sns.CreateTopicInput{Name: &name, Tags: []types.Tag{tag("a", "1"), tag("c", "3")}})).fails(c, 400, "InvalidParameter", "Invalid parameter: Tags Reason: Topic already exists with different tags")
+	}},
+	{id: "sns.subscription.raw", says: "RawMessageDelivery is true or false in letters of any case", source: recorded + "sns/test_sns.snapshot.json", run: func(c *call) {
+		topic, queue := c.topic(), c.queue()
+		arn := c.subscribe(topic, queue, map[string]string{"RawMessageDelivery": "TrUe"})
+		equal(c, "again", c.subscribe(topic, queue, map[string]string{"RawMessageDelivery": "True"}), arn)
+		equal(c, "raw", try(c.sns.GetSubscriptionAttributes(c.ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &arn})).ok(c).Attributes["RawMessageDelivery"], "true")
+	}},
+	{id: "sns.subscription.invalid", says: "what a subscription's attribute cannot be is InvalidParameter, and says why", source: recorded + "sns/test_sns.snapshot.json", run: func(c *call) {
+		arn := c.subscribe(c.topic(), c.queue(), nil)
+		for _, tc := range [][3]string{
+			{"RawMessageDelivery", "yes", "Invalid parameter: RawMessageDelivery: Invalid value [yes]. Must be true or false."},
+			{"RedrivePolicy", `{"deadLetterTargetArn":"fake-arn"}`, "Invalid parameter: RedrivePolicy: deadLetterTargetArn is an invalid arn"},
+			{"RedrivePolicy", "{invalidjson}", "Invalid parameter: RedrivePolicy: failed to parse JSON. Unexpected character ('i' (code 105)): was expecting double-quote to start field name"},
+			{"FilterPolicy", "{invalidjson}", "Invalid parameter: FilterPolicy: failed to parse JSON. Unexpected character ('i' (code 105)): was expecting double-quote to start field name"},
+		} {
+			try(c.sns.SetSubscriptionAttributes(c.ctx, &sns.SetSubscriptionAttributesInput{SubscriptionArn: &arn, AttributeName: &tc[0], AttributeValue: &tc[1]})).fails(c, 400, "InvalidParameter", tc[2])
+		}
+	}},
+	{id: "sns.publish-batch.attributes", says: "a batch with one wrong message attribute is refused as a whole", source: recorded + "sns/test_sns.snapshot.json", run: func(c *call) {
+		topic, queue := c.topic(), c.queue()
+		c.subscribe(topic, queue, nil)
+		try(c.sns.PublishBatch(c.ctx, &sns.PublishBatchInput{TopicArn: &topic, PublishBatchRequestEntries: []types.PublishBatchRequestEntry{{Id: ref("1"), Message: ref("m")},
+			{Id: ref("2"), Message: ref("m"), MessageAttributes: map[string]types.MessageAttributeValue{"a": {DataType: ref("String."), StringValue: ref("v")}}}}})).
+			fails(c, 400, "ParameterValueInvalid", "The message attribute 'a' has an invalid message attribute type")
+		equal(c, "messages", len(c.messages(queue)), 0)
+	}},
 }

@@ -207,7 +207,9 @@ func (s *IAM) getRole(ctx context.Context, in *iam.GetRoleInput) (*iam.GetRoleOu
 	if err != nil {
 		return nil, err
 	}
-	return &iam.GetRoleOutput{Role: s.shown(r)}, nil
+	out := s.shown(r)
+	out.RoleLastUsed = &types.RoleLastUsed{} // AWS answers it empty for months of no use, and nothing is counted here
+	return &iam.GetRoleOutput{Role: out}, nil
 }
 
 func (s *IAM) deleteRole(_ context.Context, in *iam.DeleteRoleInput) (*iam.DeleteRoleOutput, error) {

@@ -91,6 +91,9 @@ func (l *Lambda) createFunction(ctx context.Context, in *api.CreateFunctionInput
 	if err != nil {
 		return nil, err
 	}
+	if len(name) > maxName {
+		return nil, invalid("1 validation error detected: Value '%s' at 'functionName' failed to satisfy constraint: Member must have length less than or equal to %d", name, maxName)
+	}
 	if err := l.allow(ctx, "lambda:CreateFunction", l.functionARN(name)); err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ func (l *Lambda) functionARN(name string) string {
 	return "arn:aws:lambda:" + l.o.Region + ":" + l.o.Account + ":function:" + name
 }
 
-const maxName = 64
+const maxName = 64 // of a function that is made
 
 var functionName = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 
@@ -43,9 +43,6 @@ func (l *Lambda) parse(id, qualifier *string) (name, q string, err error) {
 			return "", "", invalid("The derived qualifier from the function name does not match the specified qualifier.")
 		}
 		name, q = bare, embedded
-	}
-	if len(name) > maxName {
-		return "", "", invalid("1 validation error detected: Value '%s' at 'functionName' failed to satisfy constraint: Member must have length less than or equal to %d", name, maxName)
 	}
 	if !functionName.MatchString(name) {
 		return "", "", status(http.StatusBadRequest, "ValidationException",

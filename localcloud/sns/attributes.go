@@ -2,7 +2,9 @@ package sns
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,9 +15,18 @@ import (
 
 var otherThanName = regexp.MustCompile(`[^A-Za-z0-9_.-]`)
 
+func checkAttributes(all map[string]types.MessageAttributeValue) error {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if err := checkAttribute(name, all[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // checkAttribute refuses a message attribute as AWS does.
 func checkAttribute(name string, v types.MessageAttributeValue) error {
-	kind, _, _ := strings.Cut(aws.ToString(v.DataType), ".")
+	kind, label, labelled := strings.Cut(aws.ToString(v.DataType), ".")
 	why := ""
 	switch other := otherThanName.FindString(name); {
 	case len(name) > 256:
@@ -28,7 +39,7 @@ func checkAttribute(name string, v types.MessageAttributeValue) error {
 		why = "Invalid message attribute name ending with character '.' was found."
 	case strings.Contains(name, ".."):
 		why = "Message attribute name can not have successive '.' character."
-	case kind != "String" && kind != "Number" && kind != "Binary":
+	case kind != "String" && kind != "Number" && kind != "Binary", labelled && label == "":
 		why = "The message attribute '" + name + "' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String."
 	case kind == "Binary" && aws.ToString(v.StringValue) != "":
 		why = "The message attribute '" + name + "' with type 'Binary' must use field 'Binary'."

@@ -127,7 +127,11 @@ func (s *SNS) bury(d delivery, why error) {
 		return
 	}
 	ctx := wire.WithCaller(context.WithoutCancel(s.ctx), wire.Caller{Account: s.o.Account, ARN: d.Topic, Service: Service})
-	_, err := s.o.Call(ctx, "sqs", "SendMessage", encode(map[string]any{"QueueUrl": queueURL(r.Target), "MessageBody": d.Body}))
+	in := map[string]any{"QueueUrl": queueURL(r.Target), "MessageBody": d.Body}
+	if len(d.Attributes) > 0 {
+		in["MessageAttributes"] = d.Attributes
+	}
+	_, err := s.o.Call(ctx, "sqs", "SendMessage", encode(in))
 	if err != nil {
 		s.o.Log.Error("message lost: its dead-letter queue did not take it", "subscription", d.Subscription, "queue", r.Target, "reason", why, "error", err)
 	}

@@ -3,6 +3,7 @@ package sns
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -33,6 +34,9 @@ func filter(attributes map[string]string, where string) (*pattern.Pattern, error
 	if small := (bytes.Buffer{}); json.Compact(&small, []byte(policy)) == nil {
 		policy = small.String() // places in errors are those of the policy without space
 	}
+	if !json.Valid([]byte(policy)) {
+		return nil, invalid("%s%s", where, unparsed(policy))
+	}
 	p, err := pattern.CompileFilter(policy)
 	if err != nil {
 		return nil, invalid("%s%s", where, strings.TrimPrefix(err.Error(), pattern.NotValid))
@@ -50,6 +54,18 @@ func filter(attributes map[string]string, where string) (*pattern.Pattern, error
 		return nil, invalid("%sFilter policy is too complex", where)
 	}
 	return p, nil
+}
+
+var sourceShown = regexp.MustCompile(`(?s)\[Source: \(String\)".*"; line`)
+
+// unparsed words why a text is no JSON, as SNS does: without the text.
+func unparsed(text string) string {
+	_, err := pattern.CompileFilter(text)
+	if err == nil {
+		return "failed to parse JSON."
+	}
+	why := strings.TrimPrefix(err.Error(), pattern.NotValid)
+	return "failed to parse JSON. " + sourceShown.ReplaceAllLiteralString(why, "[Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled); line")
 }
 
 // nested reports whether a policy names members of members.

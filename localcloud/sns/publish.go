@@ -5,9 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"maps"
 	"regexp"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -58,6 +56,9 @@ func (s *SNS) publish(ctx context.Context, in *awssns.PublishInput) (*awssns.Pub
 	}
 	id, err := s.send(ctx, topicOf(in), &types.PublishBatchRequestEntry{Message: in.Message, MessageAttributes: in.MessageAttributes, MessageStructure: in.MessageStructure,
 		Subject: in.Subject, MessageDeduplicationId: in.MessageDeduplicationId, MessageGroupId: in.MessageGroupId})
+	if in.TopicArn == nil && wire.HasCode(err, "NotFound") {
+		err = invalid("TargetArn Reason: No endpoint found for the target arn specified")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +92,11 @@ func (s *SNS) publishBatch(ctx context.Context, in *awssns.PublishBatchInput) (*
 		return nil, wire.Errorf("BatchRequestTooLong", "The length of all the messages put together is more than the limit.")
 	}
 	out := &awssns.PublishBatchOutput{Successful: []types.PublishBatchResultEntry{}, Failed: []types.BatchResultErrorEntry{}}
+	for _, e := range in.PublishBatchRequestEntries { // one wrong attribute and nothing is published
+		if err := checkAttributes(e.MessageAttributes); err != nil {
+			return nil, err
+		}
+	}
 	for i := range in.PublishBatchRequestEntries {
 		e := &in.PublishBatchRequestEntries[i]
 		id, err := s.send(ctx, in.TopicArn, e)
@@ -128,10 +134,8 @@ func check(e *types.PublishBatchRequestEntry) (texts map[string]string, err erro
 	case e.MessageDeduplicationId != nil:
 		return nil, invalid("MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter that is not valid for this topic type")
 	}
-	for _, name := range slices.Sorted(maps.Keys(e.MessageAttributes)) {
-		if err := checkAttribute(name, e.MessageAttributes[name]); err != nil {
-			return nil, err
-		}
+	if err := checkAttributes(e.MessageAttributes); err != nil {
+		return nil, err
 	}
 	texts = map[string]string{"default": text}
 	if e.MessageStructure == nil {
@@ -205,21 +209,21 @@ func (s *SNS) newDelivery(id string, v subscription, text string, e *types.Publi
 		}
 		n.MessageAttributes[name] = attribute{Type: aws.ToString(a.DataType), Value: value}
 	}
-	d := delivery{ID: id + "/" + v.ARN, Subscription: v.ARN, Topic: v.Topic, Since: s.o.Clock.Now()}
+	d := delivery{ID: id + "/" + v.ARN, Subscription: v.ARN, Topic: v.Topic, Since: s.o.Clock.Now(), Body: string(encode(n))}
 	if v.Protocol == "lambda" {
 		record := map[string]any{"EventSource": "aws:sns", "EventVersion": "1.0", "EventSubscriptionArn": v.ARN, "Sns": n.forLambda()}
 		d.Service, d.Operation = "lambda", "Invoke"
-		d.Body = string(encode(map[string]any{"Records": []any{record}}))
-		d.Input = encode(map[string]any{"FunctionName": v.Endpoint, "InvocationType": "Event", "Payload": []byte(d.Body)})
+		d.Input = encode(map[string]any{"FunctionName": v.Endpoint, "InvocationType": "Event", "Payload": []byte(encode(map[string]any{"Records": []any{record}}))})
 		return d
 	}
-	d.Service, d.Operation, d.Body = "sqs", "SendMessage", string(encode(n))
+	d.Service, d.Operation = "sqs", "SendMessage"
 	in := map[string]any{"QueueUrl": queueURL(v.Endpoint), "MessageBody": d.Body}
 	if v.Attributes["RawMessageDelivery"] == "true" {
 		d.Body = text
 		in["MessageBody"] = text
 		if len(e.MessageAttributes) > 0 {
 			in["MessageAttributes"] = e.MessageAttributes
+			d.Attributes = e.MessageAttributes
 		}
 	}
 	if e.MessageGroupId != nil {
@@ -258,8 +262,9 @@ type delivery struct {
 	Topic        string
 	Service      string
 	Operation    string
-	Input        json.RawMessage // of the operation
-	Body         string          // what the dead-letter queue gets
+	Input        json.RawMessage                        // of the operation
+	Body         string                                 // what the dead-letter queue gets
+	Attributes   map[string]types.MessageAttributeValue `json:",omitempty"` // with it, of a raw message
 	Since        time.Time
 	Attempts     int
 	Due          time.Time

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
@@ -249,6 +250,44 @@ func TestRetriesSurviveRestart(t *testing.T) {
 	r.clock.advance(time.Hour)
 	if len(r.calls) != 3 {
 		t.Errorf("delivered again: %d attempts", len(r.calls))
+	}
+}
+
+// What a function or a raw subscription did not get is dead as a notification,
+// or as the message with its attributes.
+func TestDeadLettersByKind(t *testing.T) {
+	const policy = `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead"}`
+	for name, tc := range map[string]struct {
+		protocol, endpoint string
+		attributes         map[string]string
+		body               string
+		sent               bool // the attributes beside the body
+	}{
+		"function": {"lambda", "arn:aws:lambda:us-east-1:000000000000:function:f", nil, `{"Type":"Notification",`, false},
+		"raw":      {"sqs", queue, map[string]string{"RawMessageDelivery": "True"}, "m", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			topic := r.topic(t)
+			attributes := map[string]string{"RedrivePolicy": policy}
+			maps.Copy(attributes, tc.attributes)
+			r.subscribe(t, topic, tc.protocol, tc.endpoint, attributes)
+			r.answer = func(c called) error {
+				if url, _ := c.input["QueueUrl"].(string); strings.HasSuffix(url, "/dead") {
+					return nil
+				}
+				return &wire.Error{Code: "AccessDenied", Message: "no", Status: 403}
+			}
+			must(r.client.Publish(t.Context(), &awssns.PublishInput{TopicArn: topic, Message: aws.String("m"),
+				MessageAttributes: map[string]types.MessageAttributeValue{"a": {DataType: aws.String("Number"), StringValue: aws.String("1")}}}))(t)
+			if len(r.calls) != 2 {
+				t.Fatalf("calls %+v", r.calls)
+			}
+			dead := r.calls[1].input
+			if body := dead["MessageBody"].(string); !strings.HasPrefix(body, tc.body) || (dead["MessageAttributes"] != nil) != tc.sent {
+				t.Errorf("dead letter %+v", dead)
+			}
+		})
 	}
 }
 

@@ -21,14 +21,17 @@ type redrive struct {
 	Target string `json:"deadLetterTargetArn"`
 }
 
-func checkSubscriptionAttribute(protocol, name, value string) error {
+// checkSubscriptionAttribute refuses what a subscription cannot have; where is
+// what errors call the attributes.
+func checkSubscriptionAttribute(protocol, where, name, value string) error {
 	switch name {
 	case "RawMessageDelivery":
-		if value != "true" && value != "false" {
-			return invalid("Attributes Reason: RawMessageDelivery: Invalid value [%s]. Must be true or false.", value)
+		raw := strings.EqualFold(value, "true")
+		if !raw && !strings.EqualFold(value, "false") {
+			return invalid("%sRawMessageDelivery: Invalid value [%s]. Must be true or false.", where, value)
 		}
-		if value == "true" && protocol != "sqs" {
-			return invalid("Attributes Reason: Delivery protocol [%s] does not support raw message delivery.", protocol)
+		if raw && protocol != "sqs" {
+			return invalid("%sDelivery protocol [%s] does not support raw message delivery.", where, protocol)
 		}
 		return nil
 	case "FilterPolicy":
@@ -40,25 +43,40 @@ func checkSubscriptionAttribute(protocol, name, value string) error {
 		return nil
 	case "RedrivePolicy":
 		var r redrive
+		if value != "" && !json.Valid([]byte(value)) {
+			return invalid("%sRedrivePolicy: %s", where, unparsed(value))
+		}
 		if value != "" && (json.Unmarshal([]byte(value), &r) != nil || !strings.HasPrefix(r.Target, "arn:aws:sqs:")) {
-			return invalid("RedrivePolicy: deadLetterTargetArn must be the ARN of an SQS queue")
+			return invalid("%sRedrivePolicy: deadLetterTargetArn is an invalid arn", where)
 		}
 		return nil
+	case "DeliveryPolicy", "ReplayPolicy", "SubscriptionRoleArn":
+		return invalid("AttributeName: the local cloud does not support the subscription attribute %s", name)
 	}
-	return invalid("AttributeName: the local cloud does not support the subscription attribute %s", name)
+	return invalid("AttributeName")
+}
+
+// kept are attributes as they are kept and told: a switch has one spelling.
+func kept(attributes map[string]string) map[string]string {
+	next := maps.Clone(attributes)
+	if raw, ok := next["RawMessageDelivery"]; ok {
+		next["RawMessageDelivery"] = strings.ToLower(raw)
+	}
+	return next
 }
 
 func (s *SNS) subscribe(ctx context.Context, in *awssns.SubscribeInput) (*awssns.SubscribeOutput, error) {
 	protocol, endpoint := aws.ToString(in.Protocol), aws.ToString(in.Endpoint)
 	for _, k := range slices.Sorted(maps.Keys(in.Attributes)) {
-		if err := checkSubscriptionAttribute(protocol, k, in.Attributes[k]); err != nil {
+		if err := checkSubscriptionAttribute(protocol, "Attributes Reason: ", k, in.Attributes[k]); err != nil {
 			return nil, err
 		}
 	}
 	if _, err := filter(in.Attributes, "Attributes Reason: FilterPolicy: "); err != nil {
 		return nil, err
 	}
-	v := subscription{Protocol: protocol, Endpoint: endpoint, Attributes: in.Attributes, Principal: wire.CallerFrom(ctx).ARN, Created: s.o.Clock.Now()}
+	asked := kept(in.Attributes)
+	v := subscription{Protocol: protocol, Endpoint: endpoint, Attributes: asked, Principal: wire.CallerFrom(ctx).ARN, Created: s.o.Clock.Now()}
 	switch protocol {
 	case "sqs":
 		if !strings.HasPrefix(endpoint, "arn:aws:sqs:") || strings.HasSuffix(endpoint, ".fifo") {
@@ -84,7 +102,7 @@ func (s *SNS) subscribe(ctx context.Context, in *awssns.SubscribeInput) (*awssns
 	}
 	for _, old := range s.of(t.ARN) {
 		if old.Protocol == protocol && old.Endpoint == endpoint {
-			for k, v := range in.Attributes {
+			for k, v := range asked {
 				if old.Attributes[k] != v {
 					return nil, invalid("Attributes Reason: Subscription already exists with different attributes")
 				}
@@ -196,7 +214,7 @@ func (s *SNS) setSubscriptionAttributes(_ context.Context, in *awssns.SetSubscri
 		return nil, notFound("Subscription does not exist")
 	}
 	name, value := aws.ToString(in.AttributeName), aws.ToString(in.AttributeValue)
-	if err := checkSubscriptionAttribute(v.Protocol, name, value); err != nil {
+	if err := checkSubscriptionAttribute(v.Protocol, "", name, value); err != nil {
 		return nil, err
 	}
 	next := map[string]string{}
@@ -205,7 +223,7 @@ func (s *SNS) setSubscriptionAttributes(_ context.Context, in *awssns.SetSubscri
 	if _, err := filter(next, "FilterPolicy: "); err != nil {
 		return nil, err
 	}
-	v.Attributes = next
+	v.Attributes = kept(next)
 	if err := s.subscriptions.Put(v.ARN, v); err != nil {
 		return nil, err
 	}

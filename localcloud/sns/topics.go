@@ -65,11 +65,11 @@ func (s *SNS) createTopic(_ context.Context, in *awssns.CreateTopicInput) (*awss
 	arn := s.arn(name)
 	if t, ok := s.topic[arn]; ok {
 		for k, v := range in.Attributes {
-			if t.Attributes[k] != v {
+			if t.Attributes[k] != v && k != "FifoTopic" { // which can be false only
 				return nil, invalid("Attributes Reason: Topic already exists with different attributes")
 			}
 		}
-		if len(in.Tags) > 0 && !maps.Equal(t.Tags, withTags(nil, in.Tags)) {
+		if !maps.Equal(t.Tags, withTags(t.Tags, in.Tags)) { // some of the tags will do
 			return nil, invalid("Tags Reason: Topic already exists with different tags")
 		}
 		return &awssns.CreateTopicOutput{TopicArn: &arn}, nil

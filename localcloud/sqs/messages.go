@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -124,6 +125,18 @@ func (s *SQS) enqueue(q *queue, all []*message) error {
 	return nil
 }
 
+const invalidCharacters = "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF"
+
+// unsendable reports a character that no text of a message may have.
+func unsendable(r rune) bool {
+	return r == utf8.RuneError || r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF
+}
+
+var (
+	attributeName = regexp.MustCompile(`^[\pL\pN_-]+([.][\pL\pN_-]+)*$`)
+	amazonsName   = regexp.MustCompile(`(?i)^(aws|amazon)[.]`)
+)
+
 // newMessage checks an entry and makes its message; at is where the request has it.
 func (s *SQS) newMessage(ctx context.Context, q *queue, at string, e *types.SendMessageBatchRequestEntry) (*message, error) {
 	body := aws.ToString(e.MessageBody)
@@ -133,10 +146,8 @@ func (s *SQS) newMessage(ctx context.Context, q *queue, at string, e *types.Send
 	if e.MessageDeduplicationId != nil {
 		return nil, wire.Errorf("InvalidParameterValue", "Value %s for parameter MessageDeduplicationId is invalid. Reason: The request includes a parameter that is not valid for this queue type.", *e.MessageDeduplicationId)
 	}
-	for _, r := range body {
-		if r == utf8.RuneError || r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF {
-			return nil, wire.Errorf("InvalidMessageContents", "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF")
-		}
+	if strings.ContainsFunc(body, unsendable) {
+		return nil, wire.Errorf("InvalidMessageContents", invalidCharacters)
 	}
 	if err := checkAttributes(e.MessageAttributes); err != nil {
 		return nil, err
@@ -184,6 +195,12 @@ func checkAttributes(attributes map[string]types.MessageAttributeValue) error {
 	}
 	for _, name := range sortedKeys(attributes) {
 		v := attributes[name]
+		if len(name) > 256 || !attributeName.MatchString(name) || amazonsName.MatchString(name) {
+			return wire.Errorf("InvalidParameterValue", "Invalid message (user) attribute name '%s': at most 256 letters, digits, underscores, hyphens, and periods between them; those that begin with AWS. or Amazon. are reserved.", name)
+		}
+		if strings.ContainsFunc(aws.ToString(v.StringValue), unsendable) {
+			return wire.Errorf("InvalidParameterValue", "Message (user) attribute '%s': %s", name, invalidCharacters)
+		}
 		kind, _, _ := strings.Cut(aws.ToString(v.DataType), ".")
 		switch kind {
 		case "String", "Number":
@@ -406,7 +423,7 @@ func (s *SQS) shown(m *message, in *awssqs.ReceiveMessageInput) types.Message {
 func attributeAsked(names []string, name string) bool {
 	for _, n := range names {
 		prefix, wild := strings.CutSuffix(n, ".*")
-		if n == "All" || n == name || wild && strings.HasPrefix(name, prefix) {
+		if n == "All" || n == "*" || n == name || wild && strings.HasPrefix(name, prefix) {
 			return true
 		}
 	}
@@ -421,17 +438,27 @@ func (m *message) handle() string {
 // receipt finds the message of a receipt handle: nil when it is gone, or another
 // receiver has it since.
 func (q *queue) receipt(handle *string, now time.Time) (*message, error) {
+	m, latest, err := q.received(handle)
+	if m != nil && !latest && m.Visible.After(now) {
+		m = nil
+	}
+	return m, err
+}
+
+// received finds the message of any receipt handle that was given for it, and
+// whether it is the latest one; nil when it is gone.
+func (q *queue) received(handle *string) (m *message, latest bool, err error) {
 	raw, err := base64.StdEncoding.DecodeString(aws.ToString(handle))
 	parts := strings.Split(string(raw), "/")
 	if err != nil || len(parts) != 3 || parts[0] != q.Name {
-		return nil, wire.Errorf("ReceiptHandleIsInvalid", "The input receipt handle %q is not a valid receipt handle.", aws.ToString(handle))
+		return nil, false, wire.Errorf("ReceiptHandleIsInvalid", "The input receipt handle %q is not a valid receipt handle.", aws.ToString(handle))
 	}
 	for _, m := range q.messages {
-		if m.ID == parts[1] && (m.Receipt == parts[2] || !m.Visible.After(now)) {
-			return m, nil
+		if m.ID == parts[1] {
+			return m, m.Receipt == parts[2], nil
 		}
 	}
-	return nil, nil
+	return nil, false, nil
 }
 
 func (s *SQS) deleteMessage(ctx context.Context, in *awssqs.DeleteMessageInput) (*awssqs.DeleteMessageOutput, error) {
@@ -469,12 +496,12 @@ func (s *SQS) setVisibility(q *queue, handle *string, timeout int32) error {
 		return wire.Errorf("InvalidParameterValue", "Value %d for parameter VisibilityTimeout is invalid. Reason: VisibilityTimeout must be an integer between 0 and 43200.", timeout)
 	}
 	now := s.o.Clock.Now()
-	m, err := q.receipt(handle, now)
+	m, _, err := q.received(handle)
 	if err != nil {
 		return err
 	}
-	if m == nil || !m.Visible.After(now) {
-		return wire.Errorf("MessageNotInflight", "The specified message isn't in flight.")
+	if m == nil {
+		return wire.Errorf("InvalidParameterValue", "Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.", aws.ToString(handle))
 	}
 	m.Visible = now.Add(time.Duration(timeout) * time.Second)
 	if err := s.keep([]*message{m}, nil); err != nil {

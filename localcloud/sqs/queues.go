@@ -334,11 +334,14 @@ func (s *SQS) allAttributes(q *queue) map[string]string {
 		"SqsManagedSseEnabled": "true",
 	}
 	for name, n := range numbers {
-		if name != "KmsDataKeyReusePeriodSeconds" || q.Attributes["KmsMasterKeyId"] != "" {
-			all[name] = strconv.Itoa(n.initial)
-		}
+		all[name] = strconv.Itoa(n.initial)
 	}
 	maps.Copy(all, q.Attributes)
+	if q.Attributes["KmsMasterKeyId"] != "" {
+		all["SqsManagedSseEnabled"] = "false" // the one or the other
+	} else {
+		delete(all, "KmsDataKeyReusePeriodSeconds")
+	}
 	return all
 }
 

@@ -250,11 +250,26 @@ func TestDelayAndVisibility(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.clock.advance(5 * time.Second)
-	if err := change(5); code(err) != "AWS.SimpleQueueService.MessageNotInflight" {
-		t.Errorf("changed a visible message: %v", err)
+	if err := change(4); err != nil {
+		t.Errorf("a message that is visible again: %v", err)
 	}
+	if again := r.receive(t, url); len(again) > 0 {
+		t.Errorf("received %q", bodies(again))
+	}
+	r.clock.advance(4 * time.Second)
 	if again := r.receive(t, url); bodies(again) != "late" {
 		t.Errorf("received %q", bodies(again))
+	}
+	if err := change(0); err != nil {
+		t.Errorf("by the receipt of an earlier receive: %v", err)
+	}
+	again := r.receive(t, url)
+	if bodies(again) != "late" {
+		t.Fatalf("received %q", bodies(again))
+	}
+	must(r.client.DeleteMessage(t.Context(), &awssqs.DeleteMessageInput{QueueUrl: url, ReceiptHandle: again[0].ReceiptHandle}))(t)
+	if err := change(1); code(err) != "InvalidParameterValue" || !strings.Contains(err.Error(), "Message does not exist or is not available for visibility timeout change.") {
+		t.Errorf("changed a deleted message: %v", err)
 	}
 }
 
