@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -214,6 +215,22 @@ func TestToleratedFaults(t *testing.T) {
 		"not one of":    {edit("north", "centre"), "1 value is not one of the 3 allowed", 6000},
 		"extra column":  {edit("trip,at,zone,distance,delay\n", "trip,at,zone,distance,delay,\"new, \"\"one\"\"\"\n"), "", 0},
 		"label missing": {func(p *platform) { p.def.Data.Label.Expr = "distance > 10"; p.def.Features = p.def.Features[2:3] }, "rows have no label and are left out", 0},
+		"unique but for NaN": {func(p *platform) {
+			p.def.Data.Label = definition.Label{Name: "far", Expr: "distance > 10"}
+			p.def.Features, p.def.Evaluate.Slices = p.def.Features[:1], nil
+			p.def.Quality = []definition.Check{{Column: "n", Type: "number", Unique: true}, {Column: "zone", OneOf: []string{"north"}, Severity: "warn"}}
+			for month, k := range []string{"trips/raw/jan.csv", "trips/raw/feb.csv.gz"} {
+				p.files[k] = eachRow(tripRows(time.Month(month+1), 3000), func(i int, cells []string) []string {
+					n := "NaN"
+					if i == 0 {
+						n = "n"
+					} else if i%3 > 0 {
+						n = fmt.Sprint(4000*month + i)
+					}
+					return append(cells, n)
+				})
+			}
+		}, "values are not one of the 1 allowed", 0},
 		"label digits": {func(p *platform) {
 			p.def.Data.Label = definition.Label{Name: "when", Expr: "delay + 10000000"}
 			p.def.Evaluate = definition.Evaluate{Metric: "rmse", Confidence: 0.95}

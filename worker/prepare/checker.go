@@ -195,7 +195,7 @@ func (c *checker) sort(rows *spill.Sorter, unique []*spill.Sorter, file int, b *
 	for i, at := range c.unique {
 		column := &b.Columns[at]
 		for row := range b.Rows {
-			if column.Empty(row) {
+			if column.Missing(row) {
 				continue
 			}
 			key = appendValueKey(key[:0], column.Append(value[:0], row), file, placeOf(b, row))

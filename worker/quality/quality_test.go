@@ -93,6 +93,36 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestValuesAllowed: what is allowed is a value where the column has values, and not their spelling.
+func TestValuesAllowed(t *testing.T) {
+	for name, tt := range map[string]struct {
+		cells string // one under the other
+		check definition.Check
+		want  string // "": nothing found
+	}{
+		"spelt with a fraction":  {"1.0 2.00 NaN 2 -0", definition.Check{OneOf: []string{"0", "1", "2"}}, ""},
+		"another number":         {"1.0 2.5 NaN 2", definition.Check{OneOf: []string{"1", "2"}}, `1 value is not one of the 2 allowed; first: k.csv, line 3: the value is "2.5"`},
+		"booleans":               {"True true t", definition.Check{OneOf: []string{"true"}}, ""},
+		"another boolean":        {"True False", definition.Check{OneOf: []string{"true"}}, `the value is "False"`},
+		"times":                  {"2025-01-03T00:00:00Z 2025-01-03T01:00:00+01:00", definition.Check{OneOf: []string{"2025-01-03"}}, ""},
+		"texts are as they are":  {"1.0 a 1", definition.Check{OneOf: []string{"1", "a"}}, `the value is "1.0"`},
+		"a pattern is of texts":  {"1.0 2.0", definition.Check{Pattern: "[0-9]"}, `2 values are not of the pattern`},
+		"no number for patterns": {"1 NaN 2", definition.Check{Pattern: "[0-9]"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.check.Column = "x"
+			text := "x,code\n" + strings.ReplaceAll(tt.cells, " ", ",\n") + ",\n"
+			got := ""
+			for _, f := range check(t, text, tt.check, nil) {
+				got += f.Text()
+			}
+			if !strings.Contains(got, tt.want) || (tt.want == "") != (got == "") {
+				t.Errorf("found %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestRulesRefuseABadPattern(t *testing.T) {
 	if _, err := quality.NewRules([]definition.Check{{Column: "x", Pattern: "("}}, nil, nil); err == nil {
 		t.Error("no error")

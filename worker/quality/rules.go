@@ -26,6 +26,7 @@ type rule struct {
 	low      float64
 	high     float64
 	allowed  map[string]bool
+	values   map[float64]bool // of allowed, in a column that is no text: 1.0 is 1
 	pattern  *regexp.Regexp
 	refused  string // a fault of the rule itself
 }
@@ -62,9 +63,12 @@ func NewRules(checks []definition.Check, types map[string]features.Type, used []
 		}
 		if len(c.OneOf) > 0 {
 			one := add("one_of")
-			one.allowed = map[string]bool{}
+			one.allowed, one.values = map[string]bool{}, map[float64]bool{}
 			for _, value := range c.OneOf {
 				one.allowed[value] = true
+				if v, err := features.ParseValue(one.kind, value); err == nil && one.kind != features.Text {
+					one.values[v.Number] = true
+				}
 			}
 		}
 		if c.Pattern != "" {
@@ -143,13 +147,13 @@ func (r *rule) look(b *table.Batch, c *table.BatchColumn, out *Broken) {
 	default:
 		verdicts := map[string]bool{} // each different text is judged once
 		for row := range b.Rows {
-			if c.Empty(row) {
+			if c.Missing(row) { // or not of the type, which is a fault of its own
 				continue
 			}
 			cell := c.Cell(row)
 			good, known := verdicts[cell]
 			if !known {
-				good = r.allowed[cell] || r.pattern != nil && r.pattern.MatchString(cell)
+				good = r.allowed[cell] || c.Numbers != nil && r.values[c.Numbers[row]] || r.pattern != nil && r.pattern.MatchString(cell)
 				verdicts[cell] = good
 			}
 			if !good {
