@@ -74,10 +74,11 @@ func unpack(r io.Reader, dir string, limit int64) error {
 	defer root.Close()
 	t := tar.NewReader(z)
 	left := limit
+	var links []string
 	for n := 0; ; n++ {
 		h, err := t.Next()
 		if err == io.EOF {
-			return nil
+			return stay(root, links)
 		}
 		if err != nil {
 			return fmt.Errorf("not a tar file: %w", err)
@@ -91,7 +92,20 @@ func unpack(r io.Reader, dir string, limit int64) error {
 		if err := unpackEntry(root, h, t); err != nil {
 			return fmt.Errorf("entry %q: %w", h.Name, err)
 		}
+		if h.Typeflag == tar.TypeSymlink {
+			links = append(links, h.Name)
+		}
 	}
+}
+
+// stay refuses symbolic links that leave the archive by way of others.
+func stay(root *os.Root, links []string) error {
+	for _, name := range links {
+		if _, err := root.Stat(filepath.FromSlash(path.Clean(name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("entry %q: link leaves the archive: %w", name, err)
+		}
+	}
+	return nil
 }
 
 func unpackEntry(root *os.Root, h *tar.Header, r io.Reader) error {
