@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -106,6 +107,45 @@ func TestInvoke_Environment(t *testing.T) {
 	}
 	if got.Left < 20 || got.Left > 30 || got.Arn != "arn:aws:lambda:us-east-1:000000000000:function:f" {
 		t.Errorf("deadline in %v s, ARN %s", got.Left, got.Arn)
+	}
+}
+
+// TestRuntimeAPIIsForTheProcess: a page in a browser can guess the port, and must
+// neither take an event away nor say how one ended.
+func TestRuntimeAPIIsForTheProcess(t *testing.T) {
+	c := open(t, nil)
+	c.create(t, "f", nil)
+	env := decode[struct{ Env []string }](t, c.invoke(t, "f", `{"do":"env"}`).Payload).Env
+	at := ""
+	for _, kv := range env {
+		if address, ok := strings.CutPrefix(kv, "AWS_LAMBDA_RUNTIME_API="); ok {
+			at = "http://" + address + "/2018-06-01/runtime"
+		}
+	}
+	for name, change := range map[string]func(r *http.Request){
+		"a page":           func(r *http.Request) { r.Header.Set("Origin", "https://page.test") },
+		"a page's image":   func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
+		"a name rebound":   func(r *http.Request) { r.Host = "page.test" },
+		"a page from here": func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") },
+	} {
+		for path, method := range map[string]string{"/invocation/next": http.MethodGet, "/init/error": http.MethodPost} {
+			r, err := http.NewRequestWithContext(t.Context(), method, at+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(r)
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusForbidden {
+				t.Errorf("%s: %s is answered %s", name, path, resp.Status)
+			}
+		}
+	}
+	if got := c.invoke(t, "f", `{"text":"x"}`); got.FunctionError != nil {
+		t.Errorf("afterwards: %s", got.Payload)
 	}
 }
 

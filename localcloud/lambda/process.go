@@ -109,7 +109,7 @@ func (l *Lambda) start(f *function, requestID string) (*instance, *result, error
 		i.discard()
 		return nil, nil, fmt.Errorf("listen for the runtime of %s: %w", f.name(), err)
 	}
-	i.server = &http.Server{Handler: i.runtimeAPI(), ReadHeaderTimeout: 10 * time.Second}
+	i.server = &http.Server{Handler: i.runtimeAPI(listener.Addr().String()), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = i.server.Serve(listener) }() // ends with discard
 	logs.platform("initStart", "INIT_START Runtime Version: provided:al2023", map[string]any{"initializationType": "on-demand", "runtimeVersion": "provided:al2023", "functionName": f.name(), "functionVersion": latest})
 

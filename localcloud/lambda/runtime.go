@@ -13,15 +13,22 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/faults"
 )
 
-// runtimeAPI is Lambda's Runtime API, version 2018-06-01, for one process.
-func (i *instance) runtimeAPI() http.Handler {
+// runtimeAPI is Lambda's Runtime API, version 2018-06-01, for one process: not for a
+// page in a browser, which could reach its address too, and take an event away.
+func (i *instance) runtimeAPI(address string) http.Handler {
 	mux := http.NewServeMux()
 	const v = "/2018-06-01/runtime"
 	mux.HandleFunc("GET "+v+"/invocation/next", i.serveNext)
 	mux.HandleFunc("POST "+v+"/invocation/{id}/response", i.serveResponse)
 	mux.HandleFunc("POST "+v+"/invocation/{id}/error", i.serveError)
 	mux.HandleFunc("POST "+v+"/init/error", i.serveInitError)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h := r.Header; r.Host != address || h.Get("Origin") != "" || h.Get("Sec-Fetch-Site") != "" {
+			answer(w, http.StatusForbidden, "Forbidden", "The Runtime API is for the function's process alone")
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func (i *instance) serveNext(w http.ResponseWriter, r *http.Request) {
