@@ -103,15 +103,15 @@ func (c *cli) exit(cmd command, err error) int {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.As(err, &usage):
-		fmt.Fprintf(c.err, "millrace %s: %s\nusage: %s   (millrace %s -h tells more)\n", cmd.name, usage.msg, strings.TrimSpace("millrace "+cmd.name+" "+cmd.args), cmd.name)
+		fmt.Fprintf(c.err, "millrace %s: %s\nusage: %s   (millrace %s -h tells more)\n", cmd.name, visible(usage.msg), strings.TrimSpace("millrace "+cmd.name+" "+cmd.args), cmd.name)
 		return 2
 	case errors.As(err, &finding):
 		if finding.msg != "" {
-			fmt.Fprintf(c.err, "millrace %s: %s\n", cmd.name, finding.msg)
+			fmt.Fprintf(c.err, "millrace %s: %s\n", cmd.name, visible(finding.msg))
 		}
 		return 3
 	}
-	fmt.Fprintf(c.err, "millrace %s: %s\n", cmd.name, err)
+	fmt.Fprintf(c.err, "millrace %s: %s\n", cmd.name, visible(err.Error()))
 	return 1
 }
 
@@ -189,16 +189,18 @@ func parse(fs *flag.FlagSet, args []string) ([]string, error) {
 // print writes an answer: v as JSON with --json, else the text.
 func (c *cli) print(v any, text func(w io.Writer)) error {
 	if !c.json {
-		text(c.out)
+		text(visibleWriter{c.out})
 		return nil
 	}
-	enc := json.NewEncoder(c.out)
+	enc := json.NewEncoder(visibleWriter{c.out})
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
 }
 
 // say talks to the person.
-func (c *cli) say(format string, args ...any) { fmt.Fprintf(c.err, format+"\n", args...) }
+func (c *cli) say(format string, args ...any) {
+	fmt.Fprint(c.err, visible(fmt.Sprintf(format+"\n", args...)))
+}
 
 // splitRef splits PIPELINE/NUMBER.
 func splitRef(ref string) (pipeline string, n int, err error) {

@@ -259,9 +259,9 @@ func (w *watcher) event(e types.HistoryEvent, onState func(string)) {
 // line tells what a state found out. On a terminal a long text goes on below
 // itself; elsewhere a state is a line, as grep likes it.
 func (w *watcher) line(state, told, took string) {
-	rows := []string{told}
+	rows := []string{visible(told)}
 	if w.live {
-		rows = wrap(told, w.text)
+		rows = wrap(rows[0], w.text)
 	}
 	fmt.Fprintf(w.out, "  %-12s %-14s %-*s %6s\n", w.name, state, w.text, rows[0], took)
 	for _, row := range rows[1:] {
