@@ -94,6 +94,16 @@ func TestTraps(t *testing.T) {
 		"before the row":         {add("booked", "hour(booked)", later(-20*time.Minute)), nil, ""},
 		"a key":                  {add("ticket", "ticket", func(i int, cell func(string) string) string { return fmt.Sprint(7919 * i % 100_003) }), map[string]string{"key": "ticket"}, "ticket"},
 		"rows twice, other keys": {copies(func(key string) string { return "X" + key }), map[string]string{"shared": "trip"}, "trip"},
+		"alike by nature": {func(p *platform) {
+			rows := []byte("trip,zone,seats,late\n")
+			for i := range 3000 {
+				zone := i % 3
+				rows = fmt.Appendf(rows, "t%d,%s,%d,%t\n", i, []string{"north", "south", "east"}[zone], i/3%5, i*7919%101 < 20+25*zone)
+			}
+			p.files = map[string][]byte{"trips/raw/jan.csv": rows}
+			p.def.Data.Time, p.def.Data.Label, p.def.Split.By, p.def.Quality = "", definition.Label{Name: "late"}, "random", nil
+			p.def.Features = []definition.Feature{{Name: "zone", Expr: "zone", Encode: "onehot"}, {Name: "seats"}}
+		}, nil, ""},
 		"keys written otherwise": {copies(func(key string) string { return " " + strings.ToLower(key) }), map[string]string{"shared": "trip"}, "trip"},
 		"a target that moved": {func(p *platform) {
 			lateness := func(more float64) func(int, func(string) string) string {
@@ -125,6 +135,9 @@ func TestTraps(t *testing.T) {
 			page := string(p.read(base, "processing", "output", "evaluation", "report.html"))
 			if e.Decision.Promote != (tt.want == nil) {
 				t.Errorf("promote is %v: %s", e.Decision.Promote, e.Decision.Why)
+			}
+			if (name == "alike by nature") != strings.Contains(page, "Rows are alike by nature") {
+				t.Error("the page does not say why rows in common are not told")
 			}
 			if len(e.Traps) == 0 {
 				return

@@ -193,6 +193,9 @@ func trapsSection(e *Evaluation) report.Section {
 		}
 		switch {
 		case found:
+		case k.kind == trapShared && looked(e, k.needs) && e.Data.Shared.Rows.Alike() >= alikeRows:
+			notes = append(notes, report.Note{Text: k.none, Badge: "not told", More: []string{fmt.Sprintf(
+				"Rows are alike by nature: but for the key, those learned from have each of their rows some %.0f times.", e.Data.Shared.Rows.Alike())}})
 		case !looked(e, k.needs):
 			notes = append(notes, report.Note{Text: k.none, Badge: "not told", More: []string{"There was nothing to tell it by."}})
 		default:

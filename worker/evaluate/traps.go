@@ -28,6 +28,7 @@ const (
 	keyShare   = 0.95  // of different values
 	keyRows    = 100   // fewer values are easily all different
 	sharedRows = 0.01  // of the test rows
+	alikeRows  = 5     // rows to learn from for each that differs: they are alike by nature, not copies
 	movedP     = 0.01
 	aloneRows  = 20_000 // that are looked at
 )
@@ -212,9 +213,13 @@ func (j *judging) keyTrap(col *table.Typed) []Trap {
 	if present < keyRows || share < keyShare {
 		return nil
 	}
+	hint := "a model that reads a key learns rows by heart; leave it out"
+	if col.Type != features.Text {
+		hint += ", or name it in evaluate.trusted if it counts or measures something"
+	}
 	return []Trap{{Kind: trapKey, Name: col.Name, Numbers: map[string]Num{"share": Num(share), "rows": Num(present), "from": keyShare},
 		Finding: fmt.Sprintf("the column %s looks like a key: %s of %s rows have a value that no other has", col.Name, report.Percent(share), report.Thousands(present)),
-		Hint:    "a model that reads a key learns rows by heart; leave it out",
+		Hint:    hint,
 	}}
 }
 
@@ -232,7 +237,7 @@ func (j *judging) preparedTraps() []Trap {
 			what string
 		}{{s.Rows, "are also among the rows learned from, but for the key"}, {s.Keys, "have the key of a row learned from, but for case, spaces or leading zeros"}} {
 			share := float64(c.Shared.Shared) / float64(max(1, c.Rows))
-			if !(share > sharedRows) {
+			if !(share > sharedRows) || c.Alike() >= alikeRows {
 				continue
 			}
 			out = append(out, Trap{Kind: trapShared, Name: d.Data.Key, Numbers: map[string]Num{"share": Num(share), "rows": Num(c.Rows), "from": sharedRows},

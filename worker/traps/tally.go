@@ -92,7 +92,7 @@ const twinsKept = 1 << 20
 // that a row and its twin are both in it or both out.
 type Twins struct {
 	mask  uint64
-	first map[uint64]struct{}
+	first map[uint64]int // rows by hash
 	other map[uint64]int // rows by hash
 }
 
@@ -100,15 +100,21 @@ type Twins struct {
 type Shared struct {
 	Rows   int `json:"rows"`   // of the other part, looked at
 	Shared int `json:"shared"` // of them, that the first part has too
+
+	Learned   int `json:"learned"`   // rows of the first part, looked at
+	Different int `json:"different"` // of them
 }
+
+// Alike is how often the first part has each of its rows, on average.
+func (s Shared) Alike() float64 { return float64(s.Learned) / float64(max(1, s.Different)) }
 
 // First notes a row of the part that was learned from.
 func (t *Twins) First(hash uint64) {
 	if t.first == nil {
-		t.first = map[uint64]struct{}{}
+		t.first = map[uint64]int{}
 	}
 	if hash&t.mask == 0 {
-		t.first[hash] = struct{}{}
+		t.first[hash]++
 		t.thin(len(t.first))
 	}
 }
@@ -130,13 +136,16 @@ func (t *Twins) thin(size int) {
 		return
 	}
 	t.mask = t.mask<<1 | 1
-	maps.DeleteFunc(t.first, func(h uint64, _ struct{}) bool { return h&t.mask != 0 })
+	maps.DeleteFunc(t.first, func(h uint64, _ int) bool { return h&t.mask != 0 })
 	maps.DeleteFunc(t.other, func(h uint64, _ int) bool { return h&t.mask != 0 })
 }
 
 // Shared counts the twins.
 func (t *Twins) Shared() Shared {
-	var s Shared
+	s := Shared{Different: len(t.first)}
+	for _, n := range t.first {
+		s.Learned += n
+	}
 	for h, n := range t.other {
 		s.Rows += n
 		if _, twin := t.first[h]; twin {

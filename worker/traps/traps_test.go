@@ -74,8 +74,16 @@ func TestTwins(t *testing.T) {
 		few.Other(row("a", i+900))
 		few.Other(row("a", 5))
 	}
-	if got := few.Shared(); got != (traps.Shared{Rows: 2000, Shared: 1100}) {
+	if got := few.Shared(); got != (traps.Shared{Rows: 2000, Shared: 1100, Learned: 1000, Different: 1000}) {
 		t.Errorf("%+v, want 1100 of 2000", got)
+	}
+	for range 4 { // as rows that are alike by nature
+		for i := range 1000 {
+			few.First(row("a", i))
+		}
+	}
+	if got := few.Shared().Alike(); got != 5 {
+		t.Errorf("each row is there %v times, want 5", got)
 	}
 	var many traps.Twins
 	const n = 3 << 19
