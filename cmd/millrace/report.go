@@ -69,6 +69,9 @@ func (s *session) saveReport(ctx context.Context, pipeline string, run int, file
 		defer out.Body.Close()
 		return file, writeFile(file, out.Body)
 	}
+	if err := s.began(ctx, pipeline, run); err != nil {
+		return "", err
+	}
 	return "", fmt.Errorf("run %s/%d has no report yet (hint: millrace watch %s/%d)", pipeline, run, pipeline, run)
 }
 

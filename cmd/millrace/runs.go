@@ -120,7 +120,15 @@ func (s *session) runLine(ctx context.Context, pipeline string, run int, e types
 		l.Kind, l.Why = "-", "waits for more uploads"
 	}
 	if e.Status == types.ExecutionStatusRunning {
-		return l, nil
+		p, registered, err := s.ledger.Package(ctx, pipeline, run)
+		if err != nil || !registered || p.Approved {
+			return l, err
+		}
+		d, _, _, err := s.ledger.Decision(ctx, pipeline, p.Version)
+		if err == nil && d.Status == "" {
+			l.Why += fmt.Sprintf("; version %s/%d waits for a reviewer", pipeline, p.Version)
+		}
+		return l, err
 	}
 	d, err := s.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: e.ExecutionArn})
 	if err != nil {
