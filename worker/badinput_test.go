@@ -134,7 +134,7 @@ func TestRejectedUploads(t *testing.T) {
 		"label not binary": {func(p *platform) { p.def.Data.Label = definition.Label{Name: "delay"} }, "have a label that is neither 0 nor 1, which the metric auc needs"},
 		"text as number": {func(p *platform) {
 			p.def.Features = append(p.def.Features, definition.Feature{Name: "raw", Expr: "zone"})
-		}, `feature "raw": `},
+		}, `feature "raw": encode: the feature is text and has no encoding (hint: write encode: onehot or encode: ordinal); the column zone holds texts such as "`},
 		"one class in test": {func(p *platform) {
 			p.def.Data.Label.Expr = "delay > 10 and (month(at) < 2 or day(at) < 12)"
 			p.def.Features = p.def.Features[1:3]

@@ -120,12 +120,36 @@ func (r *rows) compile(types map[string]features.Type) {
 	program, problems := features.Compile(defs, types, r.def.Roles())
 	r.program = program
 	for _, p := range problems {
+		at := p.Feature
+		p.Feature = -1 // it is called by its name
 		message := p.Error()
-		if p.Feature >= 0 {
-			message = fmt.Sprintf("feature %q: %s", r.def.Features[p.Feature].Name, message)
+		if at >= 0 {
+			message = fmt.Sprintf("feature %q: %s%s", r.def.Features[at].Name, message, r.texts(expression(r.def.Features[at])))
 		}
 		r.stop("feature", "", message)
 	}
+}
+
+// texts shows values of the columns that an expression reads and that turned out to be
+// texts: where numbers were expected, these say why.
+func (r *rows) texts(expr string) string {
+	var b strings.Builder
+	declared := r.def.Types()
+	for _, name := range columnsOf(expr) {
+		if _, is := declared[name]; is || r.types[name] != features.Text {
+			continue
+		}
+		at := slices.IndexFunc(r.profiles, func(p *quality.Profile) bool { return p.Name == name })
+		if at < 0 || len(r.profiles[at].Text.Counts()) == 0 { // too many to be counted
+			continue
+		}
+		counts := r.profiles[at].Text.Counts()
+		fmt.Fprintf(&b, "; the column %s holds texts such as", name)
+		for i, c := range counts[:min(3, len(counts))] {
+			fmt.Fprintf(&b, "%s %q", []string{"", ",", ","}[i], quality.Clip(c.Value))
+		}
+	}
+	return b.String()
 }
 
 // labelOf compiles the label; findings say why it cannot be.
