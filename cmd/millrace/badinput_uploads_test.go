@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -40,11 +41,7 @@ func TestBadUploads(t *testing.T) {
 		"one-of.csv":  {func(t *testing.T) []byte { return rows(t, ",ORD,", ",ORF,") }, `column "origin": 1 value is not one of the 5 allowed; first: flights/raw/one-of.csv, line`},
 		"renamed.csv": {func(*testing.T) []byte { return flightRows(goodRows, 2) }, "was a file uploaded twice under two names?"},
 	}
-	names := make([]string, 0, len(tests))
-	for name := range tests {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(tests))
 	c := newTrouble(t)
 	c.recovers()
 	for _, name := range names {

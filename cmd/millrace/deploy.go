@@ -10,9 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -141,12 +143,7 @@ func hasCode(err error, code string) bool {
 // template with these names in it.
 func publish(ctx context.Context, client *s3.Client, a *assembly, bucket string) (template []byte, err error) {
 	template = a.template
-	keys := make([]string, 0, len(a.assets))
-	for key := range a.assets {
-		keys = append(keys, key)
-	}
-	sort.Strings(keys)
-	for _, key := range keys {
+	for _, key := range slices.Sorted(maps.Keys(a.assets)) {
 		as := a.assets[key]
 		raw, err := as.read()
 		if err != nil {

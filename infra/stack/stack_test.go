@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 	"testing"
 
@@ -248,11 +249,7 @@ func TestBuckets(t *testing.T) {
 		}
 		announced[fmt.Sprint(props["BucketName"])] = props["NotificationConfiguration"] != nil
 	}
-	var names []string
-	for name := range announced {
-		names = append(names, name)
-	}
-	sort.Strings(names)
+	names := slices.Sorted(maps.Keys(announced))
 	if len(names) != 2 || !announced[names[0]] || announced[names[1]] {
 		t.Errorf("EventBridge is on for %v; want it on for the data bucket and off for the ledger", announced)
 	}

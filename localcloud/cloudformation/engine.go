@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -207,7 +208,7 @@ func (c *CloudFormation) createOne(ctx context.Context, s *stack, k *kind, logic
 		return "CREATE_" + what
 	}
 	make := k.create
-	if !replaced && contains(s.Imports, logical) {
+	if !replaced && slices.Contains(s.Imports, logical) {
 		make, rec.Imported = k.adopt, true
 		status = func(what string) string { return "IMPORT_" + what }
 	}
@@ -445,7 +446,7 @@ func (c *CloudFormation) removeAll(ctx context.Context, s *stack, logicals []str
 			keep = rec.Imported // what was there before stays
 		}
 		// What never came to be is not retained.
-		if (keep && rec.ID != "") || contains(s.RetainNow, logical) {
+		if (keep && rec.ID != "") || slices.Contains(s.RetainNow, logical) {
 			if err := c.note(s, logical, "DELETE_SKIPPED", ""); err != nil {
 				return failed, err
 			}
@@ -469,15 +470,6 @@ func (c *CloudFormation) removeAll(ctx context.Context, s *stack, logicals []str
 		}
 	}
 	return failed, nil
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // removeRecord removes one resource. A creation that failed has an id only if

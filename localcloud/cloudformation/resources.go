@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -223,14 +224,14 @@ func rolePolicies(s *step, role string, old, p *roleProps) error {
 		}
 	}
 	for _, arn := range p.ManagedPolicyArns {
-		if !contains(old.ManagedPolicyArns, arn) {
+		if !slices.Contains(old.ManagedPolicyArns, arn) {
 			if err := s.call("iam", "AttachRolePolicy", map[string]any{"RoleName": role, "PolicyArn": arn}, nil); err != nil {
 				return err
 			}
 		}
 	}
 	for _, arn := range old.ManagedPolicyArns {
-		if !contains(p.ManagedPolicyArns, arn) {
+		if !slices.Contains(p.ManagedPolicyArns, arn) {
 			if err := s.quietly("iam", "DetachRolePolicy", map[string]any{"RoleName": role, "PolicyArn": arn}); err != nil {
 				return err
 			}
@@ -271,7 +272,7 @@ func iamPolicy() *kind {
 		update: func(s *step, _ string, old, p *policyProps) (made, error) {
 			var left []string
 			for _, role := range old.Roles {
-				if !contains(p.Roles, role) {
+				if !slices.Contains(p.Roles, role) {
 					left = append(left, role)
 				}
 			}

@@ -3,6 +3,7 @@ package cloudformation
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -111,7 +112,7 @@ func queuePolicy() *kind {
 func without(list, other []string) []string {
 	var out []string
 	for _, x := range list {
-		if !contains(other, x) {
+		if !slices.Contains(other, x) {
 			out = append(out, x)
 		}
 	}

@@ -3,7 +3,9 @@ package logs
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -229,7 +231,7 @@ func (s *Logs) chosen(in *cwl.FilterLogEventsInput) ([]*stream, error) {
 		}
 		return out, nil
 	}
-	for _, name := range sortedKeys(g.streams) {
+	for _, name := range slices.Sorted(maps.Keys(g.streams)) {
 		if strings.HasPrefix(name, aws.ToString(in.LogStreamNamePrefix)) {
 			out = append(out, g.streams[name])
 		}

@@ -105,7 +105,7 @@ func (s *Logs) deleteGroup(_ context.Context, in *cwl.DeleteLogGroupInput) (*cwl
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range sortedKeys(g.streams) {
+	for _, name := range slices.Sorted(maps.Keys(g.streams)) {
 		if err := s.removeStream(g, g.streams[name]); err != nil {
 			return nil, err
 		}
@@ -139,7 +139,7 @@ func (s *Logs) describeGroups(_ context.Context, in *cwl.DescribeLogGroupsInput)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := []types.LogGroup{}
-	for _, name := range sortedKeys(s.byName) {
+	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
 		g := s.byName[name]
 		if !strings.HasPrefix(name, aws.ToString(in.LogGroupNamePrefix)) || !strings.Contains(strings.ToLower(name), strings.ToLower(aws.ToString(in.LogGroupNamePattern))) {
 			continue
@@ -246,7 +246,7 @@ func (s *Logs) describeStreams(_ context.Context, in *cwl.DescribeLogStreamsInpu
 		return nil, err
 	}
 	all := []types.LogStream{}
-	for _, name := range sortedKeys(g.streams) {
+	for _, name := range slices.Sorted(maps.Keys(g.streams)) {
 		if !strings.HasPrefix(name, aws.ToString(in.LogStreamNamePrefix)) {
 			continue
 		}
@@ -344,8 +344,4 @@ func (s *Logs) untagGroup(_ context.Context, in *cwl.UntagLogGroupInput) (*cwl.U
 func (s *Logs) listGroupTags(_ context.Context, in *cwl.ListTagsLogGroupInput) (*cwl.ListTagsLogGroupOutput, error) {
 	tags, err := s.tags(in.LogGroupName)
 	return &cwl.ListTagsLogGroupOutput{Tags: tags}, err
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	return slices.Sorted(maps.Keys(m))
 }

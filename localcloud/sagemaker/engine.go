@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -345,11 +347,7 @@ func (s steady) Write(p []byte) (int, error) {
 
 // environ is what a program gets: the user's variables, then the platform's, which win.
 func (w *workspace) environ(user map[string]string, platform ...string) []string {
-	names := make([]string, 0, len(user))
-	for n := range user {
-		names = append(names, n)
-	}
-	sort.Strings(names)
+	names := slices.Sorted(maps.Keys(user))
 	env := make([]string, 0, len(names)+len(platform)+len(w.shared)+3)
 	for _, n := range names {
 		env = append(env, n+"="+user[n])

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -41,11 +42,7 @@ func (m *images) find(uri string) (program, folder string, err error) {
 	name, digest := repository(uri)
 	mapped, ok := m.programs[name]
 	if !ok {
-		known := make([]string, 0, len(m.programs))
-		for n := range m.programs {
-			known = append(known, n)
-		}
-		sort.Strings(known)
+		known := slices.Sorted(maps.Keys(m.programs))
 		return "", "", blame("The image %s cannot be run: the local cloud has no program for the repository %q (it has: %s)", uri, name, strings.Join(known, ", "))
 	}
 	folder = filepath.Dir(mapped)

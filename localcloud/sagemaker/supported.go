@@ -1,8 +1,9 @@
 package sagemaker
 
 import (
+	"maps"
 	"reflect"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -73,11 +74,7 @@ func (s *SageMaker) refuseUnsupported(operation string, in any) error {
 	if len(found) == 0 {
 		return nil
 	}
-	names := make([]string, 0, len(found))
-	for n := range found {
-		names = append(names, n)
-	}
-	sort.Strings(names)
+	names := slices.Sorted(maps.Keys(found))
 	return s.notSupported(operation, strings.Join(names, ", "))
 }
 

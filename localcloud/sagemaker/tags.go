@@ -2,7 +2,8 @@ package sagemaker
 
 import (
 	"context"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -119,11 +120,7 @@ func (s *SageMaker) listTags(_ context.Context, in *sm.ListTagsInput) (*sm.ListT
 	if err != nil {
 		return nil, err
 	}
-	keys := make([]string, 0, len(have))
-	for k := range have {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
+	keys := slices.Sorted(maps.Keys(have))
 	max := int32(maxTags)
 	if in.MaxResults != nil {
 		max = *in.MaxResults

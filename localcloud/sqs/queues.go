@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -120,7 +120,7 @@ func (s *SQS) createQueue(_ context.Context, in *awssqs.CreateQueueInput) (*awss
 	if !nameForm.MatchString(name) {
 		return nil, wire.Errorf("InvalidParameterValue", "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
 	}
-	for _, k := range sortedKeys(in.Attributes) {
+	for _, k := range slices.Sorted(maps.Keys(in.Attributes)) {
 		if err := s.checkAttribute(k, in.Attributes[k]); err != nil {
 			return nil, err
 		}
@@ -128,7 +128,7 @@ func (s *SQS) createQueue(_ context.Context, in *awssqs.CreateQueueInput) (*awss
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if q, ok := s.byName[name]; ok {
-		for _, k := range sortedKeys(in.Attributes) {
+		for _, k := range slices.Sorted(maps.Keys(in.Attributes)) {
 			if q.Attributes[k] != in.Attributes[k] && !(numbers[k] != number{} && strconv.Itoa(q.number(k)) == in.Attributes[k]) {
 				return nil, wire.Errorf("QueueNameExists", "A queue already exists with the same name and a different value for attribute %s", k)
 			}
@@ -203,7 +203,7 @@ func (s *SQS) listQueues(_ context.Context, in *awssqs.ListQueuesInput) (*awssqs
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	urls := []string{}
-	for _, name := range sortedKeys(s.byName) {
+	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
 		if strings.HasPrefix(name, aws.ToString(in.QueueNamePrefix)) {
 			urls = append(urls, s.url(name))
 		}
@@ -224,7 +224,7 @@ func (s *SQS) listSources(_ context.Context, in *awssqs.ListDeadLetterSourceQueu
 		return nil, err
 	}
 	urls := []string{}
-	for _, name := range sortedKeys(s.byName) {
+	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
 		if r, _, err := parseRedrive(s.byName[name].Attributes["RedrivePolicy"]); err == nil && r.Target == s.arn(q.Name) {
 			urls = append(urls, s.url(name))
 		}
@@ -246,7 +246,7 @@ func paged(all []string, limit *int32, token *string) ([]string, *string, error)
 }
 
 func (s *SQS) setAttributes(_ context.Context, in *awssqs.SetQueueAttributesInput) (*awssqs.SetQueueAttributesOutput, error) {
-	for _, k := range sortedKeys(in.Attributes) {
+	for _, k := range slices.Sorted(maps.Keys(in.Attributes)) {
 		if err := s.checkAttribute(k, in.Attributes[k]); err != nil {
 			return nil, err
 		}
@@ -376,13 +376,4 @@ func (s *SQS) listTags(_ context.Context, in *awssqs.ListQueueTagsInput) (*awssq
 		out.Tags = maps.Clone(q.Tags)
 	}
 	return out, nil
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
 }

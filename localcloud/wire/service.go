@@ -15,10 +15,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/millrace-ml/millrace/localcloud/wire/model"
@@ -112,12 +113,7 @@ func (s *Service) Add(ops ...Operation) {
 
 // Operations lists the names of the operations, sorted.
 func (s *Service) Operations() []string {
-	names := make([]string, 0, len(s.Ops))
-	for n := range s.Ops {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
+	return slices.Sorted(maps.Keys(s.Ops))
 }
 
 func (s *Service) unsupported(name string) *Error {

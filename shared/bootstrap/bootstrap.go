@@ -8,9 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -171,12 +172,7 @@ func (p *Pipelines) Find(name string) (*definition.Definition, error) { return p
 
 // Names are the pipelines' names, sorted.
 func (p *Pipelines) Names() []string {
-	names := make([]string, 0, len(p.byName))
-	for n := range p.byName {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
+	return slices.Sorted(maps.Keys(p.byName))
 }
 
 // MustPipelines is LoadPipelines at start-up: without definitions a function

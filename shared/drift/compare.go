@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sort"
@@ -211,12 +212,7 @@ func ChiSquaredP(a, b []TextBucket) float64 {
 	total := n[0] + n[1]
 	var cells [][2]float64
 	var rare [2]float64
-	names := make([]string, 0, len(counts))
-	for text := range counts {
-		names = append(names, text)
-	}
-	slices.Sort(names)
-	for _, text := range names {
+	for _, text := range slices.Sorted(maps.Keys(counts)) {
 		c := counts[text]
 		if (c[0]+c[1])*math.Min(n[0], n[1])/total < 5 {
 			rare[0], rare[1] = rare[0]+c[0], rare[1]+c[1]

@@ -2,7 +2,8 @@ package features
 
 import (
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -124,10 +125,10 @@ func (c *compiler) column(name string, at int) node {
 	typ, known := c.types[name]
 	if !known && !c.lenient {
 		hint := ""
-		if near := Nearest(name, sortedKeys(c.types)); near != "" {
+		if near := Nearest(name, slices.Sorted(maps.Keys(c.types))); near != "" {
 			hint = "did you mean " + near + "?"
 		} else {
-			hint = "the columns are " + list(sortedKeys(c.types), 12)
+			hint = "the columns are " + list(slices.Sorted(maps.Keys(c.types)), 12)
 		}
 		return c.fail(at, hint, "there is no column %q", name)
 	}
@@ -256,15 +257,6 @@ func (c *compiler) unknownFunction(name string, at int) node {
 		hint = "did you mean " + near + "?"
 	}
 	return c.fail(at, hint, "there is no function %q", name)
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
 }
 
 // list joins names, at most the first few of them.

@@ -2,6 +2,7 @@ package features
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -142,7 +143,7 @@ func compileAll(defs []Feature, types map[string]Type, roles Roles, lenient bool
 		c.problems = nil
 		n, ok := c.expression(def.Expr)
 		told := map[int]bool{} // what else is wrong with a forbidden column is no help
-		for _, name := range sortedKeys(c.reads) {
+		for _, name := range slices.Sorted(maps.Keys(c.reads)) {
 			if message, hint := forbidden(name, roles, fromLabel); message != "" {
 				add(i, "expr", c.reads[name], message, hint)
 				told[c.reads[name]] = true

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sort"
@@ -212,11 +213,7 @@ func Parse(in map[string]string) (Params, error) {
 	p := Default()
 	var problems []Problem
 	given := make(map[string]string, len(in)) // canonical name to the name used
-	names := make([]string, 0, len(in))
-	for name := range in {
-		names = append(names, name)
-	}
-	sort.Strings(names)
+	names := slices.Sorted(maps.Keys(in))
 	failed := make(map[string]bool)
 	for _, used := range names {
 		name, text := used, strings.TrimSpace(in[used])

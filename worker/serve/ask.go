@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -202,12 +202,7 @@ func (a *asker) fromJSON(raw []byte) (*question, error) {
 // known refuses columns that the model does not have, and asks for all it has but
 // the key; a value that is not known is null.
 func (a *asker) known(cells map[string]any, where string) error {
-	names := make([]string, 0, len(cells))
-	for name := range cells {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(cells)) {
 		if !slices.Contains(a.columns, name) {
 			return refuse(http.StatusBadRequest, "%s: the model has no column %q; its columns are %s", where, name, strings.Join(a.columns, ", "))
 		}

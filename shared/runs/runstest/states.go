@@ -5,7 +5,8 @@ package runstest
 import (
 	"context"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -94,12 +95,7 @@ func (s *States) DescribeExecution(_ context.Context, in *sfn.DescribeExecutionI
 func (s *States) Executions() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var names []string
-	for n := range s.executions {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
+	return slices.Sorted(maps.Keys(s.executions))
 }
 
 // Input is an execution's input.

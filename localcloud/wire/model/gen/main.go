@@ -11,10 +11,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/millrace-ml/millrace/localcloud/wire/model"
@@ -270,11 +271,7 @@ func write(file string, m *model.Service) error {
 		return err
 	}
 	fmt.Fprintf(&b, "{\"operations\":%s,\n\"errors\":%s,\n\"shapes\":{\n", ops, forms)
-	names := make([]string, 0, len(m.Shapes))
-	for n := range m.Shapes {
-		names = append(names, n)
-	}
-	sort.Strings(names)
+	names := slices.Sorted(maps.Keys(m.Shapes))
 	for i, n := range names {
 		line, err := json.Marshal(m.Shapes[n])
 		if err != nil {
