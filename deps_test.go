@@ -157,7 +157,7 @@ func TestImportRules(t *testing.T) {
 // TestServicesOfTheLocalCloudDoNotMeet: they know each other only through what
 // localcloud hands them.
 func TestServicesOfTheLocalCloudDoNotMeet(t *testing.T) {
-	shared := []string{"localcloud/wire", "localcloud/clock", "localcloud/store", "localcloud/faults", "localcloud/pattern"}
+	shared := []string{"localcloud/wire", "localcloud/clock", "localcloud/store", "localcloud/faults", "localcloud/pattern", "localcloud/service"}
 	parts := map[string][]string{"localcloud/stepfunctions": {"localcloud/asl"}}
 	for _, p := range packages(t) {
 		path := ours(p.ImportPath)

@@ -10,18 +10,16 @@ package localcloud
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"sync/atomic"
 	"time"
 
@@ -44,7 +42,6 @@ type Options struct {
 	Clock     clock.Clock // clock.Real when nil; one that is clock.Kept goes on in Dir where it was
 	Log       *slog.Logger
 	Images    map[string]string               // repository name of an image URI → path of the program that it is here
-	NewID     func() string                   // request ids; nil makes random UUIDs
 	Faults    bool                            // things can be made to go wrong, by faults.Path
 	Around    func(http.Handler) http.Handler // sees what Serve receives and answers; nil for none
 }
@@ -120,17 +117,6 @@ func setDefaults(o *Options) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.NewID == nil {
-		o.NewID = newUUID
-	}
-}
-
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	h := hex.EncodeToString(b[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
 // openDir takes hold of the state folder.
@@ -169,8 +155,6 @@ func (c *Cloud) onClose(name string, f func() error) {
 	c.closers = append(c.closers, closer{name, f})
 }
 
-func (c *Cloud) onStart(f func(context.Context) error) { c.starts = append(c.starts, f) }
-
 // add puts a service into the routing table.
 func (c *Cloud) add(s *wire.Service) {
 	if _, dup := c.services[s.Name]; dup {
@@ -181,12 +165,7 @@ func (c *Cloud) add(s *wire.Service) {
 
 // Services names the services, sorted.
 func (c *Cloud) Services() []string {
-	names := make([]string, 0, len(c.services))
-	for n := range c.services {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
+	return slices.Sorted(maps.Keys(c.services))
 }
 
 // Dir is the state folder.

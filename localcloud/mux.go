@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/faults"
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -18,7 +20,7 @@ const healthPath = "/_millrace/health"
 // ServeHTTP routes a request to its service by the scope of its signature, and
 // verifies the signature.
 func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id := c.o.NewID()
+	id := uuid.NewString()
 	r = r.WithContext(wire.WithRequestID(r.Context(), id))
 	defer func() {
 		if p := recover(); p != nil {

@@ -3,6 +3,7 @@ package localcloud
 import (
 	"context"
 	"fmt"
+	"io"
 	"path/filepath"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/logs"
 	"github.com/millrace-ml/millrace/localcloud/s3"
 	"github.com/millrace-ml/millrace/localcloud/sagemaker"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/sns"
 	"github.com/millrace-ml/millrace/localcloud/sqs"
 	"github.com/millrace-ml/millrace/localcloud/ssm"
@@ -35,6 +37,26 @@ func (c *Cloud) openServices() error {
 	return nil
 }
 
+// base is what every service is given.
+func (c *Cloud) base(name string) service.Base {
+	return service.Base{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", name), Authorize: c.iam.Authorize}
+}
+
+// opened puts a service into the routing table, starts it with the cloud, and
+// closes it with the cloud when there is something to close.
+func (c *Cloud) opened(s interface{ Wire() *wire.Service }, err error, start ...func(context.Context) error) error {
+	if err != nil {
+		return err
+	}
+	w := s.Wire()
+	c.add(w)
+	if s, ok := s.(io.Closer); ok {
+		c.onClose(w.Name, s.Close)
+	}
+	c.starts = append(c.starts, start...)
+	return nil
+}
+
 func (c *Cloud) openIAM() (err error) {
 	c.iam, err = iam.New(iam.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "iam")})
 	if err != nil {
@@ -42,72 +64,31 @@ func (c *Cloud) openIAM() (err error) {
 	}
 	c.add(c.iam.Wire())
 	c.add(c.iam.STS())
-	c.onClose("iam", c.iam.Close)
 	return nil
 }
 
 func (c *Cloud) openS3() (err error) {
 	c.s3, err = s3.New(s3.Options{Dir: filepath.Join(c.dir, "s3"), NoSync: c.o.Ephemeral, Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock,
 		Log: c.log.With("service", "s3"), SecretFor: c.iam.SecretFor, Evaluate: c.iam.Evaluate, Emit: c.Emit})
-	if err != nil {
-		return err
-	}
-	c.add(c.s3.Wire())
-	c.onClose("s3", c.s3.Close)
-	return nil
+	return c.opened(c.s3, err)
 }
 
-func (c *Cloud) openSSM() error {
-	s, err := ssm.New(ssm.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "ssm"), Authorize: c.iam.Authorize})
-	if err != nil {
-		return err
-	}
-	c.add(s.Wire())
-	c.onClose("ssm", s.Close)
-	return nil
-}
+func (c *Cloud) openSSM() error { return c.opened(ssm.New(c.base("ssm"))) }
 
-func (c *Cloud) openECR() error {
-	s, err := ecr.New(ecr.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "ecr"), Authorize: c.iam.Authorize})
-	if err != nil {
-		return err
-	}
-	c.add(s.Wire())
-	c.onClose("ecr", s.Close)
-	return nil
-}
+func (c *Cloud) openECR() error { return c.opened(ecr.New(c.base("ecr"))) }
 
 func (c *Cloud) openLogs() (err error) {
-	c.logs, err = logs.New(logs.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "logs"), Authorize: c.iam.Authorize})
-	if err != nil {
-		return err
-	}
-	c.add(c.logs.Wire())
-	c.onClose("logs", c.logs.Close)
-	return nil
+	c.logs, err = logs.New(c.base("logs"))
+	return c.opened(c.logs, err)
 }
 
 func (c *Cloud) openSQS() error {
-	s, err := sqs.New(sqs.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "sqs"),
-		Authorize: c.iam.Authorize, Endpoint: c.Endpoint, PolicyAllows: policy.Allows})
-	if err != nil {
-		return err
-	}
-	c.add(s.Wire())
-	c.onClose("sqs", s.Close)
-	return nil
+	return c.opened(sqs.New(sqs.Options{Base: c.base("sqs"), Endpoint: c.Endpoint, PolicyAllows: policy.Allows}))
 }
 
 func (c *Cloud) openSNS() error {
-	s, err := sns.New(sns.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "sns"),
-		Authorize: c.iam.Authorize, Call: c.Call, PolicyAllows: policy.Allows})
-	if err != nil {
-		return err
-	}
-	c.add(s.Wire())
-	c.onClose("sns", s.Close)
-	c.onStart(func(context.Context) error { return s.Start() })
-	return nil
+	s, err := sns.New(sns.Options{Base: c.base("sns"), Call: c.Call, PolicyAllows: policy.Allows})
+	return c.opened(s, err, func(context.Context) error { return s.Start() })
 }
 
 // assume gives a service of AWS the credentials of the roles that trust it.
@@ -133,69 +114,35 @@ func (c *Cloud) become(service string) func(roleARN, session, sourceARN string) 
 	}
 }
 
-func (c *Cloud) openLambda() error {
+func (c *Cloud) openLambda() (err error) {
 	var waits []time.Duration // seconds
 	if _, ok := c.o.Clock.(clock.Kept); ok {
 		waits = []time.Duration{time.Minute, 2 * time.Minute} // as on AWS, since nobody has to sit through them
 	}
-	s, err := lambda.New(lambda.Options{Dir: filepath.Join(c.dir, "lambda"), AsyncRetryWaits: waits, Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "lambda"),
-		Authorize: c.iam.Authorize, Call: c.Call, Objects: c.s3, AssumeRole: c.assume("lambda.amazonaws.com"), LogWriter: c.logs.Writer, Endpoint: c.Endpoint, Faults: c.faults})
-	if err != nil {
-		return err
-	}
-	c.lambda = s
-	c.add(s.Wire())
-	c.onClose("lambda", s.Close)
-	c.onStart(s.Resume)
-	return nil
+	c.lambda, err = lambda.New(lambda.Options{Base: c.base("lambda"), Dir: filepath.Join(c.dir, "lambda"), AsyncRetryWaits: waits,
+		Call: c.Call, Objects: c.s3, AssumeRole: c.assume("lambda.amazonaws.com"), LogWriter: c.logs.Writer, Endpoint: c.Endpoint, Faults: c.faults})
+	return c.opened(c.lambda, err, c.lambda.Resume)
 }
 
 func (c *Cloud) openSageMaker() error {
-	s, err := sagemaker.New(sagemaker.Options{Dir: filepath.Join(c.dir, "jobs"), Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "sagemaker"),
-		Authorize: c.iam.Authorize, Objects: c.s3, AssumeRole: c.assume("sagemaker.amazonaws.com"), Emit: c.Emit, LogWriter: c.logs.Writer, Images: c.o.Images, Endpoint: c.Endpoint, Faults: c.faults})
-	if err != nil {
-		return err
-	}
-	c.add(s.Wire())
-	c.onClose("sagemaker", s.Close)
-	c.onStart(s.Start)
-	return nil
+	s, err := sagemaker.New(sagemaker.Options{Base: c.base("sagemaker"), Dir: filepath.Join(c.dir, "jobs"), Objects: c.s3, AssumeRole: c.assume("sagemaker.amazonaws.com"),
+		Emit: c.Emit, LogWriter: c.logs.Writer, Images: c.o.Images, Endpoint: c.Endpoint, Faults: c.faults})
+	return c.opened(s, err, s.Start)
 }
 
 func (c *Cloud) openStepFunctions() error {
-	s, err := stepfunctions.New(stepfunctions.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "states"),
-		Authorize: c.iam.Authorize, Call: c.Call, Emit: c.Emit, Serves: c.Serves, Members: c.Members})
-	if err != nil {
-		return err
-	}
-	c.add(s.Wire())
+	s, err := stepfunctions.New(stepfunctions.Options{Base: c.base("states"), Call: c.Call, Emit: c.Emit, Serves: c.Serves, Members: c.Members})
 	c.jobChanged = s.Changed
-	c.onClose("states", s.Close)
-	c.onStart(s.Start)
-	return nil
+	return c.opened(s, err, s.Start)
 }
 
 func (c *Cloud) openEventBridge() error {
-	s, err := eventbridge.New(eventbridge.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "events"),
-		Authorize: c.iam.Authorize, Call: c.Call, Faults: c.faults})
-	if err != nil {
-		return err
-	}
-	c.add(s.Wire())
+	s, err := eventbridge.New(eventbridge.Options{Base: c.base("events"), Call: c.Call, Faults: c.faults})
 	c.emit = s.Emit
-	c.onClose("events", s.Close)
-	c.onStart(func(context.Context) error { s.Start(); return nil })
-	return nil
+	return c.opened(s, err, func(context.Context) error { s.Start(); return nil })
 }
 
 func (c *Cloud) openCloudFormation() error {
-	s, err := cloudformation.New(cloudformation.Options{Account: c.o.Account, Region: c.o.Region, Clock: c.o.Clock, Store: c.store, Log: c.log.With("service", "cloudformation"),
-		Authorize: c.iam.Authorize, Call: c.Call, Objects: c.s3, Assume: c.become("cloudformation.amazonaws.com")})
-	if err != nil {
-		return err
-	}
-	c.add(s.Wire())
-	c.onClose("cloudformation", s.Close)
-	c.onStart(s.Resume)
-	return nil
+	s, err := cloudformation.New(cloudformation.Options{Base: c.base("cloudformation"), Call: c.Call, Objects: c.s3, Assume: c.become("cloudformation.amazonaws.com")})
+	return c.opened(s, err, s.Resume)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	api "github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/google/uuid"
 
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
@@ -72,7 +73,7 @@ func (c *CloudFormation) createChangeSet(ctx context.Context, in *api.CreateChan
 		}
 	}
 	cs := changeSet{
-		ID: c.arn("cloudformation", "changeSet/"+name+"/"+c.o.NewID()), Name: name, Stack: s.ID, StackName: s.Name, Description: aws.ToString(in.Description),
+		ID: c.arn("cloudformation", "changeSet/"+name+"/"+uuid.NewString()), Name: name, Stack: s.ID, StackName: s.Name, Description: aws.ToString(in.Description),
 		Template: p.text, Parameters: p.parameters, Fetched: p.fetched, Tags: p.tags, Capabilities: p.caps, Role: p.role, OnFailure: string(in.OnStackFailure),
 		ImportExisting: aws.ToBool(in.ImportExistingResources), Nested: aws.ToBool(in.IncludeNestedStacks),
 		Status: "CREATE_COMPLETE", Execution: "AVAILABLE", Changes: changes, Imports: p.imports, Created: c.o.Clock.Now(),

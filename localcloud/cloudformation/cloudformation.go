@@ -3,10 +3,7 @@ package cloudformation
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,7 +11,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/google/uuid"
+
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 	"github.com/millrace-ml/millrace/localcloud/wire/model"
@@ -35,18 +34,13 @@ type Objects interface {
 
 // Options say what the service works with; Store, Clock, Call and Objects are needed.
 type Options struct {
-	Account, Region string
-	Clock           clock.Clock
-	Store           *store.Store
-	Log             *slog.Logger
-	Authorize       wire.Authorize
+	service.Base
 	// Call runs an operation of another service, as the caller in ctx.
 	Call    func(ctx context.Context, service, operation string, input []byte) ([]byte, error)
 	Objects Objects
 	// Assume is who the service becomes with a role, for a stack; nil believes
 	// every role.
 	Assume func(roleARN, session, stackARN string) (wire.Caller, error)
-	NewID  func() string // for stack and event ids; default random UUIDs
 }
 
 // CloudFormation is the service.
@@ -67,21 +61,6 @@ type CloudFormation struct {
 
 // New opens the service on its state; Resume takes up interrupted operations.
 func New(o Options) (*CloudFormation, error) {
-	if o.Store == nil || o.Clock == nil || o.Call == nil || o.Objects == nil {
-		return nil, errors.New("new cloudformation: Store, Clock, Call and Objects are needed")
-	}
-	if o.Account == "" {
-		o.Account = "000000000000"
-	}
-	if o.Region == "" {
-		o.Region = "us-east-1"
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.NewID == nil {
-		o.NewID = newUUID
-	}
 	c := &CloudFormation{o: o}
 	var err error
 	if c.stacks, err = store.NewTable[stack](o.Store, "cloudformation/stacks"); err != nil {
@@ -96,14 +75,6 @@ func New(o Options) (*CloudFormation, error) {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.svc = c.operations()
 	return c, nil
-}
-
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails, by crypto/rand's contract
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	h := hex.EncodeToString(b[:])
-	return strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
 }
 
 // Wire is the service's table of operations.
@@ -320,7 +291,7 @@ func (c *CloudFormation) note(s *stack, logical, status, reason string) error {
 		if status == "DELETE_COMPLETE" {
 			s.Deleted = now
 		}
-		e.ID = c.o.NewID()
+		e.ID = uuid.NewString()
 	} else {
 		r := s.Resources[logical]
 		r.Status, r.Reason, r.Time = status, reason, now

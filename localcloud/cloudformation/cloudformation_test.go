@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/cloudformation"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
@@ -216,7 +218,9 @@ func open(t testing.TB) *cloud {
 
 func (c *cloud) start(t testing.TB) {
 	t.Helper()
-	s, err := cloudformation.New(cloudformation.Options{Store: c.store, Clock: clock.Real{}, Call: c.world.Call, Objects: c.world, Authorize: c.world.authorize, Assume: c.assume})
+	s, err := cloudformation.New(cloudformation.Options{
+		Base: service.Base{Account: "000000000000", Region: "us-east-1", Store: c.store, Clock: clock.Real{}, Log: slog.New(slog.DiscardHandler), Authorize: c.world.authorize},
+		Call: c.world.Call, Objects: c.world, Assume: c.assume})
 	if err != nil {
 		t.Fatal(err)
 	}

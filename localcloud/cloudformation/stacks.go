@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	api "github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/google/uuid"
 
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
@@ -251,7 +252,7 @@ func (c *CloudFormation) newStack(ctx context.Context, name, token *string) (*st
 		return nil, invalid("1 validation error detected: Value '%s' at 'stackName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*|arn:[-a-zA-Z0-9:/._+]*", n)
 	}
 	return &stack{
-		ID: c.arn("cloudformation", "stack/"+n+"/"+c.o.NewID()), Name: n, Created: c.o.Clock.Now(),
+		ID: c.arn("cloudformation", "stack/"+n+"/"+uuid.NewString()), Name: n, Created: c.o.Clock.Now(),
 		Resources: map[string]*resourceRecord{}, Caller: wire.CallerFrom(ctx), Token: aws.ToString(token),
 	}, nil
 }

@@ -7,7 +7,6 @@ package ecr
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -18,24 +17,15 @@ import (
 	awsecr "github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 
-	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
-// Options are what ECR needs of its surroundings.
-type Options struct {
-	Account, Region string
-	Clock           clock.Clock
-	Store           *store.Store
-	Log             *slog.Logger
-	Authorize       wire.Authorize // nil allows everything
-}
-
 // ECR is the service.
 type ECR struct {
-	o            Options
+	o            service.Base
 	mu           sync.Mutex // held over reading and writing a repository
 	repositories *store.Table[repository]
 }
@@ -52,19 +42,13 @@ type repository struct {
 }
 
 // New opens the service on its state.
-func New(o Options) (*ECR, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+func New(o service.Base) (*ECR, error) {
 	t, err := store.NewTable[repository](o.Store, "ecr/repositories")
 	if err != nil {
 		return nil, err
 	}
 	return &ECR{o: o, repositories: t}, nil
 }
-
-// Close has nothing to end.
-func (s *ECR) Close() error { return nil }
 
 // Wire is the service's table of operations.
 func (s *ECR) Wire() *wire.Service {

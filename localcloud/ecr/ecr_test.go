@@ -2,6 +2,7 @@ package ecr_test
 
 import (
 	"errors"
+	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/millrace-ml/millrace/localcloud/ecr"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 )
 
@@ -32,14 +34,14 @@ func client(t *testing.T) *awsecr.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := ecr.New(ecr.Options{Account: "000000000000", Region: "us-east-1", Clock: fixedClock{}, Store: st})
+	s, err := ecr.New(service.Base{Account: "000000000000", Region: "us-east-1", Clock: fixedClock{}, Store: st, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(s.Wire())
 	t.Cleanup(func() {
 		server.Close()
-		if err := errors.Join(s.Close(), st.Close()); err != nil {
+		if err := st.Close(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -8,10 +8,7 @@ package eventbridge
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
-	"log/slog"
 	mathrand "math/rand/v2"
 	"sort"
 	"strings"
@@ -19,10 +16,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	"github.com/google/uuid"
 
-	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/faults"
 	"github.com/millrace-ml/millrace/localcloud/pattern"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 	"github.com/millrace-ml/millrace/localcloud/wire/model"
@@ -35,11 +33,7 @@ const defaultBus = "default"
 
 // Options are what EventBridge needs of its surroundings.
 type Options struct {
-	Account, Region string
-	Clock           clock.Clock
-	Store           *store.Store
-	Log             *slog.Logger
-	Authorize       wire.Authorize // nil allows everything
+	service.Base
 	// Call runs an operation of another service; the caller is in ctx.
 	Call   func(ctx context.Context, service, operation string, input []byte) ([]byte, error)
 	NewID  func() string  // ids of events and deliveries; nil: random UUIDs
@@ -110,13 +104,10 @@ type rule struct {
 // that the services it calls can be made after it.
 func New(o Options) (*EventBridge, error) {
 	if o.NewID == nil {
-		o.NewID = randomID
+		o.NewID = uuid.NewString
 	}
 	if o.Jitter == nil {
 		o.Jitter = mathrand.Float64
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &EventBridge{o: o, bus: map[string]*bus{}, timers: map[*delivery]func() bool{}, held: map[string][]*delivery{}}
 	var err error
@@ -333,13 +324,4 @@ func (s *EventBridge) findRule(busName, name string) (*bus, *rule, error) {
 		return nil, nil, wire.Errorf("ResourceNotFoundException", "Rule %s does not exist on EventBus %s.", name, busName)
 	}
 	return b, r, nil
-}
-
-// randomID is a random UUID.
-func randomID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	h := hex.EncodeToString(b[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/millrace-ml/millrace/localcloud/eventbridge"
 	"github.com/millrace-ml/millrace/localcloud/faults"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
@@ -181,7 +182,7 @@ func (r *rig) open(t testing.TB, start bool) {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
-	s, err := eventbridge.New(eventbridge.Options{Account: "000000000000", Region: "us-east-1", Clock: r.clock, Store: st, Log: slog.New(slog.DiscardHandler), Call: r.cloud.Call, Faults: r.faults,
+	s, err := eventbridge.New(eventbridge.Options{Base: service.Base{Account: "000000000000", Region: "us-east-1", Clock: r.clock, Store: st, Log: slog.New(slog.DiscardHandler)}, Call: r.cloud.Call, Faults: r.faults,
 		NewID: func() string {
 			mu.Lock()
 			defer mu.Unlock()

@@ -18,13 +18,14 @@ import (
 
 // Options say whose account it is.
 type Options struct {
-	Account, Region     string
-	Clock               clock.Clock
-	Store               *store.Store
-	Log                 *slog.Logger
-	RootKey, RootSecret string             // credentials of the account's owner; "test" when empty
-	NewID               func(n int) string // n upper-case letters and digits; nil makes random ones
+	Account, Region string
+	Clock           clock.Clock
+	Store           *store.Store
+	Log             *slog.Logger
 }
+
+// Credentials of the account's owner.
+const rootKey, rootSecret = "test", "test"
 
 // IAM keeps roles and sessions.
 type IAM struct {
@@ -66,12 +67,6 @@ type session struct {
 
 // New opens the service.
 func New(o Options) (*IAM, error) {
-	if o.RootKey == "" {
-		o.RootKey, o.RootSecret = "test", "test"
-	}
-	if o.NewID == nil {
-		o.NewID = randomID
-	}
 	s := &IAM{o: o, roles: map[string]*compiled{}, sessions: map[string]session{}, standing: map[string]string{}}
 	var err error
 	if s.table, err = store.NewTable[role](o.Store, "iam/roles"); err != nil {
@@ -108,9 +103,6 @@ func (s *IAM) Wire() *wire.Service { return s.iam }
 
 // STS is STS's routing table.
 func (s *IAM) STS() *wire.Service { return s.sts }
-
-// Close has nothing to end.
-func (s *IAM) Close() error { return nil }
 
 func compile(r role) (*compiled, error) {
 	c := &compiled{role: r}
@@ -157,8 +149,8 @@ func (s *IAM) byARN(arn string) (*compiled, bool) {
 // SecretFor finds the secret of an access key, its session token and whose it
 // is. Of one that has expired it tells only that.
 func (s *IAM) SecretFor(accessKey string) (secret, token string, c wire.Caller, ok bool) {
-	if accessKey == s.o.RootKey {
-		return s.o.RootSecret, "", wire.Caller{Account: s.o.Account, ARN: "arn:aws:iam::" + s.o.Account + ":root", UserID: s.o.Account, AccessKeyID: accessKey}, true
+	if accessKey == rootKey {
+		return rootSecret, "", wire.Caller{Account: s.o.Account, ARN: "arn:aws:iam::" + s.o.Account + ":root", UserID: s.o.Account, AccessKeyID: accessKey}, true
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -230,8 +222,8 @@ func (s *IAM) open(c *compiled, sessionName string, ends time.Time) string {
 			delete(s.sessions, key)
 		}
 	}
-	accessKey := "ASIA" + s.o.NewID(16)
-	s.sessions[accessKey] = session{secret: s.o.NewID(40), token: s.o.NewID(120), ends: ends, caller: wire.Caller{
+	accessKey := "ASIA" + randomID(16)
+	s.sessions[accessKey] = session{secret: randomID(40), token: randomID(120), ends: ends, caller: wire.Caller{
 		Account: s.o.Account, AccessKeyID: accessKey, RoleARN: s.roleARN(c.role), UserID: c.ID + ":" + sessionName,
 		ARN: "arn:aws:sts::" + s.o.Account + ":assumed-role/" + c.Name + "/" + sessionName}}
 	return accessKey

@@ -155,7 +155,7 @@ func (s *IAM) createRole(_ context.Context, in *iam.CreateRoleInput) (*iam.Creat
 	case in.PermissionsBoundary != nil:
 		return nil, wire.Errorf("InvalidInput", "permissions boundaries are not supported by the local cloud")
 	}
-	r := role{Name: name, ID: "AROA" + s.o.NewID(17), Path: pathOf(in.Path), Description: aws.ToString(in.Description), Created: s.o.Clock.Now().UTC(),
+	r := role{Name: name, ID: "AROA" + randomID(17), Path: pathOf(in.Path), Description: aws.ToString(in.Description), Created: s.o.Clock.Now().UTC(),
 		Trust: aws.ToString(in.AssumeRolePolicyDocument), MaxSession: 3600, Inline: map[string]string{}, Tags: map[string]string{}}
 	if in.MaxSessionDuration != nil {
 		r.MaxSession = *in.MaxSessionDuration
@@ -353,7 +353,7 @@ func (s *IAM) attachRolePolicy(_ context.Context, in *iam.AttachRolePolicyInput)
 	if _, known := managed[arn]; !known {
 		s.o.Log.Error("managed policy not supported by the local cloud", "policy", arn)
 		return nil, &wire.Error{Code: "NoSuchEntity", Status: http.StatusNotFound,
-			Message: "Policy " + arn + " does not exist or is not attachable (the local cloud knows " + strings.Join(managedNames(), ", ") + ")."}
+			Message: "Policy " + arn + " does not exist or is not attachable (the local cloud knows " + strings.Join(slices.Sorted(maps.Keys(managed)), ", ") + ")."}
 	}
 	err := s.change(in.RoleName, func(r *role) error {
 		if !slices.Contains(r.Attached, arn) {
@@ -362,15 +362,6 @@ func (s *IAM) attachRolePolicy(_ context.Context, in *iam.AttachRolePolicyInput)
 		return nil
 	})
 	return &iam.AttachRolePolicyOutput{}, err
-}
-
-func managedNames() []string {
-	names := make([]string, 0, len(managed))
-	for arn := range managed {
-		names = append(names, arn)
-	}
-	sort.Strings(names)
-	return names
 }
 
 func (s *IAM) detachRolePolicy(_ context.Context, in *iam.DetachRolePolicyInput) (*iam.DetachRolePolicyOutput, error) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/uuid"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -34,7 +35,7 @@ const (
 
 func (l *Lambda) enqueue(f *function, payload []byte) error {
 	now := l.o.Clock.Now()
-	ev := asyncEvent{ID: l.o.NewID(), Function: f.name(), Payload: payload, Accepted: now, Due: now}
+	ev := asyncEvent{ID: uuid.NewString(), Function: f.name(), Payload: payload, Accepted: now, Due: now}
 	if err := l.queue.Put(ev.ID, ev); err != nil {
 		return err
 	}
@@ -198,7 +199,7 @@ func (l *Lambda) deadLetter(ctx context.Context, target string, ev asyncEvent, c
 	attributes := map[string]any{
 		"RequestID": attribute("String", ev.ID), "ErrorCode": attribute("Number", "200"), "ErrorMessage": attribute("String", string(clip([]byte(message), 1024))),
 	}
-	if service(target) == "sns" {
+	if serviceOf(target) == "sns" {
 		return l.call(ctx, "sns", "Publish", map[string]any{"TopicArn": target, "Message": string(ev.Payload), "MessageAttributes": attributes})
 	}
 	return l.sendToQueue(ctx, target, string(ev.Payload), attributes)
@@ -231,7 +232,7 @@ func (l *Lambda) record(f *function, ev asyncEvent, condition string, res result
 }
 
 func (l *Lambda) send(ctx context.Context, f *function, target string, record []byte, success bool) error {
-	switch service(target) {
+	switch serviceOf(target) {
 	case "sqs":
 		return l.sendToQueue(ctx, target, string(record), nil)
 	case "sns":
@@ -291,7 +292,7 @@ func (l *Lambda) callJSON(ctx context.Context, svc, operation string, in any) ([
 	return l.o.Call(ctx, svc, operation, raw)
 }
 
-func service(arn string) string {
+func serviceOf(arn string) string {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) < 6 {
 		return ""

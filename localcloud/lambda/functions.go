@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	api "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/google/uuid"
 
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
@@ -41,7 +43,7 @@ func (f *function) arn() string      { return aws.ToString(f.Config.FunctionArn)
 func (f *function) revision() string { return aws.ToString(f.Config.RevisionId) }
 
 // revised gives the function a new revision that its processes do not see.
-func (l *Lambda) revised(f *function) { f.Config.RevisionId = aws.String(l.o.NewID()) }
+func (l *Lambda) revised(f *function) { f.Config.RevisionId = aws.String(uuid.NewString()) }
 
 func (f *function) timeout() time.Duration {
 	return time.Duration(aws.ToInt32(f.Config.Timeout)) * time.Second
@@ -145,7 +147,7 @@ func (l *Lambda) createFunction(ctx context.Context, in *api.CreateFunctionInput
 	}
 	out := copyConfig[api.CreateFunctionOutput](f.Config)
 	out.State, out.StateReason, out.StateReasonCode = types.StatePending, aws.String(beingCreated), types.StateReasonCodeCreating
-	out.LastUpdateStatus, out.RevisionId = "", aws.String(l.o.NewID())
+	out.LastUpdateStatus, out.RevisionId = "", aws.String(uuid.NewString())
 	return out, nil
 }
 
@@ -291,7 +293,7 @@ var reserved = []string{
 
 func checkEnvironment(vars map[string]string) error {
 	var taken []string
-	for _, k := range sortedKeys(vars) {
+	for _, k := range slices.Sorted(maps.Keys(vars)) {
 		if !variableName.MatchString(k) && !slices.Contains(reserved, k) {
 			return status(http.StatusBadRequest, "ValidationException", "environment variable %q: a name begins with a letter and has only letters, digits and underscores", k)
 		}
@@ -310,15 +312,6 @@ func checkEnvironment(vars map[string]string) error {
 		return invalid("Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit. String measured: %s", measured)
 	}
 	return nil
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
 }
 
 func (l *Lambda) updateFunctionCode(ctx context.Context, in *api.UpdateFunctionCodeInput) (*api.UpdateFunctionCodeOutput, error) {
@@ -360,7 +353,7 @@ func (l *Lambda) updateFunctionCode(ctx context.Context, in *api.UpdateFunctionC
 	l.retire(f.name())
 	out := copyConfig[api.UpdateFunctionCodeOutput](f.Config)
 	out.LastUpdateStatus, out.LastUpdateStatusReason = types.LastUpdateStatusInProgress, aws.String(beingCreated)
-	out.RevisionId = aws.String(l.o.NewID())
+	out.RevisionId = aws.String(uuid.NewString())
 	return out, nil
 }
 
@@ -419,7 +412,7 @@ func (l *Lambda) updateFunctionConfiguration(ctx context.Context, in *api.Update
 	l.retire(f.name())
 	out := copyConfig[api.UpdateFunctionConfigurationOutput](f.Config)
 	out.LastUpdateStatus, out.LastUpdateStatusReason = types.LastUpdateStatusInProgress, aws.String(beingCreated)
-	out.RevisionId = aws.String(l.o.NewID())
+	out.RevisionId = aws.String(uuid.NewString())
 	return out, nil
 }
 

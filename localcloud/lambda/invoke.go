@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	api "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/google/uuid"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -71,7 +72,7 @@ func (l *Lambda) invoke(ctx context.Context, in *api.InvokeInput) (*api.InvokeOu
 	if len(payload) > maxSyncPayload {
 		return nil, tooLarge(maxSyncPayload)
 	}
-	req := request{id: l.o.NewID(), payload: payload}
+	req := request{id: uuid.NewString(), payload: payload}
 	if in.ClientContext != nil {
 		raw, err := base64.StdEncoding.DecodeString(*in.ClientContext)
 		if err != nil {

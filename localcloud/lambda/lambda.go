@@ -2,12 +2,8 @@ package lambda
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +12,7 @@ import (
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/faults"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 	"github.com/millrace-ml/millrace/localcloud/wire/model"
@@ -31,12 +28,8 @@ type Objects interface {
 // Options say what the service works with. Dir, Store and Clock are needed;
 // the rest has defaults or may be absent in tests.
 type Options struct {
-	Dir             string // folder for unpacked code and scratch space
-	Account, Region string
-	Clock           clock.Clock
-	Store           *store.Store
-	Log             *slog.Logger
-	Authorize       wire.Authorize
+	service.Base
+	Dir string // folder for unpacked code and scratch space
 	// Call runs an operation of another service (DLQs and destinations).
 	Call    func(ctx context.Context, service, operation string, input []byte) ([]byte, error)
 	Objects Objects
@@ -49,7 +42,6 @@ type Options struct {
 	Endpoint func() string
 	Faults   *faults.Set // nil: none
 
-	NewID           func() string   // request ids; default random UUIDs
 	Concurrency     int             // processes a function at most; default 10
 	IdleAfter       time.Duration   // an idle process is stopped after this; default 5 minutes
 	InitTimeout     time.Duration   // from start to the first request for work; default 10 s, as on AWS
@@ -77,9 +69,6 @@ type Lambda struct {
 
 // New opens the service on its state; Resume takes up what was queued.
 func New(o Options) (*Lambda, error) {
-	if o.Dir == "" || o.Store == nil || o.Clock == nil {
-		return nil, errors.New("new lambda: Dir, Store and Clock are needed")
-	}
 	setDefaults(&o)
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -108,15 +97,6 @@ func New(o Options) (*Lambda, error) {
 }
 
 func setDefaults(o *Options) {
-	if o.Account == "" {
-		o.Account = "000000000000"
-	}
-	if o.Region == "" {
-		o.Region = "us-east-1"
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
 	if o.Concurrency <= 0 {
 		o.Concurrency = 10
 	}
@@ -129,28 +109,6 @@ func setDefaults(o *Options) {
 	if len(o.AsyncRetryWaits) == 0 {
 		o.AsyncRetryWaits = []time.Duration{time.Second, 2 * time.Second}
 	}
-	if o.NewID == nil {
-		o.NewID = newUUID
-	}
-	if o.LogWriter == nil {
-		o.LogWriter = func(string, string) io.WriteCloser { return discard{} }
-	}
-	if o.Endpoint == nil {
-		o.Endpoint = func() string { return "" }
-	}
-}
-
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
-func (discard) Close() error                { return nil }
-
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails, by crypto/rand's contract
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	h := hex.EncodeToString(b[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
 // Wire is the service's table of operations.

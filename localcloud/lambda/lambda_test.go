@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,6 +28,7 @@ import (
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/lambda"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
@@ -182,7 +184,7 @@ func open(t testing.TB, change func(*lambda.Options)) *cloud {
 	t.Cleanup(func() { _ = st.Close() })
 	c := &cloud{logs: &logs{groups: map[string]*bytes.Buffer{}}, calls: &calls{got: make(chan call, 100)}}
 	c.opts = lambda.Options{
-		Dir: filepath.Join(dir, "lambda"), Store: st, Clock: clock.Real{}, Call: c.calls.Call, Objects: objects{},
+		Base: service.Base{Account: "000000000000", Region: "us-east-1", Store: st, Clock: clock.Real{}, Log: slog.New(slog.DiscardHandler)}, Dir: filepath.Join(dir, "lambda"), Call: c.calls.Call, Objects: objects{},
 		LogWriter:       func(group, _ string) io.WriteCloser { return logWriter{c.logs, group} },
 		Endpoint:        func() string { return "http://127.0.0.1:1" },
 		AsyncRetryWaits: []time.Duration{time.Millisecond, 2 * time.Millisecond},

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/google/uuid"
 
 	"github.com/millrace-ml/millrace/localcloud/faults"
 )
@@ -92,7 +95,7 @@ func (l *Lambda) start(f *function, requestID string) (*instance, *result, error
 		l: l, fn: f, revision: f.Deployed, ready: make(chan struct{}),
 		work: make(chan *invocation), exited: make(chan struct{}), idleTimer: time.NewTimer(time.Hour),
 	}
-	stream := l.o.Clock.Now().UTC().Format("2006/01/02") + "/[" + latest + "]" + strings.ReplaceAll(l.o.NewID(), "-", "")
+	stream := l.o.Clock.Now().UTC().Format("2006/01/02") + "/[" + latest + "]" + strings.ReplaceAll(uuid.NewString(), "-", "")
 	code := l.codeDir(f.name(), f.CodeSHA)
 	bootstrap := filepath.Join(code, "bootstrap")
 	logs, err := newLogStream(l.o.LogWriter(f.logGroup(), stream), f.Config.LoggingConfig, l.o.Clock)
@@ -255,7 +258,7 @@ func environment(f *function, api, stream, code, home, region, endpoint, key, se
 		}
 	}
 	env := make([]string, 0, len(vars))
-	for _, k := range sortedKeys(vars) {
+	for _, k := range slices.Sorted(maps.Keys(vars)) {
 		env = append(env, k+"="+vars[k])
 	}
 	return env

@@ -63,7 +63,7 @@ func (l *Lambda) checkDestinations(id *string, d *types.DestinationConfig) error
 		if err := checkTarget(target, "DestinationConfig."+member+".Destination", "sqs", "sns", "lambda", "events"); err != nil {
 			return err
 		}
-		if service(target) != "lambda" {
+		if serviceOf(target) != "lambda" {
 			continue
 		}
 		name, _, err := l.parse(&target, nil)

@@ -7,14 +7,13 @@ package logs
 
 import (
 	"fmt"
-	"log/slog"
 	"sort"
 	"sync"
 	"time"
 
 	cwl "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 
-	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 	"github.com/millrace-ml/millrace/localcloud/wire/model"
@@ -26,18 +25,9 @@ const (
 	streamBytes = 32 << 20 // of one stream: its oldest chunks go beyond that
 )
 
-// Options are what CloudWatch Logs needs of its surroundings.
-type Options struct {
-	Account, Region string
-	Clock           clock.Clock
-	Store           *store.Store
-	Log             *slog.Logger
-	Authorize       wire.Authorize // nil allows everything
-}
-
 // Logs is the service.
 type Logs struct {
-	o       Options
+	o       service.Base
 	groups  *store.Table[groupRecord]
 	streams *store.Table[streamRecord]
 	chunks  *store.Table[chunk]
@@ -96,10 +86,7 @@ type stream struct {
 }
 
 // New opens the service on its state.
-func New(o Options) (*Logs, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+func New(o service.Base) (*Logs, error) {
 	s := &Logs{o: o, byName: map[string]*group{}, dirty: map[*stream]bool{}}
 	var err error
 	if s.groups, err = store.NewTable[groupRecord](o.Store, "logs/groups"); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/millrace-ml/millrace/localcloud/logs"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 )
 
@@ -66,7 +68,7 @@ func (r *rig) open(t testing.TB) {
 	if r.store, err = store.Open(filepath.Join(r.dir, "state.db"), store.Options{NoSync: true}); err != nil {
 		t.Fatal(err)
 	}
-	if r.Logs, err = logs.New(logs.Options{Account: "000000000000", Region: "us-east-1", Clock: r.clock, Store: r.store}); err != nil {
+	if r.Logs, err = logs.New(service.Base{Account: "000000000000", Region: "us-east-1", Clock: r.clock, Store: r.store, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	r.server = httptest.NewServer(r.Wire())

@@ -32,7 +32,6 @@ type keeper struct {
 	clock   clock.Clock
 	account string
 	region  string
-	newID   func() string
 	events  *events
 }
 

@@ -167,7 +167,7 @@ func splitVersionKey(k []byte) (key string, ok bool) {
 // versionID makes the id of a version, as long as AWS's are. The sequence stands in
 // it because a listing has to go on after a version that is gone.
 func (k *keeper) versionID(seq uint64) string {
-	id := k.newID()
+	id := randomID()
 	return fmt.Sprintf("%s.%012x", id[:min(len(id), 19)], seq)
 }
 

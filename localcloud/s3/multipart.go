@@ -76,7 +76,7 @@ func (k *keeper) CreateMultipartUpload(ctx context.Context, in s3response.Create
 		if err != nil {
 			return err
 		}
-		u.ID = fmt.Sprintf("%012x%s", seq, k.newID()) // those of a key are listed in the order of their beginning
+		u.ID = fmt.Sprintf("%012x%s", seq, randomID()) // those of a key are listed in the order of their beginning
 		return putJSON(t, uploadKey(key, u.ID), u)
 	})
 	return s3response.InitiateMultipartUploadResult{Bucket: name, Key: key, UploadId: u.ID}, err

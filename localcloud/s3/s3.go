@@ -39,8 +39,7 @@ type Options struct {
 	Log             *slog.Logger
 	SecretFor       wire.SecretFor
 	Evaluate        Evaluate
-	Emit            Emit          // nil: nobody listens
-	NewID           func() string // unique names; nil makes random ones
+	Emit            Emit // nil: nobody listens
 }
 
 // What is in the folder.
@@ -63,9 +62,6 @@ type S3 struct {
 
 // New opens the folder and starts the gateway behind a private socket.
 func New(o Options) (_ *S3, err error) {
-	if o.NewID == nil {
-		o.NewID = randomID
-	}
 	s := &S3{options: o, log: o.Log, served: make(chan error, 1)}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create S3 folder: %w", err)
@@ -82,11 +78,11 @@ func New(o Options) (_ *S3, err error) {
 			err = errors.Join(err, index.close())
 		}
 	}()
-	blobs, err := openBlobs(filepath.Join(o.Dir, objectFolder), o.NoSync, o.NewID, o.Log)
+	blobs, err := openBlobs(filepath.Join(o.Dir, objectFolder), o.NoSync, o.Log)
 	if err != nil {
 		return nil, err
 	}
-	s.keeper = &keeper{index: index, blobs: blobs, log: o.Log, clock: o.Clock, account: o.Account, region: o.Region, newID: o.NewID}
+	s.keeper = &keeper{index: index, blobs: blobs, log: o.Log, clock: o.Clock, account: o.Account, region: o.Region}
 	if err := s.keeper.sweep(); err != nil {
 		return nil, err
 	}

@@ -44,12 +44,11 @@ type staged struct {
 type blobs struct {
 	dir    string
 	noSync bool
-	newID  func() string
 	log    *slog.Logger
 }
 
-func openBlobs(dir string, noSync bool, newID func() string, log *slog.Logger) (*blobs, error) {
-	b := &blobs{dir: dir, noSync: noSync, newID: newID, log: log}
+func openBlobs(dir string, noSync bool, log *slog.Logger) (*blobs, error) {
+	b := &blobs{dir: dir, noSync: noSync, log: log}
 	// What an earlier process left half received belongs to nobody.
 	if err := os.RemoveAll(b.incoming()); err != nil {
 		return nil, fmt.Errorf("clear incoming objects: %w", err)
@@ -68,7 +67,7 @@ func (b *blobs) path(id string) string { return filepath.Join(b.dir, id[:2], id)
 func (b *blobs) receive(r io.Reader) (_ *staged, err error) {
 	sum, crc := md5.New(), crc32.New(castagnoli)
 	r = io.TeeReader(r, io.MultiWriter(sum, crc))
-	st := &staged{segment: segment{ID: b.newID()}}
+	st := &staged{segment: segment{ID: randomID()}}
 	head := make([]byte, smallSegment+1)
 	n, err := io.ReadFull(r, head)
 	switch {

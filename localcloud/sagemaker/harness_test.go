@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +26,7 @@ import (
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/sagemaker"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
@@ -62,12 +65,7 @@ func (b *buckets) get(t *testing.T, uri string) string {
 }
 
 func (b *buckets) names() []string {
-	var names []string
-	for n := range b.objects {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return names
+	return slices.Sorted(maps.Keys(b.objects))
 }
 
 func (b *buckets) has(uri string) bool {
@@ -346,7 +344,7 @@ func reopen(t *testing.T, dir string, s3 *buckets, change func(*setup)) *cloud {
 	}
 	c := &cloud{s3: s3, events: newEvents(), logs: newLogs(), dir: dir, store: st}
 	set := setup{caller: wire.Caller{Account: account, ARN: rootARN, UserID: account}, Options: sagemaker.Options{
-		Account: account, Region: region, Clock: clock.Real{}, Store: st, Dir: filepath.Join(dir, "sagemaker"), Objects: s3,
+		Base: service.Base{Account: account, Region: region, Clock: clock.Real{}, Store: st, Log: slog.New(slog.DiscardHandler)}, Dir: filepath.Join(dir, "sagemaker"), Objects: s3,
 		Emit: c.events.emit, LogWriter: func(group, name string) io.WriteCloser { return stream{c.logs, group + ":" + name} },
 		AssumeRole: func(arn, _, _ string) (string, string, string, error) {
 			if arn != role {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"runtime"
 	"strings"
@@ -14,8 +13,8 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/faults"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 	awsmodel "github.com/millrace-ml/millrace/localcloud/wire/model"
@@ -35,19 +34,13 @@ type Objects interface {
 // Options say where SageMaker runs and what it reaches. Clock, Store, Dir,
 // Objects, AssumeRole and LogWriter are required.
 type Options struct {
-	Account   string // 12 digits
-	Region    string
-	Clock     clock.Clock
-	Store     *store.Store
-	Log       *slog.Logger
-	Authorize wire.Authorize // nil allows everything (tests)
-
+	service.Base
 	Dir     string // holds the folders of jobs and copies of images' programs
 	Objects Objects
 	// AssumeRole gives a job's process the credentials of its role; sourceARN is
 	// the job's (aws:SourceArn to the role's trust policy).
 	AssumeRole func(roleARN, session, sourceARN string) (accessKey, secretKey, token string, err error)
-	// Emit puts an event of ours onto the default bus. nil emits nothing.
+	// Emit puts an event of ours onto the default bus.
 	Emit func(ctx context.Context, source, detailType string, resources []string, detail any)
 	// LogWriter writes lines to a log stream.
 	LogWriter func(group, stream string) io.WriteCloser
@@ -57,11 +50,9 @@ type Options struct {
 	Endpoint func() string
 	Faults   *faults.Set // nil: none
 
-	Slots       int           // jobs running at once; 0 means the number of CPUs
-	Grace       time.Duration // from SIGTERM to SIGKILL; 0 means AWS's 120 seconds
-	PingTimeout time.Duration // how long a model may take to answer /ping; 0 means AWS's 4 minutes
-	KeepFailed  int           // folders of failed jobs kept to look at; 0 means 5
-	MaxUnpacked int64         // bytes that a model.tar.gz may unpack to; 0 means 16 GiB
+	Slots      int           // jobs running at once; 0 means the number of CPUs
+	Grace      time.Duration // from SIGTERM to SIGKILL; 0 means AWS's 120 seconds
+	KeepFailed int           // folders of failed jobs kept to look at; 0 means 5
 }
 
 // SageMaker is the service.
@@ -119,33 +110,14 @@ func New(o Options) (*SageMaker, error) {
 }
 
 func complete(o *Options) error {
-	switch {
-	case o.Clock == nil, o.Store == nil, o.Dir == "", o.Objects == nil, o.AssumeRole == nil, o.LogWriter == nil:
-		return errors.New("open sagemaker: Clock, Store, Dir, Objects, AssumeRole and LogWriter are required")
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.Emit == nil {
-		o.Emit = func(context.Context, string, string, []string, any) {}
-	}
-	if o.Endpoint == nil {
-		o.Endpoint = func() string { return "" }
-	}
 	if o.Slots <= 0 {
 		o.Slots = runtime.NumCPU()
 	}
 	if o.Grace <= 0 {
 		o.Grace = 120 * time.Second
 	}
-	if o.PingTimeout <= 0 {
-		o.PingTimeout = 4 * time.Minute
-	}
 	if o.KeepFailed <= 0 {
 		o.KeepFailed = 5
-	}
-	if o.MaxUnpacked <= 0 {
-		o.MaxUnpacked = 16 << 30
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return fmt.Errorf("open sagemaker: %w", err)

@@ -20,8 +20,11 @@ import (
 	"github.com/millrace-ml/millrace/localcloud/clock"
 )
 
-// pingEvery is the pause between two GET /ping.
-const pingEvery = 10 * time.Millisecond
+const (
+	pingEvery   = 10 * time.Millisecond // the pause between two GET /ping
+	pingTimeout = 4 * time.Minute       // how long a model may take to answer it: AWS's
+	maxUnpacked = 16 << 30              // bytes that a model.tar.gz may unpack to
+)
 
 func fromMillis(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 
@@ -119,7 +122,7 @@ func (s *SageMaker) stageModel(ctx context.Context, w *workspace, c types.Contai
 		return download(bucket, name, err)
 	}
 	defer body.Close()
-	if err := unpack(contextReader{ctx, body}, dir, s.opt.MaxUnpacked); err != nil {
+	if err := unpack(contextReader{ctx, body}, dir, maxUnpacked); err != nil {
 		return blame(`Failed to extract model data archive from URL "%s": %v. The model data archive is likely corrupt. Please recreate your model data archive and try again.`, *data.S3Uri, err)
 	}
 	return nil
@@ -188,7 +191,7 @@ func upperSnake(strategy string) string {
 func (m *modelServer) ready(halt context.Context, s *SageMaker) error {
 	ctx, cancel := context.WithCancel(halt)
 	defer cancel()
-	stop := clock.Machine(s.opt.Clock).AfterFunc(s.opt.PingTimeout, cancel)
+	stop := clock.Machine(s.opt.Clock).AfterFunc(pingTimeout, cancel)
 	defer stop()
 	for {
 		if status, _, err := m.get(ctx, "/ping"); err == nil && status == http.StatusOK {

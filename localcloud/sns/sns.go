@@ -8,10 +8,7 @@ package sns
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"sort"
 	"strings"
@@ -20,8 +17,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/google/uuid"
 
-	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 	"github.com/millrace-ml/millrace/localcloud/wire/model"
@@ -32,11 +30,7 @@ const Service = "sns.amazonaws.com"
 
 // Options are what SNS needs of its surroundings.
 type Options struct {
-	Account, Region string
-	Clock           clock.Clock
-	Store           *store.Store
-	Log             *slog.Logger
-	Authorize       wire.Authorize // nil allows everything
+	service.Base
 	// Call runs an operation of another service; the caller is in ctx.
 	Call func(ctx context.Context, service, operation string, input []byte) ([]byte, error)
 	// PolicyAllows evaluates a topic's policy for service principals and other
@@ -85,10 +79,7 @@ type subscription struct {
 // New opens the service on its state.
 func New(o Options) (*SNS, error) {
 	if o.NewID == nil {
-		o.NewID = randomID
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
+		o.NewID = uuid.NewString
 	}
 	s := &SNS{o: o, topic: map[string]topic{}, subs: map[string]subscription{}, timers: map[string]func() bool{}}
 	var err error
@@ -244,13 +235,4 @@ func notFound(format string, args ...any) error {
 
 func invalid(format string, args ...any) error {
 	return wire.Errorf("InvalidParameter", "Invalid parameter: "+format, args...)
-}
-
-// randomID is a random UUID.
-func randomID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	h := hex.EncodeToString(b[:])
-	return fmt.Sprintf("%s-%s-%s-%s-%s", h[:8], h[8:12], h[12:16], h[16:20], h[20:])
 }

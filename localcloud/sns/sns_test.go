@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http/httptest"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/sns"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -119,7 +121,7 @@ func (r *rig) open(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	r.SNS, err = sns.New(sns.Options{Account: "000000000000", Region: "us-east-1", Clock: r.clock, Store: r.store, Call: r.call,
+	r.SNS, err = sns.New(sns.Options{Base: service.Base{Account: "000000000000", Region: "us-east-1", Clock: r.clock, Store: r.store, Log: slog.New(slog.DiscardHandler)}, Call: r.call,
 		NewID:        func() string { n++; return fmt.Sprintf("id-%d", n) },
 		PolicyAllows: func(policy string, c wire.Caller, _, _ string) bool { return strings.Contains(policy, c.Service) }})
 	if err != nil {

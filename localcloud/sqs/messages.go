@@ -7,7 +7,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/google/uuid"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -177,7 +180,7 @@ func (s *SQS) newMessage(ctx context.Context, q *queue, at string, e *types.Send
 	if sender == "" {
 		sender = s.o.Account
 	}
-	return &message{Queue: q.Name, Seq: s.seq, ID: s.o.NewID(), Body: body, Attributes: e.MessageAttributes, Trace: trace, Group: aws.ToString(e.MessageGroupId), Sender: sender,
+	return &message{Queue: q.Name, Seq: s.seq, ID: uuid.NewString(), Body: body, Attributes: e.MessageAttributes, Trace: trace, Group: aws.ToString(e.MessageGroupId), Sender: sender,
 		Sent: now, Visible: now.Add(time.Duration(delay) * time.Second)}, nil
 }
 
@@ -193,7 +196,7 @@ func checkAttributes(attributes map[string]types.MessageAttributeValue) error {
 	if len(attributes) > 10 {
 		return wire.Errorf("InvalidParameterValue", "Number of message attributes [%d] exceeds the allowed maximum [10].", len(attributes))
 	}
-	for _, name := range sortedKeys(attributes) {
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
 		v := attributes[name]
 		if len(name) > 256 || !attributeName.MatchString(name) || amazonsName.MatchString(name) {
 			return wire.Errorf("InvalidParameterValue", "Invalid message (user) attribute name '%s': at most 256 letters, digits, underscores, hyphens, and periods between them; those that begin with AWS. or Amazon. are reserved.", name)
@@ -359,7 +362,7 @@ func (s *SQS) take(q *queue, n, timeout int, now time.Time) (taken []*message, n
 		if m.Receives++; m.Receives == 1 {
 			m.FirstReceived = now
 		}
-		m.Visible, m.Receipt = now.Add(time.Duration(timeout)*time.Second), s.o.NewID()
+		m.Visible, m.Receipt = now.Add(time.Duration(timeout)*time.Second), uuid.NewString()
 	}
 	for _, m := range dead {
 		s.seq++
@@ -535,7 +538,7 @@ func md5OfAttributes(attributes map[string]types.MessageAttributeValue) *string 
 		b = binary.BigEndian.AppendUint32(b, uint32(len(v))) //nolint:gosec // bounded by the message size
 		b = append(b, v...)
 	}
-	for _, name := range sortedKeys(attributes) {
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
 		v := attributes[name]
 		add([]byte(name))
 		add([]byte(aws.ToString(v.DataType)))

@@ -5,10 +5,7 @@ package sqs
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"sort"
 	"strings"
@@ -18,7 +15,7 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 	"github.com/millrace-ml/millrace/localcloud/wire/model"
@@ -26,17 +23,12 @@ import (
 
 // Options are what SQS needs of its surroundings.
 type Options struct {
-	Account, Region string
-	Clock           clock.Clock
-	Store           *store.Store
-	Log             *slog.Logger
-	Authorize       wire.Authorize // nil allows everything
+	service.Base
 	// Endpoint is the URL that queue URLs begin with; nil or "" gives AWS's own.
 	Endpoint func() string
 	// PolicyAllows evaluates a queue's policy for service principals and other
 	// accounts; nil allows them nothing.
 	PolicyAllows func(policy string, c wire.Caller, action, resource string) bool
-	NewID        func() string // ids of messages and receipts; nil: random UUIDs
 }
 
 // SQS is the service.
@@ -100,12 +92,6 @@ type queue struct {
 
 // New opens the service on its state.
 func New(o Options) (*SQS, error) {
-	if o.NewID == nil {
-		o.NewID = randomID
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
 	s := &SQS{o: o, byName: map[string]*queue{}, gone: map[string]time.Time{}, done: make(chan struct{})}
 	var err error
 	if s.queues, err = store.NewTable[queueRecord](o.Store, "sqs/queues"); err != nil {
@@ -208,15 +194,6 @@ func (s *SQS) permit(ctx context.Context, q *queue, action string) error {
 	}
 	return &wire.Error{Code: "AccessDenied", Status: http.StatusForbidden,
 		Message: fmt.Sprintf("User: %s is not authorized to perform: sqs:%s on resource: %s because no resource-based policy allows the sqs:%s action", who, strings.ToLower(action), s.arn(q.Name), strings.ToLower(action))}
-}
-
-// randomID is a random UUID.
-func randomID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	h := hex.EncodeToString(b[:])
-	return fmt.Sprintf("%s-%s-%s-%s-%s", h[:8], h[8:12], h[12:16], h[16:20], h[20:])
 }
 
 func (s *SQS) arn(name string) string {

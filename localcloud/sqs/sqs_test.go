@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/sqs"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -98,7 +100,7 @@ func (r *rig) open(t testing.TB) {
 		t.Fatal(err)
 	}
 	r.store = st
-	r.SQS, err = sqs.New(sqs.Options{Account: "000000000000", Region: "us-east-1", Clock: r.clock, Store: st,
+	r.SQS, err = sqs.New(sqs.Options{Base: service.Base{Account: "000000000000", Region: "us-east-1", Clock: r.clock, Store: st, Log: slog.New(slog.DiscardHandler)},
 		PolicyAllows: func(policy string, c wire.Caller, action, _ string) bool {
 			return strings.Contains(policy, c.Service) && strings.Contains(policy, action)
 		}})

@@ -5,7 +5,6 @@ package ssm
 
 import (
 	"context"
-	"log/slog"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,24 +16,15 @@ import (
 	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
-	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 	"github.com/millrace-ml/millrace/localcloud/wire/model"
 )
 
-// Options are what the parameter store needs of its surroundings.
-type Options struct {
-	Account, Region string
-	Clock           clock.Clock
-	Store           *store.Store
-	Log             *slog.Logger
-	Authorize       wire.Authorize // nil allows everything
-}
-
 // SSM is the service.
 type SSM struct {
-	o          Options
+	o          service.Base
 	mu         sync.Mutex // held over reading and writing a parameter
 	parameters *store.Table[parameter]
 }
@@ -68,19 +58,13 @@ const (
 )
 
 // New opens the service on its state.
-func New(o Options) (*SSM, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+func New(o service.Base) (*SSM, error) {
 	t, err := store.NewTable[parameter](o.Store, "ssm/parameters")
 	if err != nil {
 		return nil, err
 	}
 	return &SSM{o: o, parameters: t}, nil
 }
-
-// Close has nothing to end.
-func (s *SSM) Close() error { return nil }
 
 // Wire is the service's table of operations.
 func (s *SSM) Wire() *wire.Service {

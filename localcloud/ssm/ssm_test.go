@@ -2,6 +2,7 @@ package ssm_test
 
 import (
 	"errors"
+	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/ssm"
 	"github.com/millrace-ml/millrace/localcloud/store"
 )
@@ -34,14 +36,14 @@ func open(t *testing.T, path string) (client *awsssm.Client, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := ssm.New(ssm.Options{Account: "000000000000", Region: "us-east-1", Clock: fixedClock{}, Store: st})
+	s, err := ssm.New(service.Base{Account: "000000000000", Region: "us-east-1", Clock: fixedClock{}, Store: st, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(s.Wire())
 	stop = func() {
 		server.Close()
-		if err := errors.Join(s.Close(), st.Close()); err != nil {
+		if err := st.Close(); err != nil {
 			t.Error(err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
 	"runtime"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/stepfunctions"
 	"github.com/millrace-ml/millrace/localcloud/store"
 )
@@ -26,7 +28,7 @@ func BenchmarkExecutionsOverTheWire(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	svc, err := stepfunctions.New(stepfunctions.Options{Account: account, Region: region, Clock: clock.Real{}, Store: st})
+	svc, err := stepfunctions.New(stepfunctions.Options{Base: service.Base{Account: account, Region: region, Clock: clock.Real{}, Store: st, Log: slog.New(slog.DiscardHandler)}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -86,7 +88,7 @@ func BenchmarkThousandExecutions(b *testing.B) {
 		}
 		const all = 1000
 		done := make(chan string, all)
-		svc, err := stepfunctions.New(stepfunctions.Options{Account: account, Region: region, Clock: hurried{}, Store: st,
+		svc, err := stepfunctions.New(stepfunctions.Options{Base: service.Base{Account: account, Region: region, Clock: hurried{}, Store: st, Log: slog.New(slog.DiscardHandler)},
 			Call: func(context.Context, string, string, []byte) ([]byte, error) {
 				return json.Marshal(lambdaAnswer(`{"ok":true}`, false))
 			},

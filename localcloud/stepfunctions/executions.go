@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sort"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/google/uuid"
 
 	"github.com/millrace-ml/millrace/localcloud/asl"
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -87,7 +89,7 @@ func validInput(input string) error {
 func (s *StepFunctions) startExecution(_ context.Context, in *sfn.StartExecutionInput) (*sfn.StartExecutionOutput, error) {
 	name := aws.ToString(in.Name)
 	if in.Name == nil {
-		name = s.o.NewID()
+		name = uuid.NewString()
 	}
 	if err := validName(name); err != nil {
 		return nil, err
@@ -108,7 +110,7 @@ func (s *StepFunctions) startExecution(_ context.Context, in *sfn.StartExecution
 	if err != nil {
 		return nil, err
 	}
-	m := from.chosen(s.o.Rand)
+	m := from.chosen(rand.Float64)
 	if m.Deleting {
 		return nil, wire.Errorf("StateMachineDeleting", "State Machine is being deleted: '%s'", m.ARN)
 	}

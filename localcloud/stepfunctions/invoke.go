@@ -10,6 +10,8 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/millrace-ml/millrace/localcloud/asl"
 )
 
@@ -25,7 +27,7 @@ func (r runner) function(ctx context.Context, c asl.Call) (string, error) {
 	}
 	raw, err := r.s.o.Call(ctx, in.service, in.operation, body)
 	if err != nil {
-		return "", in.taskError(err, r.s.o.NewID())
+		return "", in.taskError(err, uuid.NewString())
 	}
 	_, payload, err := answerOf(raw)
 	if err != nil {

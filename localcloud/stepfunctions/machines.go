@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/google/uuid"
 
 	"github.com/millrace-ml/millrace/localcloud/asl"
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -240,7 +241,7 @@ func (s *StepFunctions) updateStateMachine(_ context.Context, in *sfn.UpdateStat
 	}
 	m.Updated = s.o.Clock.Now()
 	if m.Revision == "" || m.Digest != before.Digest || m.RoleARN != before.RoleARN || m.Tracing != before.Tracing {
-		m.Revision = s.o.NewID()
+		m.Revision = uuid.NewString()
 	}
 	if err := s.machines.Put(m.ARN, m); err != nil {
 		return nil, err

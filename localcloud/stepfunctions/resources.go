@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/millrace-ml/millrace/localcloud/asl"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 	"github.com/millrace-ml/millrace/localcloud/wire/model"
@@ -182,7 +184,7 @@ func (r runner) Run(ctx context.Context, c asl.Call) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode parameters of %s: %w", c.State, err)
 	}
-	req := request{id: r.s.o.NewID(), at: r.s.o.Clock.Now()}
+	req := request{id: uuid.NewString(), at: r.s.o.Clock.Now()}
 	var out map[string]any
 	raw, err := r.s.o.Call(ctx, in.service, in.operation, body)
 	switch found, ours := r.adopt(ctx, c, sent, err); {

@@ -2,18 +2,17 @@ package stepfunctions
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	mathrand "math/rand/v2"
 	"strings"
 	"sync"
 
+	"github.com/google/uuid"
+
 	"github.com/millrace-ml/millrace/localcloud/asl"
-	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
 	"github.com/millrace-ml/millrace/localcloud/wire/model"
@@ -21,11 +20,7 @@ import (
 
 // Options are what Step Functions needs of its surroundings.
 type Options struct {
-	Account, Region string
-	Clock           clock.Clock
-	Store           *store.Store
-	Log             *slog.Logger
-	Authorize       wire.Authorize // nil allows everything
+	service.Base
 	// Call runs an operation of another service; the caller is in ctx.
 	Call func(ctx context.Context, service, operation string, input []byte) ([]byte, error)
 	// Emit puts an event of an AWS service onto the default bus; nil drops it.
@@ -36,8 +31,6 @@ type Options struct {
 	// Members names the members of an operation's input, where no service model
 	// tells; nil leaves them unchecked.
 	Members func(service, operation string) []string
-	NewID   func() string  // nil: random UUIDs
-	Rand    func() float64 // in [0,1): jitter and States.MathRandom; nil: random
 }
 
 // StepFunctions is the service.
@@ -61,15 +54,6 @@ type StepFunctions struct {
 
 // New makes the service; Start takes up what a former process left.
 func New(o Options) (*StepFunctions, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.NewID == nil {
-		o.NewID = newUUID
-	}
-	if o.Rand == nil {
-		o.Rand = mathrand.Float64
-	}
 	if o.Emit == nil {
 		o.Emit = func(context.Context, string, string, []string, any) {}
 	}
@@ -97,7 +81,7 @@ func New(o Options) (*StepFunctions, error) {
 	}
 	s.engine = asl.NewEngine(asl.EngineOptions{
 		Clock: o.Clock, Log: o.Log, Keep: s.keep, Tasks: runner{s},
-		Sources: asl.Sources{TaskID: s.newToken, UUID: o.NewID, Rand: o.Rand},
+		Sources: asl.Sources{TaskID: s.newToken, UUID: uuid.NewString, Rand: mathrand.Float64},
 	})
 	s.news = newAnnouncer(s)
 	s.svc = &wire.Service{Name: "states", Protocol: wire.JSON10, Target: "AWSStepFunctions", Lower: true, Authorize: o.Authorize, Log: o.Log, Model: model.Of("states")}
@@ -205,7 +189,7 @@ func (s *StepFunctions) arn(kind, rest string) string {
 // newToken makes a task token that names its execution, so that a closed task
 // can be told from one that never was.
 func (s *StepFunctions) newToken(executionARN string) string {
-	return base64.StdEncoding.EncodeToString([]byte("1|" + executionARN + "|" + s.o.NewID()))
+	return base64.StdEncoding.EncodeToString([]byte("1|" + executionARN + "|" + uuid.NewString()))
 }
 
 func executionOfToken(token string) (string, bool) {
@@ -223,14 +207,6 @@ func partsOfToken(token string) ([]string, bool) {
 	}
 	parts := strings.Split(string(raw), "|")
 	return parts, len(parts) == 3 && parts[0] == "1" && strings.Contains(parts[1], ":execution:")
-}
-
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	h := hex.EncodeToString(b[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
 // page cuts a list by AWS's maxResults and nextToken.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
+	"github.com/millrace-ml/millrace/localcloud/service"
 	"github.com/millrace-ml/millrace/localcloud/stepfunctions"
 	"github.com/millrace-ml/millrace/localcloud/store"
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -74,8 +76,7 @@ func (c *cloud) up() {
 		c.t.Fatal(err)
 	}
 	c.svc, err = stepfunctions.New(stepfunctions.Options{
-		Account: account, Region: region, Clock: c.clock, Store: st,
-		Call: c.call, Authorize: c.authorize,
+		Base: service.Base{Account: account, Region: region, Clock: c.clock, Store: st, Log: slog.New(slog.DiscardHandler), Authorize: c.authorize}, Call: c.call,
 		Emit: func(_ context.Context, source, detailType string, resources []string, detail any) {
 			raw, err := json.Marshal(detail)
 			if err != nil {

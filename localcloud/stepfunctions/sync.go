@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/millrace-ml/millrace/localcloud/asl"
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -269,7 +271,7 @@ func (r runner) Wait(ctx context.Context, c asl.Call) (string, error) {
 			return r.jobResult(c, j, out)
 		case err != nil && wire.AsError(err).HTTPStatus() < 500 && !wire.HasCode(err, "ThrottlingException"):
 			in, _ := find(c.Resource)
-			return "", in.taskError(err, r.s.o.NewID())
+			return "", in.taskError(err, uuid.NewString())
 		case err != nil:
 			r.s.o.Log.Warn("a job could not be described; trying again", "execution_arn", c.Execution.ARN, "job", name, "error", err)
 		}

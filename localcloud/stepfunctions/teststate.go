@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/google/uuid"
 
 	"github.com/millrace-ml/millrace/localcloud/asl"
 	"github.com/millrace-ml/millrace/localcloud/clock"
@@ -48,10 +50,10 @@ func (s *StepFunctions) testState(ctx context.Context, in *sfn.TestStateInput) (
 	if c := in.StateConfiguration; c != nil && c.RetrierRetryCount != nil {
 		p.Retries = int64(*c.RetrierRetryCount)
 	}
-	id := s.o.NewID()
+	id := uuid.NewString()
 	info := asl.Info{ARN: s.arn("execution", "TestState:"+id), Name: id, MachineARN: s.arn("stateMachine", "TestState"), MachineName: "TestState",
 		RoleARN: aws.ToString(in.RoleArn), Region: s.o.Region, Started: s.o.Clock.Now().Truncate(time.Millisecond)}
-	x, err := asl.NewProbe(m, info, p, asl.Sources{TaskID: s.newToken, UUID: s.o.NewID, Rand: s.o.Rand})
+	x, err := asl.NewProbe(m, info, p, asl.Sources{TaskID: s.newToken, UUID: uuid.NewString, Rand: rand.Float64})
 	if err != nil {
 		return nil, wire.Errorf("ValidationException", "%v", err)
 	}
