@@ -112,7 +112,7 @@ func (j *judging) slice(ctx context.Context, s *Slice, g *group) error {
 	if g.both, err = metrics.Bootstrap(ctx, j.out.Bootstrap.Seed, models...); err != nil {
 		return err
 	}
-	got := estimate(g.both.Interval(0, j.out.Metric, float64(j.out.Confidence)))
+	got := estimate(g.both.Interval(0, j.out.Metric, j.confidence()))
 	s.Metric = &got
 	return nil
 }
@@ -124,7 +124,7 @@ func (j *judging) compareSlices(groups []group) {
 	var p []float64
 	for _, g := range groups {
 		s := &j.out.Slices[g.at]
-		rival := Num(g.both.Interval(1, j.out.Metric, float64(j.out.Confidence)).Value)
+		rival := Num(g.both.Interval(1, j.out.Metric, j.confidence()).Value)
 		s.Champion = &rival
 		if chance := g.both.Behind(0, 1, j.out.Metric); math.IsNaN(chance) {
 			s.Note = "too few " + j.out.Bootstrap.Block + "s to compare"
@@ -132,7 +132,7 @@ func (j *judging) compareSlices(groups []group) {
 			compared, p = append(compared, g), append(p, chance)
 		}
 	}
-	alpha := (1 - float64(j.out.Confidence)) / 2 // of the interval's lower side
+	alpha := (1 - float64(j.out.Confidence)) / 2 // of the lower side; a margin would excuse a fall
 	corrected, share := metrics.Holm(p, alpha)
 	for i, g := range compared {
 		s := &j.out.Slices[g.at]

@@ -40,14 +40,15 @@ func trainer(ctx context.Context, o options, w io.Writer) ([]line, error) {
 		if !ok || !strings.Contains(size, "threads=2") {
 			return
 		}
+		size, _, _ = strings.Cut(size, ",")
 		limit := smallTime
 		if strings.HasPrefix(size, "2000000") {
 			limit = largeTime
-			lines = append(lines, ratio("training "+size+", memory, to XGBoost", m["ours-MiB"], m["xgboost-MiB"], "MiB", largeMemory))
+			lines = append(lines, ratio("training "+size+", 2 threads, memory, to XGBoost", m["ours-MiB"], m["xgboost-MiB"], "MiB", largeMemory))
 		}
-		lines = append(lines, ratio("training "+size+", time, to XGBoost", m["ours-s"], m["xgboost-s"], "s", limit))
+		lines = append(lines, ratio("training "+size+", 2 threads, time, to XGBoost", m["ours-s"], m["xgboost-s"], "s", limit))
 		apart := m["ours-auc"] - m["theirs-auc"]
-		lines = append(lines, line{"training " + size + ", AUC, to XGBoost", fmt.Sprintf("%.4f, %.4f", m["ours-auc"], m["theirs-auc"]), fmt.Sprintf("-%.3f", aucApart), apart < -aucApart})
+		lines = append(lines, line{"training " + size + ", 2 threads, AUC, to XGBoost", fmt.Sprintf("%.4f, %.4f", m["ours-auc"], m["theirs-auc"]), fmt.Sprintf("-%.3f", aucApart), apart < -aucApart})
 	}, "-bench", "BesideXGBoost", "-benchtime", "3x", "./worker/gbdt")
 	return lines, err
 }
