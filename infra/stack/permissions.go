@@ -1,9 +1,13 @@
 package stack
 
 import (
+	"strings"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/jsii-runtime-go"
+
+	"github.com/millrace-ml/millrace/statemachine"
 )
 
 func statement(actions []string, resources ...*string) awsiam.PolicyStatement {
@@ -16,9 +20,9 @@ func allow(role awsiam.Role, statements []awsiam.PolicyStatement) {
 	}
 }
 
-// below is everything below a prefix of an ARN.
-func below(arn *string) *string {
-	return awscdk.Fn_Join(jsii.String(""), &[]*string{arn, jsii.String("/*")})
+// below is everything below a prefix of an ARN, or what of it matches a path.
+func below(arn *string, path ...string) *string {
+	return awscdk.Fn_Join(jsii.String(""), &[]*string{arn, jsii.String("/" + strings.Join(append(path, "*"), "/"))})
 }
 
 func (s *millrace) useLedger() []awsiam.PolicyStatement {
@@ -130,8 +134,19 @@ func (s *millrace) passJobRole() []awsiam.PolicyStatement {
 	})}
 }
 
-// makeJobRole makes the role that SageMaker's jobs run under: they read and
-// write what runs own, and nothing of the uploads.
+// jobFolders are where jobs write, in any run: each step's own folder, and the
+// scores. The names of all else in the ledger lie beside them.
+func (s *millrace) jobFolders() []*string {
+	var folders []*string
+	for _, name := range []string{statemachine.StepPrepare, statemachine.StepTrain, statemachine.StepEvaluate, statemachine.StepPrepareScores, "scores"} {
+		folders = append(folders, below(s.ledger.BucketArn(), "*", "runs", "*", name))
+	}
+	return folders
+}
+
+// makeJobRole makes the role that SageMaker's jobs run under: they read the pinned
+// files and what jobs wrote, and nothing of the uploads. What steers runs (leases,
+// tokens, results, what is in service) is not theirs to read or write.
 func (s *millrace) makeJobRole() {
 	s.jobRole = awsiam.NewRole(s.stack, jsii.String("job-role"), &awsiam.RoleProps{
 		AssumedBy: awsiam.NewServicePrincipal(jsii.String("sagemaker.amazonaws.com"), &awsiam.ServicePrincipalOpts{
@@ -139,7 +154,8 @@ func (s *millrace) makeJobRole() {
 		}),
 	})
 	allow(s.jobRole, []awsiam.PolicyStatement{
-		statement([]string{"s3:GetObject", "s3:PutObject"}, below(s.ledger.BucketArn())),
+		statement([]string{"s3:GetObject", "s3:PutObject"}, s.jobFolders()...),
+		statement([]string{"s3:GetObject"}, below(s.ledger.BucketArn(), "*", "objects")),
 		statement([]string{"s3:ListBucket", "s3:GetBucketLocation"}, s.ledger.BucketArn()),
 		statement([]string{"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"}, s.arn("logs", "log-group:/aws/sagemaker/*")),
 		statement([]string{"ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage"}, s.arn("ecr", "repository/millrace-worker")),

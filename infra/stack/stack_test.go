@@ -205,6 +205,65 @@ func TestNoWildcardActions(t *testing.T) {
 	}
 }
 
+// TestJobsDoNotSteerRuns: the jobs' role reads and writes what jobs do. A job that
+// a hostile file took over can neither put a model in service nor answer for another.
+func TestJobsDoNotSteerRuns(t *testing.T) {
+	var may = map[string][]*regexp.Regexp{}
+	for id, r := range resources(snapshotTemplate(t)) {
+		if r["Type"] != "AWS::IAM::Policy" || !strings.HasPrefix(id, "jobrole") {
+			continue
+		}
+		doc := r["Properties"].(map[string]any)["PolicyDocument"].(map[string]any)
+		for _, raw := range doc["Statement"].([]any) {
+			st := raw.(map[string]any)
+			resources, several := st["Resource"].([]any)
+			if !several {
+				resources = []any{st["Resource"]}
+			}
+			for _, resource := range resources {
+				joined, _ := resource.(map[string]any)
+				parts, ok := joined["Fn::Join"].([]any)
+				if !ok {
+					continue
+				}
+				path := parts[1].([]any)[1].(string)
+				pattern := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(path), `\*`, ".*") + "$")
+				for _, action := range list(st["Action"]) {
+					may[action] = append(may[action], pattern)
+				}
+			}
+		}
+	}
+	for path, want := range map[string]string{
+		"flights/runs/7/train/flights-7-train-0/output/model.tar.gz": "s3:GetObject s3:PutObject",
+		"flights/runs/7/prepare/config/job.json":                     "s3:GetObject s3:PutObject",
+		"flights/runs/7/prepare-scores/batch/a.csv":                  "s3:GetObject s3:PutObject",
+		"flights/runs/7/scores/a.csv.out":                            "s3:GetObject s3:PutObject",
+		"flights/objects/00ff/2001-01.csv.gz":                        "s3:GetObject",
+		"flights/in-service.json":                                    "",
+		"flights/lease/train.json":                                   "",
+		"flights/results/00ff.json":                                  "",
+		"flights/runs/7/run.json":                                    "",
+		"flights/runs/7/steps/train.json":                            "",
+		"flights/runs/7/champion.json":                               "",
+		"flights/versions/1.json":                                    "",
+		"waiting/flights-7-train-0.json":                             "",
+	} {
+		var got []string
+		for action, patterns := range may {
+			for _, p := range patterns {
+				if p.MatchString("/" + path) {
+					got = append(got, action)
+				}
+			}
+		}
+		sort.Strings(got)
+		if strings.Join(got, " ") != want {
+			t.Errorf("jobs may %q on %s, want %q", got, path, want)
+		}
+	}
+}
+
 func list(v any) []string {
 	if s, ok := v.(string); ok {
 		return []string{s}
