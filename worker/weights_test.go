@@ -131,7 +131,7 @@ func TestWeightsThatAreNone(t *testing.T) {
 		"all zero":         {"counts", func(int, []string) string { return "0" }, "the weight is 0 in all 3600 rows of the train part"},
 		"next to nothing":  {"counts / 1e50", func(int, []string) string { return "1" }, "the weight is 0 in all 3600 rows of the train part"},
 		"of one label":     {"delay > 10 ? 1 : 0", nil, "of the train part whose weight is not 0: nothing can be learned"},
-		"text":             {"counts", func(int, []string) string { return "much" }, "text"},
+		"text":             {"counts", func(int, []string) string { return "much" }, "data.weight: gives a text, not a number or boolean"},
 		"a column missing": {"counts", nil, `column "counts": the column is missing`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -218,6 +218,7 @@ func TestProblems(t *testing.T) {
 		"weight of text":       {"label: late", "label: late, weight: lower(zone)", []string{`data.weight: `}},
 		"weight is broken":     {"label: late", "label: late, weight: distance *", []string{`data.weight: the expression ends too early`}},
 		"weight by the label":  {"label: late", "label: {name: late, expr: delay > 15}, weight: late * 2", []string{`data.weight: the weight reads the label "late", which is computed`}},
+		"weight as feature":    {"label: late", "label: late, weight: 'column(\"distance\")'", []string{`features[0].expr: reads "distance", by which rows are weighed`}},
 		"weight as a feature":  {"label: late", "label: late, weight: distance", []string{`features[0].expr: reads "distance", by which rows are weighed (hint: it says how much a row counts`}},
 		"value of regression":  {"metric: auc", "metric: mae, value: {tp: 1}", []string{`value is of hits and false alarms`}},
 		"value key":            {"metric: auc", "metric: auc, value: {tpr: 1}", []string{`evaluate.value: unknown key "tpr" (hint: did you mean tp?)`}},

@@ -53,7 +53,11 @@ func (l Label) Formula() string {
 
 // Roles are the columns that features must not read.
 func (d *Definition) Roles() features.Roles {
-	return features.Roles{Key: d.Data.Key, Label: features.Label{Name: d.Data.Label.Name, Expr: d.Data.Label.Expr}, Weight: d.Data.Weight, After: d.Data.KnownAfter}
+	weight := ""
+	if reads := features.Reads(d.Data.Weight); len(reads) == 1 && slices.Contains([]string{reads[0], "column(" + strconv.Quote(reads[0]) + ")"}, d.Data.Weight) {
+		weight = reads[0]
+	}
+	return features.Roles{Key: d.Data.Key, Label: features.Label{Name: d.Data.Label.Name, Expr: d.Data.Label.Expr}, Weight: weight, After: d.Data.KnownAfter}
 }
 
 // Objective is what the model learns, told by the label and the metric: "binary",

@@ -179,6 +179,7 @@ func weightOf(def *definition.Definition, types map[string]features.Type) (*feat
 	e, problems := features.CompileExpression(def.Data.Weight, types)
 	var out []quality.Finding
 	for _, p := range problems {
+		p.Field = "data.weight"
 		out = append(out, quality.Finding{Severity: quality.Stop, Check: "weight", Message: p.Error()})
 	}
 	return e, out
