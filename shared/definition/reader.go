@@ -132,7 +132,11 @@ func (v value) choice(standard string, words ...string) string {
 		return s
 	}
 	hint := ""
-	if near := features.Nearest(s, words); near != "" {
+	near := strings.ToLower(s)
+	if !slices.Contains(words, near) {
+		near = features.Nearest(near, words)
+	}
+	if near != "" {
 		hint = "did you mean " + near + "?"
 	}
 	v.reject(oneOf(words), hint)
@@ -379,6 +383,9 @@ func (v value) fields(known []string, later ...string) fields {
 			hint := "the keys here are " + strings.Join(known, ", ")
 			if near := features.Nearest(key, known); near != "" {
 				hint = "did you mean " + near + "?"
+			}
+			if strings.Contains(key, ")") { // {expr: max(a, b)}
+				hint = `text with a comma in it must be in quotes where { } are around it`
 			}
 			at.path = v.at.path
 			v.r.problem(at, hint, "unknown key %s", quote(key))

@@ -78,7 +78,7 @@ func (r *reader) data(v value) Data {
 	if !v.given() {
 		return d
 	}
-	d.Key = f.require("key", "the column that names a row").text("")
+	d.Key = f.require("key", "the column that names a row; where there is none, add one, such as the row's number").text("")
 	label := f.require("label", "the column to foretell, or {name: …, expr: …}")
 	switch label.node.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:
@@ -290,6 +290,10 @@ func (r *reader) features(v value, d Definition) []Feature {
 	var at []fields
 	items := v.list()
 	for _, item := range items {
+		if _, isText := item.node.(*ast.StringNode); isText {
+			item.reject("a mapping", fmt.Sprintf("write {name: %s}", item.text("")))
+			continue
+		}
 		f := item.fields([]string{"name", "expr", "encode"}, "aggregate", "by", "window")
 		def := Feature{Name: f.require("name", "").text("")}
 		def.Expr = f.get("expr").text(def.Name)
