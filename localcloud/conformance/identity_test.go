@@ -119,6 +119,13 @@ var identityBehaviours = []behaviour{
 		arn := "arn:aws:iam::" + c.account + ":role/" + c.name()
 		try(c.sts.AssumeRole(c.ctx, &sts.AssumeRoleInput{RoleArn: &arn, RoleSessionName: ref("session")})).fails(c, 403, "AccessDenied", "is not authorized to perform: sts:AssumeRole on resource: "+arn)
 	}},
+	{id: "iam.get-role.last-used", says: "GetRole tells of a role that was not used yet that it was not", source: recorded + "iam/test_iam.snapshot.json", need: needRole, run: func(c *call) {
+		name := c.roleARN()
+		name = name[strings.LastIndex(name, "/")+1:]
+		if r := try(c.iam.GetRole(c.ctx, &iam.GetRoleInput{RoleName: &name})).ok(c).Role; r.RoleLastUsed == nil {
+			c.Errorf("role %+v", r)
+		}
+	}},
 	{id: "iam.create-role.exists", says: "a role of a name that is taken is EntityAlreadyExists", source: iamAPI + "CreateRole.html", run: func(c *call) {
 		name, _ := c.ownRole("")
 		try(c.iam.CreateRole(c.ctx, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: trust(`{"Service":"lambda.amazonaws.com"}`)})).fails(c, 409, "EntityAlreadyExists", "Role with name "+name+" already exists.")

@@ -123,6 +123,19 @@ var s3Multipart = []behaviour{
 			c.Errorf("complete: %+v", out)
 		}
 	}},
+	{id: "s3.multipart.checksum.missing", says: "an upload whose checksum was chosen is completed with the checksum of each part; of one whose was not, with none", source: recorded + "s3/test_s3.snapshot.json", run: func(c *call) {
+		b := c.bucket()
+		with := func(in *s3.UploadPartInput) { in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32 }
+		u := c.begin(b, "k", func(in *s3.CreateMultipartUploadInput) { in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32 })
+		part := c.part(b, "k", u, 1, "a", with)
+		without := part
+		without.ChecksumCRC32 = nil
+		c.complete(b, "k", u, []types.CompletedPart{without}).fails(c, 400, "InvalidRequest", "The upload was created using a crc32 checksum. The complete request must include the checksum for each part. It was missing for part 1 in the request.")
+		c.complete(b, "k", u, []types.CompletedPart{part}).ok(c)
+		u = c.begin(b, "k")
+		part = c.part(b, "k", u, 1, "a", with)
+		c.complete(b, "k", u, []types.CompletedPart{part}).fails(c, 400, "InvalidPart")
+	}},
 	{id: "s3.multipart.checksum.full", says: "a multipart object whose checksum was not chosen has the CRC64NVME of the whole", source: integrity, run: func(c *call) {
 		b := c.bucket()
 		u := c.begin(b, "k")

@@ -164,8 +164,11 @@ func (c *call) part(bucket, key, upload string, number int32, body string, with 
 	}
 	out := try(c.s3.UploadPart(c.ctx, in)).ok(c)
 	done := types.CompletedPart{PartNumber: &number, ETag: out.ETag}
-	if in.ChecksumAlgorithm == types.ChecksumAlgorithmSha256 {
+	switch in.ChecksumAlgorithm {
+	case types.ChecksumAlgorithmSha256:
 		done.ChecksumSHA256 = out.ChecksumSHA256
+	case types.ChecksumAlgorithmCrc32:
+		done.ChecksumCRC32 = out.ChecksumCRC32
 	}
 	return done
 }

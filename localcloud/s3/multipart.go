@@ -380,13 +380,8 @@ func (u *upload) assemble(in *s3.CompleteMultipartUploadInput) (*version, error)
 		if !ok || !backend.AreEtagsSame(p.ETag, *asked.ETag) {
 			return nil, s3err.GetInvalidPartErr(u.ID, previous, strings.Trim(*asked.ETag, `"`))
 		}
-		switch algorithm, sum := givenChecksum(asked); {
-		case algorithm == "" || algorithm == p.Checksum.Algorithm && sum == p.Checksum.Value:
-		case algorithm == p.Checksum.Algorithm:
-			return nil, s3err.GetInvalidPartErr(u.ID, previous, strings.Trim(*asked.ETag, `"`))
-		default:
-			return nil, s3err.APIError{Code: "BadDigest", HTTPStatusCode: http.StatusBadRequest,
-				Description: fmt.Sprintf("The %s you specified for part %d did not match what we received.", strings.ToLower(algorithm), previous)}
+		if err := u.checkSum(asked, p); err != nil {
+			return nil, err
 		}
 		chosen = append(chosen, p)
 		v.Segments = append(v.Segments, p.Segment)
@@ -409,7 +404,11 @@ func (u *upload) assemble(in *s3.CompleteMultipartUploadInput) (*version, error)
 			v.PartSums = append(v.PartSums, p.Checksum.Value)
 		}
 	}
-	if algorithm, sum := givenChecksum(*in); algorithm == v.Checksum.Algorithm && u.Checksum.Type != "" {
+	algorithm, sum := givenChecksum(*in)
+	if u.Checksum.Type == string(types.ChecksumTypeFullObject) && algorithm != "" && (algorithm != v.Checksum.Algorithm || in.ChecksumType == "") {
+		return nil, s3err.GetChecksumBadDigestErr(types.ChecksumAlgorithm(v.Checksum.Algorithm)) // without the type AWS takes it for a composite one
+	}
+	if algorithm == v.Checksum.Algorithm && u.Checksum.Type != "" {
 		if u.Checksum.Type == string(types.ChecksumTypeComposite) && !strings.Contains(sum, "-") {
 			sum = fmt.Sprintf("%s-%d", sum, len(chosen))
 		}
@@ -418,41 +417,6 @@ func (u *upload) assemble(in *s3.CompleteMultipartUploadInput) (*version, error)
 		}
 	}
 	return v, nil
-}
-
-// checksumOf combines the parts' checksums: of the whole object, or of the checksums.
-func (u *upload) checksumOf(parts []part) (checksum, error) {
-	if u.Checksum.Type == string(types.ChecksumTypeComposite) {
-		c, err := utils.NewCompositeChecksumReader(hashType(u.Checksum.Algorithm))
-		if err != nil {
-			return checksum{}, fmt.Errorf("combine checksums: %w", err)
-		}
-		for _, p := range parts {
-			if err := c.Process(p.Checksum.Value); err != nil {
-				return checksum{}, fmt.Errorf("combine checksums: %w", err)
-			}
-		}
-		return checksum{Algorithm: u.Checksum.Algorithm, Type: u.Checksum.Type, Value: fmt.Sprintf("%s-%d", c.Sum(), len(parts))}, nil
-	}
-	out := checksum{Algorithm: crc64, Type: string(types.ChecksumTypeFullObject)}
-	if u.Checksum.Type != "" {
-		out.Algorithm = u.Checksum.Algorithm
-	}
-	for i, p := range parts {
-		value := p.Checksum.Value
-		if out.Algorithm == crc64 {
-			value = p.CRC64
-		}
-		if i == 0 {
-			out.Value = value
-			continue
-		}
-		var err error
-		if out.Value, err = utils.AddCRCChecksum(types.ChecksumAlgorithm(out.Algorithm), out.Value, value, p.Segment.Size); err != nil {
-			return checksum{}, fmt.Errorf("combine checksums: %w", err)
-		}
-	}
-	return out, nil
 }
 
 // unused are the segments of parts that the completed object leaves out.

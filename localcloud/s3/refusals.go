@@ -20,6 +20,8 @@ func (s *S3) refuse(r *http.Request) error {
 	for name, what := range map[string]string{
 		"X-Amz-Server-Side-Encryption-Customer-Algorithm":             "encryption with a customer's key",
 		"X-Amz-Copy-Source-Server-Side-Encryption-Customer-Algorithm": "encryption with a customer's key",
+		"X-Amz-Server-Side-Encryption-Customer-Key":                   "encryption with a customer's key",
+		"X-Amz-Copy-Source-Server-Side-Encryption-Customer-Key":       "encryption with a customer's key",
 		"X-Amz-Write-Offset-Bytes":                                    "appending to an object",
 	} {
 		if h.Get(name) != "" {

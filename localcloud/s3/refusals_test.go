@@ -52,6 +52,12 @@ func TestRefusals(t *testing.T) {
 			in.Bucket, in.ACL = aws.String("preferred"), types.ObjectCannedACLPublicRead
 		}), "NotImplemented"},
 		"appending": {write(func(in *awss3.PutObjectInput) { in.WriteOffsetBytes = aws.Int64(1) }), "NotImplemented"},
+		"a customer's key": {write(func(in *awss3.PutObjectInput) {
+			in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = aws.String("AES256"), aws.String("a2V5"), aws.String("eA==")
+		}), "NotImplemented"},
+		"a customer's key without its algorithm": {write(func(in *awss3.PutObjectInput) {
+			in.SSECustomerKey, in.SSECustomerKeyMD5 = aws.String("a2V5"), aws.String("eA==")
+		}), "NotImplemented"},
 		"a bucket of another name space": {func() error {
 			_, err := cl.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String("spaced"), BucketNamespace: types.BucketNamespaceAccountRegional})
 			return err
