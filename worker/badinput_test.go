@@ -46,8 +46,11 @@ func TestRejectedUploads(t *testing.T) {
 			f := p.files["trips/raw/feb.csv.gz"]
 			p.files["trips/raw/feb.csv.gz"] = f[:len(f)/2]
 		}, "the gzip stream ends early"},
-		"missing column":  {edit("distance", "distanze"), `trips/raw/jan.csv, line 1, column "distance": the column is missing; the file has trip, at, zone, distanze, delay (hint: is "distanze" meant?)`},
-		"twice a column":  {edit("zone", "trip"), `column "trip": the header names this column twice`},
+		"missing column": {edit("distance", "distanze"), `trips/raw/jan.csv, line 1, column "distance": the column is missing; the file has trip, at, zone, distanze, delay (hint: is "distanze" meant?)`},
+		"twice a column": {edit("zone", "trip"), `column "trip": the header names this column twice`},
+		"missing column of a check": {func(p *platform) {
+			p.def.Quality = append(p.def.Quality, definition.Check{Drift: &definition.Drift{Distance: 0.1, Significance: 0.001, Columns: []string{"zon"}}})
+		}, `column "zon": the column is missing; the file has trip, at, zone, distance, delay (hint: is "zone" meant?)`},
 		"wrong length":    {edit("T1-00007,", "T1-00007,extra,"), "trips/raw/jan.csv, line 9: the row has 6 values, the header has 5"},
 		"duplicate key":   {edit("T1-00007,", "T1-00003,"), `column "trip": the key must be unique, and 1 rows repeat that of another row`},
 		"same rows twice": {func(p *platform) { p.files["trips/raw/jan2.csv"] = p.files["trips/raw/jan.csv"] }, "3000 rows repeat that of another row"},

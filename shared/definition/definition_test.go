@@ -210,6 +210,7 @@ func TestProblems(t *testing.T) {
 		"rows":                 {"features:", "quality: [{rows: [5, 2.5]}]\nfeatures:", []string{"quality[0].rows: the range 5 to 2.5 is empty", "rows are counted: whole numbers from 0"}},
 		"fresh without time":   {"features:", "quality: [{fresh: 2d}]\nfeatures:", []string{"quality[0].fresh: freshness needs to know the time of a row"}},
 		"drift":                {"features:", "quality: [{drift: {distance: 2, sinificance: 1}}]\nfeatures:", []string{`quality[0].drift: unknown key "sinificance" (hint: did you mean significance?)`, "quality[0].drift.distance: 2 is not between 0 and 1"}},
+		"drift of the key":     {"features:", "quality: [{drift: {columns: [distance, id]}}]\nfeatures:", []string{`quality[0].drift.columns: "id" is the key or the time, which always differs`}},
 		"rows of a column":     {"features:", "quality: [{column: distance, rows: [1, 2]}]\nfeatures:", []string{"quality[0]: checks nothing", `quality[0]: unknown key "rows"`}},
 		"confidence":           {"metric: auc", "metric: auc, confidence: 95", []string{`95 is not between 0.5 and 0.999`}},
 		"slice by key":         {"metric: auc", "metric: auc, slices: [id, id]", []string{`evaluate.slices[1]: "id" is there twice`, `evaluate.slices[0]: "id" is the key or the label`}},

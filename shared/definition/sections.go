@@ -241,6 +241,11 @@ func (r *reader) checkOfAll(item value, data Data) (c Check, is bool) {
 			Significance: df.get("significance").number(0.001, 1e-12, 0.5),
 			Columns:      df.get("columns").texts(),
 		}
+		for _, name := range c.Drift.Columns {
+			if name == data.Key || name == data.Time {
+				r.problem(df.get("columns").at, "", "%s is the key or the time, which always differs", quote(name))
+			}
+		}
 	}
 	return c, true
 }

@@ -98,6 +98,9 @@ func (r *rows) wanted() []string {
 	}
 	for _, c := range r.def.Quality {
 		checked = append(checked, c.Column)
+		if c.Drift != nil {
+			checked = append(checked, c.Drift.Columns...)
+		}
 	}
 	return unite([]string{d.Key, d.Time}, label, columnsOf(d.Weight), read, checked, r.def.Evaluate.Slices)
 }
