@@ -3,7 +3,6 @@ package asl
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -505,15 +504,6 @@ func (st *state) targets() []target {
 		out = append(out, target{fmt.Sprintf("Catch[%d]/Next", i), c.next})
 	}
 	return out
-}
-
-// problems of a definition, when err is one.
-func Problems(err error) []Problem {
-	var d *DefinitionError
-	if errors.As(err, &d) {
-		return d.Problems
-	}
-	return nil
 }
 
 func floatOf(v any) (float64, bool) {

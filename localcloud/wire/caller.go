@@ -28,17 +28,3 @@ func CallerFrom(ctx context.Context) Caller {
 	c, _ := ctx.Value(callerKey{}).(Caller)
 	return c
 }
-
-type conditionsKey struct{}
-
-// WithConditions adds condition keys of a call ("iam:PassedToService") for the
-// policies that decide it.
-func WithConditions(ctx context.Context, conditions map[string][]string) context.Context {
-	return context.WithValue(ctx, conditionsKey{}, conditions)
-}
-
-// ConditionsFrom tells the condition keys that a service added.
-func ConditionsFrom(ctx context.Context) map[string][]string {
-	c, _ := ctx.Value(conditionsKey{}).(map[string][]string)
-	return c
-}

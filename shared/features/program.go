@@ -48,8 +48,6 @@ func TypeOf(expr string, types map[string]Type) Type {
 // Expression is one compiled expression with a number or boolean as its result.
 type Expression struct {
 	columns []string
-	types   []Type
-	result  Type
 	num     func([]Value) float64
 }
 
@@ -68,17 +66,11 @@ func compileOne(expr string, types map[string]Type, lenient bool) (*Expression, 
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
-	return &Expression{columns: c.columns, types: c.columnTypes(), result: n.typ, num: n.num}, nil
+	return &Expression{columns: c.columns, num: n.num}, nil
 }
 
 // Columns are the columns that the expression reads, in the order that Number wants.
 func (e *Expression) Columns() []string { return append([]string(nil), e.columns...) }
-
-// Types are the types of Columns().
-func (e *Expression) Types() []Type { return append([]Type(nil), e.types...) }
-
-// Type is the type of the result: Number, Integer or Boolean (0 or 1).
-func (e *Expression) Type() Type { return e.result }
 
 // Number computes the expression over a row of Columns(); NaN: missing.
 func (e *Expression) Number(row []Value) float64 {
@@ -225,34 +217,11 @@ func (c *compiler) columnTypes() []Type {
 }
 
 // Columns are the raw columns that the features read, without the key, in the
-// order of the rows given to Decode, Fit.Observe and Row.
+// order of the rows given to Fit.Observe and Row.
 func (p *Program) Columns() []string { return append([]string(nil), p.columns...) }
 
 // Types are the types of Columns().
 func (p *Program) Types() []Type { return append([]Type(nil), p.types...) }
-
-// CellError is a cell that is not of its column's type.
-type CellError struct {
-	Column string
-	Err    error
-}
-
-func (e *CellError) Error() string { return fmt.Sprintf("column %q: %v", e.Column, e.Err) }
-func (e *CellError) Unwrap() error { return e.Err }
-
-// Decode parses the cells of Columns() into row (both of that length). The error
-// is a *CellError. Allocates nothing when nothing is wrong; texts share the
-// cells' memory.
-func (p *Program) Decode(cells []string, row []Value) error {
-	for i, t := range p.types {
-		v, err := ParseValue(t, cells[i])
-		if err != nil {
-			return &CellError{Column: p.columns[i], Err: err}
-		}
-		row[i] = v
-	}
-	return nil
-}
 
 // Names are the names of the numbers that Row writes: the feature's name, or
 // "origin=ATL" for a category of a onehot feature. Nil until the Program is fitted.

@@ -140,9 +140,9 @@ func FuzzExpression(f *testing.F) {
 			values[i] = features.Missing()
 		}
 		e.Number(values)
-		for i, typ := range e.Types() {
+		for i, name := range e.Columns() {
 			values[i] = features.Value{Number: 1}
-			if typ == features.Text {
+			if flightTypes[name] == features.Text {
 				values[i] = features.Value{Text: "A"}
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -67,24 +66,6 @@ func (l *Ledger) EndRun(ctx context.Context, e *End) error {
 func (l *Ledger) Ended(ctx context.Context, pipeline string, run int) (e End, found bool, err error) {
 	_, found, err = l.read(ctx, RunKey(pipeline, run, "end.json"), &e)
 	return e, found, err
-}
-
-// Runs are the numbers of a pipeline's runs that have a manifest, newest first.
-func (l *Ledger) Runs(ctx context.Context, pipeline string) ([]int, error) {
-	keys, err := l.list(ctx, pipeline+"/runs/")
-	if err != nil {
-		return nil, err
-	}
-	var runs []int
-	for _, key := range keys {
-		if rest, ok := strings.CutSuffix(strings.TrimPrefix(key, pipeline+"/runs/"), "/run.json"); ok {
-			if n, err := strconv.Atoi(rest); err == nil {
-				runs = append(runs, n)
-			}
-		}
-	}
-	sort.Sort(sort.Reverse(sort.IntSlice(runs)))
-	return runs, nil
 }
 
 // Step is a step of a run that is a job: what waits for it, and its result.

@@ -210,9 +210,6 @@ func from(files map[string][]byte) (*Bundle, error) {
 // Columns are the raw columns of a row that is asked about, without the key.
 func (b *Bundle) Columns() []string { return b.Program.Columns() }
 
-// Binary tells a model that gives probabilities from one that gives values.
-func (b *Bundle) Binary() bool { return b.Spec.Objective == "binary" }
-
 // Width is how many scores a row gets: one, or one for each class.
 func (b *Bundle) Width() int { return max(1, len(b.Spec.Classes)) }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/millrace-ml/millrace/shared/features"
+	"github.com/millrace-ml/millrace/shared/hyperparameters"
 	"github.com/millrace-ml/millrace/worker/bundle"
 	"github.com/millrace-ml/millrace/worker/gbdt"
 	"github.com/millrace-ml/millrace/worker/linear"
@@ -34,7 +35,7 @@ func trained(tb testing.TB) map[string]string {
 	}
 	x := gbdt.Matrix{Rows: 4, Cols: 1, Data: []float32{0, 1, 2, 3}, Names: []string{"x"}}
 	y := []float32{0, 0, 1, 1}
-	params := gbdt.DefaultParams()
+	params := hyperparameters.Default()
 	params.Objective, params.Rounds, params.MinChildWeight = gbdt.Logistic, 2, 0
 	m, err := gbdt.Train(context.Background(), params, gbdt.Rows{X: x, Label: y}, nil, nil)
 	if err != nil {
@@ -110,7 +111,7 @@ func TestFromTarAndDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, b := range []*bundle.Bundle{one, two} {
-		if !b.Binary() || b.Threshold == nil || b.Threshold.Value != 0.25 || b.Baseline == nil || b.Columns()[0] != "x" {
+		if b.Spec.Objective != "binary" || b.Threshold == nil || b.Threshold.Value != 0.25 || b.Baseline == nil || b.Columns()[0] != "x" {
 			t.Errorf("bundle is %+v", b)
 		}
 		if low, high := b.Model.PredictRow([]float32{0}), b.Model.PredictRow([]float32{3}); !(low < high) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace-ml/millrace/shared/definition"
 	"github.com/millrace-ml/millrace/shared/features"
+	"github.com/millrace-ml/millrace/shared/hyperparameters"
 	"github.com/millrace-ml/millrace/worker/bundle"
 	"github.com/millrace-ml/millrace/worker/gbdt"
 )
@@ -47,7 +48,7 @@ func herald(tb testing.TB, column string, classes []string) []byte {
 			y[i] = float32(i / 5 % len(classes))
 		}
 	}
-	params := gbdt.DefaultParams()
+	params := hyperparameters.Default()
 	params.Objective, params.NumClass, params.Rounds, params.MaxDepth = gbdt.Softmax, len(classes), 20, 5
 	m, err := gbdt.Train(context.Background(), params, gbdt.Rows{X: x, Label: y}, nil, nil)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/millrace-ml/millrace/shared/definition"
 	"github.com/millrace-ml/millrace/shared/features"
+	"github.com/millrace-ml/millrace/shared/hyperparameters"
 	"github.com/millrace-ml/millrace/shared/jobs/jobfile"
 	"github.com/millrace-ml/millrace/worker/bundle"
 	"github.com/millrace-ml/millrace/worker/evaluate"
@@ -78,7 +79,7 @@ func echo(tb testing.TB, objective string, first, second string) map[string][]by
 		}
 	}
 	n := len(y)
-	params := gbdt.DefaultParams()
+	params := hyperparameters.Default()
 	params.Objective, params.Rounds, params.Eta, params.MaxDepth, params.Lambda, params.MinChildWeight = gbdt.SquaredError, 20, 0.5, 5, 0, 0
 	if objective == "binary" {
 		params.Objective = gbdt.Logistic

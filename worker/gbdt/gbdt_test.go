@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/millrace-ml/millrace/shared/hyperparameters"
 	"github.com/millrace-ml/millrace/worker/gbdt"
 )
 
@@ -51,7 +52,7 @@ func generate(rows, cols int, seed uint64, objective string) sample {
 }
 
 func params(objective string, set func(*gbdt.Params)) gbdt.Params {
-	p := gbdt.DefaultParams()
+	p := hyperparameters.Default()
 	p.Objective = objective
 	p.Rounds = 30
 	p.Threads = 1

@@ -3,7 +3,7 @@ package gbdt
 import "github.com/millrace-ml/millrace/shared/hyperparameters"
 
 // Params are the training parameters, by XGBoost's meaning of them. Start from
-// DefaultParams: the zero value is refused by Train.
+// hyperparameters.Default: the zero value is refused by Train.
 type Params = hyperparameters.Params
 
 // Objectives.
@@ -12,6 +12,3 @@ const (
 	SquaredError = hyperparameters.SquaredError
 	Softmax      = hyperparameters.Softmax
 )
-
-// DefaultParams has XGBoost's defaults, and 100 rounds.
-func DefaultParams() Params { return hyperparameters.Default() }

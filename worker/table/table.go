@@ -21,12 +21,6 @@ type Table struct {
 	Warnings []Problem
 }
 
-// FileInfo says what a file brought.
-type FileInfo struct {
-	Key  string
-	Rows int
-}
-
 // Rows is the number of rows.
 func (t *Table) Rows() int { return t.starts[len(t.segments)] }
 
@@ -36,15 +30,6 @@ func (t *Table) Columns() []string { return t.columns }
 
 // Has tells whether there is a column of that name.
 func (t *Table) Has(name string) bool { _, ok := t.index[name]; return ok }
-
-// Files lists the files in the order of their rows.
-func (t *Table) Files() []FileInfo {
-	out := make([]FileInfo, len(t.segments))
-	for i, s := range t.segments {
-		out[i] = FileInfo{Key: s.key, Rows: s.rows}
-	}
-	return out
-}
 
 // Column is one column's cells.
 type Column struct {
