@@ -1,9 +1,11 @@
 package localcloud_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -266,6 +268,35 @@ func TestEphemeralLeavesNothing(t *testing.T) {
 	c.stop()
 	if _, err := os.Stat(c.Dir()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the folder is still there: %v", err)
+	}
+}
+
+// botocore asks so before every upload, of nothing too, and reads the next answer
+// on the connection wrongly when it is not told to go on.
+func TestContinuesWithoutBody(t *testing.T) {
+	c := serve(t, localcloud.Options{Ephemeral: true})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(*c.config().BaseEndpoint, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	for _, length := range []int{0, 4} {
+		fmt.Fprintf(conn, "PUT /bucket/k HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", length)
+		if length > 0 {
+			fmt.Fprint(conn, strings.Repeat("x", length))
+		}
+		line, err := r.ReadString('\n')
+		if blank, _ := r.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" || blank != "\r\n" {
+			t.Fatalf("%d bytes: %q, %q, %v", length, line, blank, err)
+		}
+		answer, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, _ := io.ReadAll(answer.Body); !strings.Contains(string(body), "NoSuchBucket") {
+			t.Errorf("%d bytes: %d %s", length, answer.StatusCode, body)
+		}
 	}
 }
 

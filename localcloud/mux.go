@@ -56,6 +56,11 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, release := clock.Hold(r.Context(), c.o.Clock, operation(r))
 	defer release()
+	if r.ContentLength == 0 && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+		// The server sends it only before a body. A botocore that asked and did not get
+		// it misreads the answer to its next request on the connection, and hangs.
+		w.WriteHeader(http.StatusContinue)
+	}
 	c.route(w, r.WithContext(ctx))
 }
 

@@ -52,6 +52,9 @@ func (t *template) values(given []types.Parameter, previous map[string]string) (
 			continue
 		}
 		if aws.ToBool(g.UsePreviousValue) {
+			if aws.ToString(g.ParameterValue) != "" {
+				return nil, invalid("Invalid input for parameter key %s. Cannot specify usePreviousValue as true and non empty value for a parameter", name)
+			}
 			v, ok := previous[name]
 			if !ok {
 				return nil, invalid("Invalid input for parameter key %s. Cannot specify usePreviousValue as true for a parameter key not in the previous template", name)

@@ -240,6 +240,10 @@ func TestStacks_UpdateChangesOnlyWhatDiffers(t *testing.T) {
 	c.world.forget()
 	_, err := c.client.UpdateStack(t.Context(), &api.UpdateStackInput{StackName: aws.String("Full"), TemplateBody: aws.String(full(t)), Parameters: parameters("WorkerImage", image), Capabilities: []types.Capability{types.CapabilityCapabilityIam}})
 	wantCode(t, err, "ValidationError", "No updates are to be performed.")
+	both := parameters("WorkerImage", image)
+	both[0].UsePreviousValue = aws.Bool(true)
+	_, err = c.client.UpdateStack(t.Context(), &api.UpdateStackInput{StackName: aws.String("Full"), UsePreviousTemplate: aws.Bool(true), Parameters: both, Capabilities: []types.Capability{types.CapabilityCapabilityIam}})
+	wantCode(t, err, "ValidationError", "Invalid input for parameter key WorkerImage. Cannot specify usePreviousValue as true and non empty value for a parameter")
 
 	body := strings.NewReplacer(`"abc.zip"`, `"def.zip"`, `"MessageRetentionPeriod": 1209600`, `"VisibilityTimeout": 60`, `"CDKMetadata": {`, `"Extra": {"Type": "AWS::SNS::Topic"}, "CDKMetadata": {`,
 		`"MaximumRetryAttempts": 0,

@@ -138,6 +138,30 @@ type statement struct {
 // about insecure transport, since loopback counts as secure, and those that name
 // only AWS services, which do not come through the wire. nil when none is left.
 func applicablePolicy(policy []byte) ([]byte, error) {
+	return policyOf(policy, func(raw json.RawMessage, insecure, service bool) json.RawMessage {
+		if insecure || service {
+			return nil
+		}
+		return raw
+	})
+}
+
+// checkablePolicy has everybody for AWS services, which the gateway's check does
+// not know as principals.
+func checkablePolicy(policy []byte) ([]byte, error) {
+	return policyOf(policy, func(raw json.RawMessage, _, service bool) json.RawMessage {
+		var members map[string]json.RawMessage
+		if service && json.Unmarshal(raw, &members) == nil {
+			members["Principal"] = json.RawMessage(`"*"`)
+			raw, _ = json.Marshal(members) // what was read can be written
+		}
+		return raw
+	})
+}
+
+// policyOf has what pick makes of each statement (nil: nothing), told whether it is
+// about insecure transport and whether it names only AWS services. nil when none is left.
+func policyOf(policy []byte, pick func(raw json.RawMessage, insecure, service bool) json.RawMessage) ([]byte, error) {
 	var doc struct {
 		Version   string `json:",omitempty"`
 		ID        string `json:"Id,omitempty"`
@@ -156,10 +180,9 @@ func applicablePolicy(policy []byte) ([]byte, error) {
 		_ = json.Unmarshal(s.Principal, &who) // "*" is no map
 		_, service := who["Service"]
 		insecure := strings.Trim(string(s.Condition["Bool"]["aws:SecureTransport"]), `"[] `) == "false"
-		if insecure || (service && len(who) == 1) {
-			continue
+		if raw = pick(raw, insecure, service && len(who) == 1); raw != nil {
+			kept = append(kept, raw)
 		}
-		kept = append(kept, raw)
 	}
 	if len(kept) == 0 {
 		return nil, nil

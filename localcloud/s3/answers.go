@@ -117,6 +117,7 @@ func correct(r *http.Response) error {
 	}
 	if r.Request.Method == http.MethodHead && key == "" {
 		r.Header.Set("X-Amz-Bucket-Arn", bucketARN(strings.Trim(path, "/")))
+		r.Header.Set("Content-Type", "application/xml")
 	}
 	if r.Request.Method == http.MethodGet && query.Has("attributes") {
 		count, only := r.Header.Get(partsCount), r.Header.Get(partsOnly) != ""

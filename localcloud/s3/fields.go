@@ -113,6 +113,11 @@ func parseTags(header string) (map[string]string, error) {
 		seen[key] = true
 	}
 	tags, err := backend.ParseObjectTags(header)
+	for key := range tags {
+		if strings.HasPrefix(key, "aws:") {
+			return nil, invalidTag("Your TagKey cannot be prefixed with aws:", strings.Clone(key))
+		}
+	}
 	return cloneMap(tags), err
 }
 

@@ -42,8 +42,9 @@ func checkKey(key string) error {
 // is deleted) whether a write may go on.
 type precondition func(current *version) error
 
-// writeIf is S3's conditional write: If-Match and If-None-Match.
+// writeIf is S3's conditional write: If-Match, with quotes or without, and If-None-Match.
 func writeIf(ifMatch, ifNoneMatch *string) precondition {
+	ifMatch = trimmed(ifMatch)
 	return func(cur *version) error {
 		switch {
 		case ifMatch != nil && ifNoneMatch != nil:

@@ -238,6 +238,12 @@ func (s *S3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	if bucketName, ok := putsPolicy(r); ok {
+		if err := s.servePolicy(w, r, bucketName); err != nil {
+			s.answerError(w, err)
+		}
+		return
+	}
 	// The gateway reads aws-chunked to its own end, and would take HTTP's last chunk around it for the next request.
 	if r.ContentLength < 0 && r.Header.Get("X-Amz-Decoded-Content-Length") != "" {
 		body, size, err := s.keep(r.Body)

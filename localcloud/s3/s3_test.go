@@ -351,6 +351,9 @@ func TestConditionalWrites(t *testing.T) {
 	b := aws.String("cond")
 	first := put(t, cl, "cond", "there", "1")
 	put(t, cl, "cond", "gone", "1")
+	put(t, cl, "cond", "bare", "1")
+	put(t, cl, "cond", "half", "1")
+	bare := aws.String(strings.Trim(*first.ETag, `"`))
 	must[*awss3.DeleteObjectOutput](t)(cl.DeleteObject(t.Context(), &awss3.DeleteObjectInput{Bucket: b, Key: aws.String("gone")}))
 	for name, tc := range map[string]struct {
 		key         string
@@ -361,6 +364,8 @@ func TestConditionalWrites(t *testing.T) {
 		"none match, there":                {key: "there", none: aws.String("*"), want: "PreconditionFailed"},
 		"none match, over a delete marker": {key: "gone", none: aws.String("*")},
 		"match, nothing there":             {key: "never", match: first.ETag, want: "NoSuchKey"},
+		"match, without quotes":            {key: "bare", match: bare},
+		"match, with one quote":            {key: "half", match: aws.String(*bare + `"`)},
 		"match, another":                   {key: "there", match: aws.String(`"00000000000000000000000000000000"`), want: "PreconditionFailed"},
 	} {
 		t.Run(name, func(t *testing.T) {

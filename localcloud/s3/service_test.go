@@ -328,6 +328,26 @@ func TestBucketPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	readable(t, "AccessDenied")
+	overWire := func(policy string) error {
+		_, err := root.PutBucketPolicy(t.Context(), &awss3.PutBucketPolicyInput{Bucket: aws.String("policed"), Policy: &policy})
+		return err
+	}
+	service := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"logging.s3.amazonaws.com"},"Action":"s3:PutObject","Resource":"arn:aws:s3:::policed/*"}]}`
+	if err := overWire(service); err != nil {
+		t.Errorf("a service as the principal: %v", err)
+	}
+	got = must[*awss3.GetBucketPolicyOutput](t)(root.GetBucketPolicy(t.Context(), &awss3.GetBucketPolicyInput{Bucket: aws.String("policed")}))
+	if *got.Policy != service {
+		t.Errorf("policy read back: %s", *got.Policy)
+	}
+	for name, bad := range map[string]string{"no statements": `{"Version":"2012-10-17","Statement":[]}`, "no such action": strings.Replace(service, "PutObject", "Fly", 1), "another bucket": strings.Replace(service, "policed", "other", 1)} {
+		if err := overWire(bad); code(err) != "MalformedPolicy" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := role.PutBucketPolicy(t.Context(), &awss3.PutBucketPolicyInput{Bucket: aws.String("policed"), Policy: &service}); code(err) != "AccessDenied" {
+		t.Errorf("a role that may not: %v", err)
+	}
 	c.rules[roleARN] = nil
 	must[*awss3.PutBucketPolicyOutput](t)(root.PutBucketPolicy(t.Context(), &awss3.PutBucketPolicyInput{Bucket: aws.String("policed"), Policy: aws.String(strings.Replace(strings.Split(deny, ",\n")[0]+"]}", "Deny", "Allow", 1))}))
 	readable(t, "")
@@ -485,6 +505,9 @@ func TestTags(t *testing.T) {
 	makeBucket(t, cl, "tags", true)
 	v := put(t, cl, "tags", "k", "x").VersionId
 	put(t, cl, "tags", "k", "y")
+	if _, err := cl.PutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String("tags"), Key: aws.String("l"), Body: strings.NewReader("x"), Tagging: aws.String("aws:a=1")}); code(err) != "InvalidTag" {
+		t.Errorf("a tag of AWS's own: %v", err)
+	}
 	set := &types.Tagging{TagSet: []types.Tag{{Key: aws.String("a"), Value: aws.String("1")}}}
 	must[*awss3.PutObjectTaggingOutput](t)(cl.PutObjectTagging(t.Context(), &awss3.PutObjectTaggingInput{Bucket: aws.String("tags"), Key: aws.String("k"), VersionId: v, Tagging: set}))
 	for id, want := range map[*string]int{v: 1, nil: 0} {

@@ -374,6 +374,10 @@ func TestRefusals(t *testing.T) {
 		_, err := r.client.Subscribe(ctx, &awssns.SubscribeInput{TopicArn: topic, Protocol: &protocol, Endpoint: &endpoint, Attributes: attributes})
 		return err
 	}
+	// The topic is looked at before the endpoint.
+	if _, err := r.client.Subscribe(ctx, &awssns.SubscribeInput{TopicArn: aws.String(*topic + "-lost"), Protocol: aws.String("sqs"), Endpoint: aws.String("q")}); code(err) != "NotFound" {
+		t.Errorf("subscribed to no topic: %v", err)
+	}
 	create := func(name string, attributes map[string]string) error {
 		_, err := r.client.CreateTopic(ctx, &awssns.CreateTopicInput{Name: &name, Attributes: attributes})
 		return err

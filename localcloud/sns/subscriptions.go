@@ -75,6 +75,12 @@ func (s *SNS) subscribe(ctx context.Context, in *awssns.SubscribeInput) (*awssns
 	if _, err := filter(in.Attributes, "Attributes Reason: FilterPolicy: "); err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.find(in.TopicArn)
+	if err != nil {
+		return nil, err
+	}
 	asked := kept(in.Attributes)
 	v := subscription{Protocol: protocol, Endpoint: endpoint, Attributes: asked, Principal: wire.CallerFrom(ctx).ARN, Created: s.o.Clock.Now()}
 	switch protocol {
@@ -93,12 +99,6 @@ func (s *SNS) subscribe(ctx context.Context, in *awssns.SubscribeInput) (*awssns
 		v.Pending = true
 	default:
 		return nil, invalid("the local cloud does not support the protocol %q (supported: sqs, lambda; email, email-json, http and https stay pending)", protocol)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t, err := s.find(in.TopicArn)
-	if err != nil {
-		return nil, err
 	}
 	for _, old := range s.of(t.ARN) {
 		if old.Protocol == protocol && old.Endpoint == endpoint {

@@ -17,10 +17,10 @@ const maxBatchBytes = 1 << 20
 
 var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
 
-// checkBatch refuses a batch whose entries cannot be told apart.
-func checkBatch(ids []string) error {
+// checkBatch refuses a batch of an action whose entries cannot be told apart.
+func checkBatch(action string, ids []string) error {
 	if len(ids) == 0 {
-		return wire.Errorf("EmptyBatchRequest", "There should be at least one entry in the request.")
+		return wire.Errorf("EmptyBatchRequest", "There should be at least one %sBatchRequestEntry in the request.", action)
 	}
 	if len(ids) > 10 {
 		return wire.Errorf("TooManyEntriesInBatchRequest", "Maximum number of entries per request are 10. You have sent %d.", len(ids))
@@ -45,7 +45,7 @@ func failed(id *string, err error) types.BatchResultErrorEntry {
 
 // open finds the queue of a batch and lets the caller in; needs s.mu.
 func (s *SQS) open(ctx context.Context, url *string, action string, ids []string) (*queue, error) {
-	if err := checkBatch(ids); err != nil {
+	if err := checkBatch(action, ids); err != nil {
 		return nil, err
 	}
 	q, err := s.find(url)

@@ -398,6 +398,10 @@ func TestBatches(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	_, err := r.client.DeleteMessageBatch(t.Context(), &awssqs.DeleteMessageBatchInput{QueueUrl: url, Entries: []types.DeleteMessageBatchRequestEntry{}})
+	if err == nil || !strings.Contains(err.Error(), "at least one DeleteMessageBatchRequestEntry in") {
+		t.Errorf("no receipts: %v", err)
+	}
 }
 
 func TestQueues(t *testing.T) {
