@@ -233,7 +233,11 @@ func Parse(in map[string]string) (Params, error) {
 		}
 		set, ok := setters[name]
 		if !ok && slices.Contains(absent, name) {
-			problems = append(problems, Problem{used, used + " is not supported by the built-in trainer: leave it out"})
+			instead := "leave it out"
+			if name == "csv_weights" { // of AWS's container
+				instead += ", and say data.weight"
+			}
+			problems = append(problems, Problem{used, used + " is not supported by the built-in trainer: " + instead})
 			continue
 		}
 		if !ok {

@@ -38,9 +38,10 @@ func TestParseParamsRefuses(t *testing.T) {
 		in   map[string]string
 		want []string
 	}{
-		"typing error": {map[string]string{"max_dept": "3"}, []string{"max_dept is unknown (did you mean max_depth?)"}},
-		"nothing near": {map[string]string{"importance_type": "gain"}, []string{"importance_type is unknown"}},
-		"XGBoost's":    {map[string]string{"monotone_constraints": "(1)"}, []string{"monotone_constraints is not supported by the built-in trainer: leave it out"}},
+		"typing error":    {map[string]string{"max_dept": "3"}, []string{"max_dept is unknown (did you mean max_depth?)"}},
+		"nothing near":    {map[string]string{"importance_type": "gain"}, []string{"importance_type is unknown"}},
+		"XGBoost's":       {map[string]string{"monotone_constraints": "(1)"}, []string{"monotone_constraints is not supported by the built-in trainer: leave it out"}},
+		"the container's": {map[string]string{"csv_weights": "1"}, []string{"csv_weights is not supported by the built-in trainer: leave it out, and say data.weight"}},
 		"not a number": {map[string]string{"eta": "fast", "max_depth": "6.5"}, []string{
 			`eta="fast" must be a number`, `max_depth="6.5" must be a whole number`}},
 		"not finite": {map[string]string{"lambda": "NaN", "gamma": "inf"}, []string{
