@@ -98,15 +98,33 @@ func (d *Dataset) Pin(ctx context.Context, pipeline string, files []jobfile.Data
 	return nil
 }
 
-// leaveLarge takes out the files that S3 cannot copy in one piece, and sees to it
-// that no run comes back to them.
-func (d *Dataset) leaveLarge(ctx context.Context, pipeline, rules string, run int, files []jobfile.DataFile) (kept []jobfile.DataFile, left []ledger.LeftOut, err error) {
+// maxName is how long a file's name may be, in bytes: jobs add endings to it, and
+// file systems take 255.
+const maxName = 200
+
+// unfit tells why a file cannot be given to jobs; "": it can.
+func unfit(f jobfile.DataFile) string {
+	switch name := path.Base(f.Key); {
+	case f.Size > maxCopy:
+		return fmt.Sprintf("it has %d bytes, and S3 copies at most %d in one piece: split the upload", f.Size, int64(maxCopy))
+	case name == "." || name == "..":
+		return fmt.Sprintf("no file can be called %q: upload it under another name", name)
+	case len(name) > maxName:
+		return fmt.Sprintf("its name has %d bytes, and at most %d are taken: upload it under a shorter one", len(name), maxName)
+	}
+	return ""
+}
+
+// leaveUnfit takes out the files that jobs could not be given, and sees to it that
+// no run comes back to them.
+func (d *Dataset) leaveUnfit(ctx context.Context, pipeline, rules string, run int, files []jobfile.DataFile) (kept []jobfile.DataFile, left []ledger.LeftOut, err error) {
 	for _, f := range files {
-		if f.Size <= maxCopy {
+		why := unfit(f)
+		if why == "" {
 			kept = append(kept, f)
 			continue
 		}
-		l := ledger.LeftOut{Key: f.Key, Run: run, Why: fmt.Sprintf("it has %d bytes, and S3 copies at most %d in one piece: split the upload", f.Size, int64(maxCopy))}
+		l := ledger.LeftOut{Key: f.Key, Run: run, Why: why}
 		if err := d.Ledger.Refuse(ctx, pipeline, f.VersionID, rules, l); err != nil {
 			return nil, nil, err
 		}
@@ -209,7 +227,7 @@ func (d *Dataset) ClaimScores(ctx context.Context, def definition.Definition, ru
 	if err != nil {
 		return jobfile.Dataset{}, err
 	}
-	if files, _, err = d.leaveLarge(ctx, pipeline, rules, run, files); err != nil {
+	if files, _, err = d.leaveUnfit(ctx, pipeline, rules, run, files); err != nil {
 		return jobfile.Dataset{}, err
 	}
 	set := jobfile.Dataset{Files: []jobfile.DataFile{}}

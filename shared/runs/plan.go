@@ -89,11 +89,11 @@ func (p *Planner) decideTrain(ctx context.Context, run *ledger.Run) error {
 	if err != nil {
 		return err
 	}
-	files, large, err := p.Dataset.leaveLarge(ctx, run.Pipeline, rules, run.Run, files)
+	files, unfit, err := p.Dataset.leaveUnfit(ctx, run.Pipeline, rules, run.Run, files)
 	if err != nil {
 		return err
 	}
-	run.Left = append(left, large...)
+	run.Left = append(left, unfit...)
 	if len(files) == 0 {
 		run.Kind, run.Why = statemachine.KindNothing, "there are no uploads to learn from in "+run.Pipeline+"/"+RawFolder+"/"+leftInWords(run.Left)
 		return nil

@@ -498,6 +498,36 @@ func TestDatasetsArePinned(t *testing.T) {
 	}
 }
 
+// TestNamesThatNoFileCanHave: an object can be called what no file can. It is left
+// out with its reason, and does not make every run's jobs fail.
+func TestNamesThatNoFileCanHave(t *testing.T) {
+	for _, folder := range []string{runs.RawFolder, runs.ScoreFolder} {
+		w := newWorld(t, &ledgertest.Faults{})
+		long := strings.Repeat("x", 300) + ".csv"
+		for _, name := range []string{"..", "a/.", long, "a..csv", strings.Repeat("y", 196) + ".csv"} {
+			check(t, w.hear(w.upload("flights/"+folder+"/"+name))())
+		}
+		if folder == runs.ScoreFolder {
+			set, err := w.planner.Dataset.ClaimScores(ctx, flights(), 1)
+			check(t, err)
+			if len(set.Files) != 2 || set.Files[0].Key != "flights/score/a..csv" {
+				t.Errorf("scored are %+v", set.Files)
+			}
+			continue
+		}
+		w.plan("flights-1")
+		m, _, err := w.ledger.Run(ctx, "flights", 1)
+		check(t, err)
+		var left []string
+		for _, f := range m.Left {
+			left = append(left, f.Key+": "+f.Why)
+		}
+		if len(m.Recipe.Dataset) != 2 || len(left) != 3 || !strings.Contains(left[0], `no file can be called ".."`) || !strings.Contains(left[1], `no file can be called "."`) || !strings.Contains(left[2], "its name has 304 bytes") {
+			t.Errorf("read are %+v, left out are %q", m.Recipe.Dataset, left)
+		}
+	}
+}
+
 // TestAVersionDeletedWhileItIsReadIsLookedForAgain.
 func TestAVersionDeletedWhileItIsReadIsLookedForAgain(t *testing.T) {
 	w := newWorld(t, &ledgertest.Faults{})
