@@ -92,10 +92,15 @@ func planted(ctx context.Context, o options, w io.Writer) ([]line, error) {
 	}
 	// The worst of many cases lies above the promise by chance; their mean hardly does.
 	mean := sum / float64(len(wrong))
-	error3 := 3 * 100 * math.Sqrt(wrongAtMost/100*(1-wrongAtMost/100)/float64(samples))
+	wrong3, right3 := errors3(wrongAtMost, samples), errors3(rightAtLeast, samples/4)
 	return []line{
 		{what: fmt.Sprintf("wrong promotions, mean of %d planted cases", len(wrong)), got: fmt.Sprintf("%.1f %%", mean), limit: fmt.Sprintf("%.1f %%", wrongAtMost), missed: mean > wrongAtMost},
-		{what: "wrong promotions, worst case", got: fmt.Sprintf("%.1f %%", worst), limit: fmt.Sprintf("%.1f %% and 3 standard errors, %.1f %%", wrongAtMost, wrongAtMost+error3), missed: worst > wrongAtMost+error3},
-		{what: "right promotions, least case", got: fmt.Sprintf("%.1f %%", least), limit: fmt.Sprintf("%.0f %%", rightAtLeast), missed: least < rightAtLeast},
+		{what: "wrong promotions, worst case", got: fmt.Sprintf("%.1f %%", worst), limit: fmt.Sprintf("%.1f %% and 3 standard errors, %.1f %%", wrongAtMost, wrongAtMost+wrong3), missed: worst > wrongAtMost+wrong3},
+		{what: "right promotions, least case", got: fmt.Sprintf("%.1f %%", least), limit: fmt.Sprintf("%.0f %% less 3 standard errors, %.1f %%", rightAtLeast, rightAtLeast-right3), missed: least < rightAtLeast-right3},
 	}, nil
+}
+
+// errors3 are three standard errors of a share seen in n samples, in percent.
+func errors3(percent float64, n int) float64 {
+	return 3 * math.Sqrt(percent*(100-percent)/float64(n))
 }
