@@ -42,12 +42,8 @@ func runDemo(ctx context.Context, c *cli, args []string) error {
 	dir := fs.String("dir", filepath.Join(stateFolder, "demo"), "state folder; emptied first")
 	data := fs.String("data", filepath.Join("pipelines", demoPipeline, "data"), "folder with the months")
 	port := fs.Int("port", 0, fmt.Sprintf("port on 127.0.0.1 (default %d, or the next free one)", defaultPort))
-	rest, err := parse(fs, args)
-	if err != nil {
+	if err := parseNone(fs, args); err != nil {
 		return err
-	}
-	if len(rest) > 0 {
-		return &usageError{fmt.Sprintf("unexpected argument %q", rest[0])}
 	}
 	begun := time.Now()
 	if err := noneRuns(ctx); err != nil { // before its state is emptied under it

@@ -24,7 +24,7 @@ type finding struct {
 
 func runDoctor(ctx context.Context, c *cli, args []string) error {
 	fs := c.flags("doctor", "", "Says what is missing on this machine, what for, and how to get it.")
-	if _, err := parse(fs, args); err != nil {
+	if err := parseNone(fs, args); err != nil {
 		return err
 	}
 	all := []finding{

@@ -15,7 +15,7 @@ const downWait = 15 * time.Second
 
 func runDown(ctx context.Context, c *cli, args []string) error {
 	fs_ := c.flags("down", "", "Stops the local cloud that runs in this folder. Its state is kept.")
-	if _, err := parse(fs_, args); err != nil {
+	if err := parseNone(fs_, args); err != nil {
 		return err
 	}
 	r, err := readRunning()

@@ -186,6 +186,15 @@ func parse(fs *flag.FlagSet, args []string) ([]string, error) {
 	}
 }
 
+// parseNone parses the flags of a command that takes nothing else.
+func parseNone(fs *flag.FlagSet, args []string) error {
+	rest, err := parse(fs, args)
+	if err == nil && len(rest) > 0 {
+		err = &usageError{fmt.Sprintf("unexpected argument %q", rest[0])}
+	}
+	return err
+}
+
 // print writes an answer: v as JSON with --json, else the text.
 func (c *cli) print(v any, text func(w io.Writer)) error {
 	if !c.json {

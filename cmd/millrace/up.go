@@ -66,12 +66,12 @@ func runUp(ctx context.Context, c *cli, args []string) error {
 	fs.BoolVar(&o.verbose, "verbose", false, "log everything")
 	fs.StringVar(&clockName, "clock", "real", "`CLOCK` of the cloud: real; scaled:N, N times as fast; or virtual, which jumps over waits")
 	fs.BoolVar(&o.faults, "faults", false, "let things be made to go wrong, at ENDPOINT"+faults.Path)
-	rest, err := parse(fs, args)
+	err := parseNone(fs, args)
 	if err != nil {
 		return err
 	}
-	if len(rest) > 0 {
-		return &usageError{fmt.Sprintf("unexpected argument %q", rest[0])}
+	if err := noneRuns(ctx); err != nil {
+		return err
 	}
 	if o.clock, err = clock.Parse(clockName); err != nil {
 		return &usageError{err.Error()}

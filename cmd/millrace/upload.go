@@ -69,6 +69,9 @@ func (s *session) upload(ctx context.Context, pipeline, folder, file string) (up
 	if err != nil {
 		return uploaded{}, fmt.Errorf("upload: %w", err)
 	}
+	if info.IsDir() {
+		return uploaded{}, fmt.Errorf("upload %s: it is a folder (hint: name the files in it)", file)
+	}
 	key := pipeline + "/" + folder + "/" + filepath.Base(file)
 	out, err := s.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.dataBucket, Key: &key, Body: f})
 	if err != nil {

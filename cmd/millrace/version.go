@@ -12,7 +12,7 @@ const version = "0.1.0-dev"
 
 func runVersion(_ context.Context, c *cli, args []string) error {
 	fs := c.flags("version", "", "Prints the version.")
-	if _, err := parse(fs, args); err != nil {
+	if err := parseNone(fs, args); err != nil {
 		return err
 	}
 	v := map[string]string{"version": version, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
