@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
@@ -267,5 +268,25 @@ var lambdaBehaviours = []behaviour{
 		arn := c.arn("lambda", "function:"+c.function()+":v1")
 		try(c.lambda.TagResource(c.ctx, &lambda.TagResourceInput{Resource: &arn, Tags: map[string]string{"b": "2"}})).
 			fails(c, 400, "InvalidParameterValueException", "Tags on function aliases and versions are not supported. Please specify a function ARN.")
+	}},
+	{id: "lambda.invoke.request-id", says: "the id of the request is that of the invocation, in its log", source: recorded + "lambda_/test_lambda.snapshot.json", need: needRole, run: func(c *call) {
+		out := c.invoke(c.function(), `{}`, func(in *lambda.InvokeInput) { in.LogType = types.LogTypeTail }).ok(c)
+		id, _ := middleware.GetRequestIDMetadata(out.ResultMetadata)
+		if log := string(try(base64.StdEncoding.DecodeString(str(out.LogResult))).ok(c)); id == "" || !strings.Contains(log, "END RequestId: "+id) {
+			c.Errorf("request %s, log: %s", id, log)
+		}
+	}},
+	{id: "lambda.concurrency.zero", says: "an event for a function with no executions reserved is given up untried: ZeroReservedConcurrency", source: recorded + "lambda_/test_lambda.snapshot.json", need: needRole, run: func(c *call) {
+		name, queue := c.function(), c.queue()
+		try(c.lambda.PutFunctionConcurrency(c.ctx, &lambda.PutFunctionConcurrencyInput{FunctionName: &name, ReservedConcurrentExecutions: aws.Int32(0)})).ok(c)
+		target := c.queueARN(queue)
+		c.eventually("the role may send to the queue", func() bool {
+			_, err := c.lambda.PutFunctionEventInvokeConfig(c.ctx, &lambda.PutFunctionEventInvokeConfigInput{FunctionName: &name, DestinationConfig: &types.DestinationConfig{OnFailure: &types.OnFailure{Destination: &target}}})
+			return err == nil
+		})
+		c.invoke(name, `{"n":1}`, func(in *lambda.InvokeInput) { in.InvocationType = types.InvocationTypeEvent }).ok(c)
+		if record := str(c.message(queue).Body); !strings.Contains(record, `"condition":"ZeroReservedConcurrency"`) || !strings.Contains(record, `"approximateInvokeCount":0`) {
+			c.Errorf("record %s", record)
+		}
 	}},
 }

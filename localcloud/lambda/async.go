@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/google/uuid"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -30,12 +29,13 @@ type asyncEvent struct {
 const (
 	retriesExhausted = "RetriesExhausted"
 	ageExceeded      = "EventAgeExceeded"
+	zeroReserved     = "ZeroReservedConcurrency" // no executions are reserved: nothing is tried
 	succeeded        = "Success"
 )
 
-func (l *Lambda) enqueue(f *function, payload []byte) error {
+func (l *Lambda) enqueue(f *function, id string, payload []byte) error {
 	now := l.o.Clock.Now()
-	ev := asyncEvent{ID: uuid.NewString(), Function: f.name(), Payload: payload, Accepted: now, Due: now}
+	ev := asyncEvent{ID: id, Function: f.name(), Payload: payload, Accepted: now, Due: now}
 	if err := l.queue.Put(ev.ID, ev); err != nil {
 		return err
 	}
@@ -96,6 +96,10 @@ func (l *Lambda) attempt(ctx context.Context, ev asyncEvent) {
 	}
 	if l.o.Clock.Now().Sub(ev.Accepted) > f.Async.age() {
 		l.giveUp(ctx, &f, ev, ageExceeded, result{})
+		return
+	}
+	if f.Reserved != nil && *f.Reserved == 0 {
+		l.giveUp(ctx, &f, ev, zeroReserved, result{})
 		return
 	}
 	res, err := l.run(ctx, &f, request{id: ev.ID, payload: ev.Payload})
@@ -214,8 +218,11 @@ func (l *Lambda) record(f *function, ev asyncEvent, condition string, res result
 		},
 		"requestPayload": json.RawMessage(ev.Payload),
 	}
-	if condition == succeeded {
-		r["requestContext"].(map[string]any)["approximateInvokeCount"] = ev.Attempts + 1
+	switch count := r["requestContext"].(map[string]any); condition {
+	case succeeded:
+		count["approximateInvokeCount"] = ev.Attempts + 1
+	case zeroReserved:
+		count["approximateInvokeCount"] = ev.Attempts
 	}
 	if res.payload != nil {
 		response := map[string]any{"statusCode": 200, "executedVersion": latest}

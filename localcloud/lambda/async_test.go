@@ -116,6 +116,23 @@ func TestAsync_SuccessDestination(t *testing.T) {
 	}
 }
 
+func TestAsync_NoneReserved(t *testing.T) {
+	c := open(t, nil)
+	c.create(t, "f", nil)
+	if _, err := c.client.PutFunctionConcurrency(t.Context(), &api.PutFunctionConcurrencyInput{FunctionName: aws.String("f"), ReservedConcurrentExecutions: aws.Int32(0)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.client.PutFunctionEventInvokeConfig(t.Context(), &api.PutFunctionEventInvokeConfigInput{FunctionName: aws.String("f"),
+		DestinationConfig: &types.DestinationConfig{OnFailure: &types.OnFailure{Destination: aws.String("arn:aws:sqs:us-east-1:000000000000:dead")}}}); err != nil {
+		t.Fatal(err)
+	}
+	c.send(t, "f", `{"text":"hi"}`)
+	body := c.delivered(t).Input["MessageBody"].(string)
+	if !strings.Contains(body, `"condition":"ZeroReservedConcurrency"`) || !strings.Contains(body, `"approximateInvokeCount":0`) || !strings.Contains(body, `"requestPayload":{"text":"hi"}`) {
+		t.Errorf("record %s", body)
+	}
+}
+
 // stopped is a clock on which no time passes until told.
 type stopped struct {
 	mu     sync.Mutex

@@ -9,7 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	api "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
-	"github.com/google/uuid"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/wire"
@@ -18,6 +17,7 @@ import (
 // Lambda's limits on payloads, in bytes.
 const (
 	maxSyncPayload  = 6291456
+	maxResponse     = maxSyncPayload + 100
 	maxAsyncPayload = 1 << 20
 )
 
@@ -61,7 +61,7 @@ func (l *Lambda) invoke(ctx context.Context, in *api.InvokeInput) (*api.InvokeOu
 		if len(payload) > maxAsyncPayload {
 			return nil, tooLarge(maxAsyncPayload)
 		}
-		if err := l.enqueue(&f, payload); err != nil {
+		if err := l.enqueue(&f, invocationID(ctx), payload); err != nil {
 			return nil, err
 		}
 		return &api.InvokeOutput{StatusCode: http.StatusAccepted}, nil
@@ -72,7 +72,7 @@ func (l *Lambda) invoke(ctx context.Context, in *api.InvokeInput) (*api.InvokeOu
 	if len(payload) > maxSyncPayload {
 		return nil, tooLarge(maxSyncPayload)
 	}
-	req := request{id: uuid.NewString(), payload: payload}
+	req := request{id: invocationID(ctx), payload: payload}
 	if in.ClientContext != nil {
 		raw, err := base64.StdEncoding.DecodeString(*in.ClientContext)
 		if err != nil {

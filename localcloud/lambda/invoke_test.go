@@ -158,7 +158,7 @@ func TestInvoke_FailuresLookLikeAWS(t *testing.T) {
 		"panic":        {event: `{"do":"panic"}`, kind: "string", message: "asked to panic"},
 		"exit":         {event: `{"do":"exit"}`, kind: "Runtime.ExitError", message: "Error: Runtime exited with error: exit status 3", log: "about to exit\n"},
 		"timeout":      {event: `{"do":"sleep"}`, kind: "Sandbox.Timedout", message: "Error: Task timed out after 1.00 seconds", timeout: 1, log: "no newline before sleeping\n"},
-		"big response": {event: `{"do":"big","size":6291500}`, kind: "Function.ResponseSizeTooLarge", message: "exceeded maximum allowed payload size"},
+		"big response": {event: `{"do":"big","size":6291600}`, kind: "Function.ResponseSizeTooLarge", message: "exceeded maximum allowed payload size (6291556 bytes)"},
 		"init exit":    {event: `{}`, init: "exit", kind: "Runtime.ExitError", message: "Error: Runtime exited with error: exit status 7", log: "init goes wrong\n"},
 		"init hang":    {event: `{}`, init: "hang", kind: "Sandbox.Timedout", message: "init of the runtime timed out after 2.00 seconds"},
 	} {

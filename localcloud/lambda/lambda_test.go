@@ -25,6 +25,7 @@ import (
 	api "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/smithy-go"
+	"github.com/google/uuid"
 
 	"github.com/millrace-ml/millrace/localcloud/clock"
 	"github.com/millrace-ml/millrace/localcloud/lambda"
@@ -211,7 +212,7 @@ func (c *cloud) start(t testing.TB) {
 	t.Cleanup(func() { _ = l.Close() })
 	c.Lambda = l
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l.Wire().ServeHTTP(w, r.WithContext(wire.WithRequestID(wire.WithCaller(r.Context(), root), "req-1")))
+		l.Wire().ServeHTTP(w, r.WithContext(wire.WithRequestID(wire.WithCaller(r.Context(), root), uuid.NewString())))
 	}))
 	t.Cleanup(server.Close)
 	c.client = api.New(api.Options{

@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	api "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/google/uuid"
 
 	"github.com/millrace-ml/millrace/localcloud/wire"
 )
@@ -139,9 +141,26 @@ func bindNames(r *http.Request, in reflect.Value, unknown func(member string)) e
 	return nil
 }
 
+// requestKey marks an invocation that is a request: its id is the invocation's,
+// in the function's context and log. What calls inside the cloud may do so several
+// times for one request.
+type requestKey struct{}
+
+func asRequest(ctx context.Context) context.Context {
+	return context.WithValue(ctx, requestKey{}, true)
+}
+
+// invocationID is the id of an invocation that begins in ctx.
+func invocationID(ctx context.Context) string {
+	if ctx.Value(requestKey{}) != nil && wire.RequestID(ctx) != "" {
+		return wire.RequestID(ctx)
+	}
+	return uuid.NewString()
+}
+
 // serveInvoke is Invoke: payloads are bodies, the rest is headers.
 func serveInvoke(s *wire.Service, w http.ResponseWriter, r *http.Request) {
-	answer, err := s.Run(r.Context(), "Invoke", func(in any) error {
+	answer, err := s.Run(asRequest(r.Context()), "Invoke", func(in any) error {
 		body, err := readBody(w, r, maxSyncPayload)
 		if err != nil {
 			return tooLarge(maxSyncPayload)

@@ -89,15 +89,15 @@ func (i *instance) finish(w http.ResponseWriter, id string, res result) {
 }
 
 func (i *instance) serveResponse(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxSyncPayload+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxResponse+1))
 	switch {
 	case err != nil:
 		answer(w, http.StatusBadRequest, "RequestError", err.Error())
-	case len(body) > maxSyncPayload:
+	case len(body) > maxResponse:
 		const kind = "Function.ResponseSizeTooLarge"
-		i.logs.line(fmt.Sprintf("LAMBDA_RUNTIME Failed to post handler success response. Http response code: 413. Response payload size exceeded maximum allowed payload size (%d bytes).", maxSyncPayload))
+		i.logs.line(fmt.Sprintf("LAMBDA_RUNTIME Failed to post handler success response. Http response code: 413. Response payload size exceeded maximum allowed payload size (%d bytes).", maxResponse))
 		i.finish(w, r.PathValue("id"), result{failed: true, kind: kind,
-			payload: errorPayload(kind, "Response payload size exceeded maximum allowed payload size (%d bytes).", maxSyncPayload)})
+			payload: errorPayload(kind, "Response payload size exceeded maximum allowed payload size (%d bytes).", maxResponse)})
 	default:
 		i.finish(w, r.PathValue("id"), result{payload: body})
 	}
