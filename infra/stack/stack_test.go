@@ -257,7 +257,7 @@ func TestJobsDoNotSteerRuns(t *testing.T) {
 				}
 			}
 		}
-		sort.Strings(got)
+		slices.Sort(got)
 		if strings.Join(got, " ") != want {
 			t.Errorf("jobs may %q on %s, want %q", got, path, want)
 		}
