@@ -42,6 +42,11 @@ func TestChangeSets_ReferenceToWhatIsNotMade(t *testing.T) {
 	body := strings.Replace(conditional, `["NewKey",{"Fn::GetAtt":["K","Arn"]},`, `["Trusted",{"Fn::GetAtt":["K","Arn"]},`, 1)
 	_, err := c.client.CreateChangeSet(t.Context(), &api.CreateChangeSetInput{StackName: aws.String("S"), ChangeSetName: aws.String("c"), ChangeSetType: types.ChangeSetTypeCreate, TemplateBody: &body, Parameters: parameters("Accounts", "111111111111")})
 	wantCode(t, err, "ValidationError", "Unresolved resource dependencies [K] in the Resources block")
+	_, err = c.client.CreateStack(t.Context(), &api.CreateStackInput{StackName: aws.String("S"), TemplateBody: &body, Parameters: parameters("Accounts", "111111111111")})
+	wantCode(t, err, "ValidationError", "Unresolved resource dependencies [K] in the Resources block")
+	outputs := `{"Conditions":{"No":{"Fn::Equals":["a","b"]}},"Resources":{"T":{"Type":"AWS::SNS::Topic","Condition":"No"}},"Outputs":{"O":{"Value":{"Fn::GetAtt":["T","TopicArn"]}}}}`
+	_, err = c.client.CreateStack(t.Context(), &api.CreateStackInput{StackName: aws.String("S"), TemplateBody: &outputs})
+	wantCode(t, err, "ValidationError", "Unresolved resource dependencies [T] in the Outputs block")
 }
 
 const registry = `{"Resources":{

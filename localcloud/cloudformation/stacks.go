@@ -239,6 +239,10 @@ func (c *CloudFormation) createStack(ctx context.Context, in *api.CreateStackInp
 	if err != nil {
 		return nil, err
 	}
+	// What else cannot be told of values fails the creation, once it runs.
+	if _, _, err := c.plan(s, p); isUnresolved(err) {
+		return nil, err
+	}
 	p.into(s)
 	if err := c.beginCreate(s, true); err != nil {
 		return nil, err

@@ -68,6 +68,11 @@ func unresolvedIn(block string, names ...string) string {
 	return fmt.Sprintf("Unresolved resource dependencies [%s] in the %s block of the template", strings.Join(names, ", "), block)
 }
 
+// isUnresolved tells an error that unresolvedIn words.
+func isUnresolved(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "Unresolved resource dependencies [")
+}
+
 // awsWorded is an error of a value that AWS tells without a path.
 type awsWorded string
 

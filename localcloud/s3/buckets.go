@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -122,7 +123,9 @@ func (k *keeper) CreateBucket(_ context.Context, in *s3.CreateBucketInput, acl [
 // DeleteBucket removes a bucket that holds no version, marker or upload.
 func (k *keeper) DeleteBucket(_ context.Context, name string) error {
 	name = strings.Clone(name)
-	return k.index.update(func(tx *bbolt.Tx) error {
+	var gone []segment
+	err := k.index.update(func(tx *bbolt.Tx) error {
+		gone = nil
 		b, err := getBucket(tx, name)
 		if err != nil {
 			return err
@@ -133,8 +136,20 @@ func (k *keeper) DeleteBucket(_ context.Context, name string) error {
 			}
 			return s3err.GetBucketErr(s3err.ErrBucketNotEmpty, name)
 		}
-		if first, _ := tx.Bucket(tableUploads).Bucket([]byte(name)).Cursor().First(); first != nil {
-			return s3err.GetBucketErr(s3err.ErrBucketNotEmpty, name)
+		// Uploads under way end with their bucket.
+		err = tx.Bucket(tableUploads).Bucket([]byte(name)).ForEach(func(key, raw []byte) error {
+			var u upload
+			if err := store.UnsealJSON(key, raw, &u); err != nil {
+				return fmt.Errorf("read upload of bucket %s: %w", name, err)
+			}
+			gone = append(gone, u.unused(nil)...)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if err := removeSmall(tx, gone); err != nil {
+			return err
 		}
 		for _, t := range [][]byte{tableObjects, tableUploads} {
 			if err := tx.Bucket(t).DeleteBucket([]byte(name)); err != nil {
@@ -143,6 +158,11 @@ func (k *keeper) DeleteBucket(_ context.Context, name string) error {
 		}
 		return tx.Bucket(tableBuckets).Delete([]byte(name))
 	})
+	if err != nil {
+		return err
+	}
+	k.blobs.removeFiles(gone)
+	return nil
 }
 
 func (k *keeper) HeadBucket(_ context.Context, in *s3.HeadBucketInput) (*s3.HeadBucketOutput, error) {

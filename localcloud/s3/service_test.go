@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -82,6 +83,40 @@ func TestMultipart(t *testing.T) {
 	uploads := must[*awss3.ListMultipartUploadsOutput](t)(cl.ListMultipartUploads(t.Context(), &awss3.ListMultipartUploadsInput{Bucket: b}))
 	if len(uploads.Uploads) != 0 {
 		t.Errorf("uploads left: %+v", uploads.Uploads)
+	}
+}
+
+// Uploads under way keep no bucket from being deleted, and go with it.
+func TestMultipartEndsWithItsBucket(t *testing.T) {
+	dir := t.TempDir()
+	c := start(t, dir)
+	cl := c.root()
+	b, key := aws.String("short-lived"), aws.String("k")
+	files := func() (n int) {
+		_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				n++
+			}
+			return nil
+		})
+		return n
+	}
+	makeBucket(t, cl, *b, false)
+	before := files()
+	up := must[*awss3.CreateMultipartUploadOutput](t)(cl.CreateMultipartUpload(t.Context(), &awss3.CreateMultipartUploadInput{Bucket: b, Key: key}))
+	for n, size := range []int{1, 1 << 20} {
+		must[*awss3.UploadPartOutput](t)(cl.UploadPart(t.Context(), &awss3.UploadPartInput{Bucket: b, Key: key, UploadId: up.UploadId, PartNumber: aws.Int32(int32(n + 1)), Body: bytes.NewReader(make([]byte, size))}))
+	}
+	if files() == before {
+		t.Fatal("the parts made no file")
+	}
+	must[*awss3.DeleteBucketOutput](t)(cl.DeleteBucket(t.Context(), &awss3.DeleteBucketInput{Bucket: b}))
+	if n := files(); n != before {
+		t.Errorf("%d files are left of %d before the upload", n, before)
+	}
+	makeBucket(t, cl, *b, false)
+	if left := must[*awss3.ListMultipartUploadsOutput](t)(cl.ListMultipartUploads(t.Context(), &awss3.ListMultipartUploadsInput{Bucket: b})).Uploads; len(left) > 0 {
+		t.Errorf("the new bucket has %d uploads", len(left))
 	}
 }
 
