@@ -118,7 +118,7 @@ func rules() []rule {
 		{part: support, may: slices.Concat(aws, support, []string{"localcloud/wire"})},
 		{part: []string{"functions"}, may: aws},
 		{part: []string{"worker"}, may: append(slices.Clone(pure), "worker"), never: []string{sdk, "github.com/aws"}},
-		{part: []string{"infra"}, may: []string{"infra", "events", "statemachine", "shared/definition", "shared/features", "shared/hyperparameters"}, never: []string{sdk}},
+		{part: []string{"infra"}, may: []string{"infra", "events", "statemachine", "shared/definition"}, never: []string{sdk}},
 		{part: []string{"localcloud"}, may: []string{"localcloud"}},
 		{part: []string{"cmd"}, may: append(slices.Clone(aws), "cmd", "localcloud")},
 	}

@@ -1,7 +1,7 @@
 // Package statemachine holds the one state machine that runs every pipeline
 // (pipeline.asl.json) and the names on both of its sides: states, errors, and
 // the input and output of the functions that it calls. A test holds the names
-// equal to the definition.
+// to the definition.
 package statemachine
 
 import (
@@ -25,40 +25,19 @@ const (
 	SubstEventBus = "EventBus"
 )
 
-// The states, in the order of the definition.
+// The states that programs know, in the order of the definition.
 const (
-	StateSettle          = "Settle"
-	StateSnapshot        = "Snapshot"
-	StateIsSettled       = "IsSettled"
-	StateStarted         = "Started"
-	StateIsNew           = "IsNew"
-	StateNothingNew      = "NothingNew"
-	StateNoModel         = "NoModel"
-	StatePrepare         = "Prepare"
-	StateTrain           = "Train"
-	StateEvaluate        = "Evaluate"
-	StateGate            = "Gate"
-	StateRefused         = "Refused"
-	StateRegister        = "Register"
-	StateNeedsPerson     = "NeedsPerson"
-	StateRequestApproval = "RequestApproval"
-	StateAwaitApproval   = "AwaitApproval"
-	StateExpire          = "Expire"
-	StateHasExpired      = "HasExpired"
-	StateRelease         = "Release"
-	StateReleased        = "Released"
-	StateIsScoring       = "IsScoring"
-	StateReleasedOnly    = "ReleasedOnly"
-	StatePrepareScores   = "PrepareScores"
-	StateHasRows         = "HasRows"
-	StateScore           = "Score"
-	StateScored          = "Scored"
-	StateCompleted       = "Completed"
-	StateDone            = "Done"
-	StateHasCause        = "HasCause"
-	StateNoCause         = "NoCause"
-	StateFailed          = "Failed"
-	StateRunFailed       = "RunFailed"
+	StateSettle        = "Settle"
+	StateSnapshot      = "Snapshot"
+	StatePrepare       = "Prepare"
+	StateTrain         = "Train"
+	StateEvaluate      = "Evaluate"
+	StateRegister      = "Register"
+	StateAwaitApproval = "AwaitApproval"
+	StateRelease       = "Release"
+	StatePrepareScores = "PrepareScores"
+	StateScore         = "Score"
+	StateRunFailed     = "RunFailed"
 )
 
 // Steps that are jobs; also part of the jobs' names.

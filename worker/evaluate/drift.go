@@ -2,12 +2,7 @@ package evaluate
 
 import (
 	"cmp"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/millrace-ml/millrace/shared/drift"
@@ -51,11 +46,11 @@ func (j *judging) findDrift(base job.Base) error {
 	if j.file.Champion == nil {
 		return nil
 	}
-	now, err := readStatistics(base.Input("baseline"))
+	now, err := job.InputJSON[drift.Statistics](base, "baseline", "statistics.json", "baseline")
 	if err != nil || now == nil {
 		return err
 	}
-	then, err := readStatistics(base.Input("champion-baseline"))
+	then, err := job.InputJSON[drift.Statistics](base, "champion-baseline", "statistics.json", "baseline")
 	if err != nil { // no run should fail for what an older one left
 		j.out.Notes = append(j.out.Notes, "the columns cannot be compared with those that the version in service learned from: "+err.Error())
 		return nil
@@ -75,21 +70,6 @@ func (j *judging) findDrift(base job.Base) error {
 		}
 	}
 	return nil
-}
-
-func readStatistics(folder string) (*drift.Statistics, error) {
-	raw, err := os.ReadFile(filepath.Join(folder, "statistics.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read baseline: %w", err)
-	}
-	var s drift.Statistics
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return nil, fmt.Errorf("read baseline: %w", err)
-	}
-	return &s, nil
 }
 
 func driftOf(then, now drift.FeatureStatistics) Drift {

@@ -118,7 +118,7 @@ func load(ctx context.Context, base job.Base) (*judging, error) {
 	if f.Champion != nil {
 		j.loadChampion(base)
 	}
-	if j.prepared, err = readPrepared(base); err != nil {
+	if j.prepared, err = job.InputJSON[quality.Report](base, "quality", "report.json", "quality report"); err != nil {
 		return nil, err
 	}
 	return j, j.findDrift(base)

@@ -2,19 +2,13 @@ package evaluate
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/millrace-ml/millrace/shared/features"
-	"github.com/millrace-ml/millrace/worker/job"
 	"github.com/millrace-ml/millrace/worker/metrics"
-	"github.com/millrace-ml/millrace/worker/quality"
 	"github.com/millrace-ml/millrace/worker/report"
 	"github.com/millrace-ml/millrace/worker/table"
 	"github.com/millrace-ml/millrace/worker/traps"
@@ -42,22 +36,6 @@ const (
 	trapShared  = "shared"
 	trapMoved   = "moved"
 )
-
-// readPrepared reads what preparation reported, when the job was given it.
-func readPrepared(base job.Base) (*quality.Report, error) {
-	raw, err := os.ReadFile(filepath.Join(base.Input("quality"), "report.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read quality report: %w", err)
-	}
-	var r quality.Report
-	if err := json.Unmarshal(raw, &r); err != nil {
-		return nil, fmt.Errorf("read quality report: %w", err)
-	}
-	return &r, nil
-}
 
 // findTraps looks for what makes the model seem better than it is.
 func (j *judging) findTraps(ctx context.Context) error {

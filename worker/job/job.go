@@ -75,6 +75,23 @@ func (b Base) Hyperparameters() (map[string]string, error) {
 	return h, nil
 }
 
+// InputJSON reads a JSON file of a processing input; nil when the job was not
+// given it. what names it in errors.
+func InputJSON[T any](b Base, input, name, what string) (*T, error) {
+	raw, err := os.ReadFile(filepath.Join(b.Input(input), name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var v T
+	if err == nil {
+		err = json.Unmarshal(raw, &v)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, err)
+	}
+	return &v, nil
+}
+
 // Model is a file of the model folder: written by training, read by serving.
 func (b Base) Model(name string) string { return filepath.Join(string(b), "model", name) }
 

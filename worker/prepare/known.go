@@ -1,11 +1,7 @@
 package prepare
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/millrace-ml/millrace/shared/drift"
 	"github.com/millrace-ml/millrace/worker/job"
@@ -20,16 +16,9 @@ const emptier = 0.5
 // statistics of the rows learned from, and looks at nothing when the job was not
 // given them.
 func (u *upload) checkKnown(base job.Base) error {
-	raw, err := os.ReadFile(filepath.Join(base.Input("baseline"), "statistics.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read baseline: %w", err)
-	}
-	var s drift.Statistics
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return fmt.Errorf("read baseline: %w", err)
+	s, err := job.InputJSON[drift.Statistics](base, "baseline", "statistics.json", "baseline")
+	if err != nil || s == nil {
+		return err
 	}
 	then := map[string]float64{}
 	for _, f := range s.Features {
