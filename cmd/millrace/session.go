@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,7 +61,18 @@ func findRunning(ctx context.Context) (r running, ok bool) {
 // answers tells whether it is there still. A killed cloud's port may be another
 // folder's by now, and its process number anything's; hardly both.
 func (r running) answers(ctx context.Context) bool {
-	return syscall.Kill(r.PID, 0) == nil && healthy(ctx, r.Endpoint)
+	return r.here() && syscall.Kill(r.PID, 0) == nil && healthy(ctx, r.Endpoint)
+}
+
+// here tells whether the file can be of a local cloud. It may have come with the
+// folder, from somebody who would like to have what is uploaded.
+func (r running) here() bool {
+	u, err := url.Parse(r.Endpoint)
+	if err != nil || u.Scheme != "http" || r.PID <= 0 {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return ip != nil && ip.IsLoopback()
 }
 
 func healthy(ctx context.Context, endpoint string) bool {
