@@ -16,8 +16,7 @@ var serviceIDs = map[string]string{
 
 // uncalled are the operations that no behaviour calls through the SDK, with the reason.
 var uncalled = map[string]string{
-	"S3:PostObject":             "a browser's form; the SDK has no such call, the s3.post behaviours send it",
-	"Lambda:UpdateFunctionCode": "no behaviour tells of it yet",
+	"S3:PostObject": "a browser's form; the SDK has no such call, the s3.post behaviours send it",
 }
 
 // note records the operation of each call.

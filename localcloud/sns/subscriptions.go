@@ -1,6 +1,7 @@
 package sns
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -56,6 +57,9 @@ func checkSubscriptionAttribute(protocol, where, name, value string) error {
 	return invalid("AttributeName")
 }
 
+// initial are attributes that every subscription has.
+var initial = map[string]string{"RawMessageDelivery": "false", "FilterPolicyScope": scopeAttributes}
+
 // kept are attributes as they are kept and told: a switch has one spelling.
 func kept(attributes map[string]string) map[string]string {
 	next := maps.Clone(attributes)
@@ -103,7 +107,7 @@ func (s *SNS) subscribe(ctx context.Context, in *awssns.SubscribeInput) (*awssns
 	for _, old := range s.of(t.ARN) {
 		if old.Protocol == protocol && old.Endpoint == endpoint {
 			for k, v := range asked {
-				if old.Attributes[k] != v {
+				if cmp.Or(old.Attributes[k], initial[k]) != v {
 					return nil, invalid("Attributes Reason: Subscription already exists with different attributes")
 				}
 			}
