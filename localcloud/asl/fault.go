@@ -25,8 +25,11 @@ func FaultInJSON(text string) string {
 // stopped.
 func wordFault(text string, err error) (fault string, at int) {
 	var syntax *jsontext.SyntacticError
-	if !errors.As(err, &syntax) || errors.Is(err, io.ErrUnexpectedEOF) || syntax.ByteOffset >= int64(len(text)) {
+	switch {
+	case !errors.As(err, &syntax):
 		return err.Error(), 0
+	case errors.Is(err, io.ErrUnexpectedEOF), syntax.ByteOffset >= int64(len(text)):
+		return "Unexpected end-of-input", 0
 	}
 	const values = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
 	at = int(syntax.ByteOffset)

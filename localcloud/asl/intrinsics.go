@@ -279,7 +279,12 @@ func stringToJSON(_ *scope, args []any) (any, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
 	}
-	return decode(text, false)
+	v, err := decode(text, false)
+	if err != nil {
+		fault, _ := wordFault(text, err)
+		return nil, errors.New(fault)
+	}
+	return v, nil
 }
 
 func mathAdd(_ *scope, args []any) (any, error) {
@@ -288,7 +293,10 @@ func mathAdd(_ *scope, args []any) (any, error) {
 		return nil, err
 	}
 	b, err := intArg(args, 1)
-	return number(a + b), err
+	if sum := a + b; err != nil || (sum > a) == (b > 0) {
+		return number(sum), err
+	}
+	return nil, fmt.Errorf("the sum of %d and %d is out of range", a, b)
 }
 
 func mathRandom(sc *scope, args []any) (any, error) {

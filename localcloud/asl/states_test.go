@@ -104,14 +104,16 @@ func TestIntrinsicFunctions(t *testing.T) {
 		}
 	}
 	for call, cause := range map[string]string{
-		`States.ArrayGetItem($.a, 9)`:      "out of bounds",
-		`States.ArrayRange(0, 2000, 1)`:    "more than 1000",
-		`States.JsonMerge($.o, $.o, true)`: "shallow",
-		`States.StringToJson('{')`:         "The function 'States.StringToJson('{')'",
-		`States.Format('{}')`:              "more {}",
-		`States.Hash('a', 'CRC')`:          "CRC",
-		`States.MathAdd('a', 1)`:           "must be a number",
-		`States.ArrayPartition($.a, 0)`:    "positive",
+		`States.ArrayGetItem($.a, 9)`:            "out of bounds",
+		`States.ArrayRange(0, 2000, 1)`:          "more than 1000",
+		`States.JsonMerge($.o, $.o, true)`:       "shallow",
+		`States.StringToJson('{')`:               "The function 'States.StringToJson('{')' had the following error: Unexpected end-of-input",
+		`States.StringToJson('not so')`:          "had the following error: Unrecognized token 'not': was expecting",
+		`States.MathAdd(9223372036854775807, 1)`: "the sum of 9223372036854775807 and 1 is out of range",
+		`States.Format('{}')`:                    "more {}",
+		`States.Hash('a', 'CRC')`:                "CRC",
+		`States.MathAdd('a', 1)`:                 "must be a number",
+		`States.ArrayPartition($.a, 0)`:          "positive",
 	} {
 		d := drive(t, pass(fmt.Sprintf(`"Parameters":{"v.$":%q},`, call)), in, false, noTask)
 		if d.err != "States.IntrinsicFailure" || !strings.Contains(d.cause, cause) {
