@@ -198,8 +198,11 @@ func notEmpty(s string) *string {
 }
 
 func (s *StepFunctions) listExecutions(_ context.Context, in *sfn.ListExecutionsInput) (*sfn.ListExecutionsOutput, error) {
-	if in.MapRunArn != nil {
+	switch {
+	case in.MapRunArn != nil:
 		return nil, wire.Errorf("ValidationException", "the local cloud has no map runs, whose executions could be listed")
+	case in.StateMachineArn == nil:
+		return nil, wire.Errorf("ValidationException", "Must provide a StateMachine ARN or MapRun ARN")
 	}
 	from, err := s.resolve(aws.ToString(in.StateMachineArn))
 	if err != nil {

@@ -373,6 +373,9 @@ func TestExecutionAndHistory(t *testing.T) {
 	if err != nil || *forExec.Definition != passes {
 		t.Errorf("machine of the execution: %+v, %v", forExec, err)
 	}
+	if _, err := c.client.ListExecutions(ctx, &sfn.ListExecutionsInput{}); err == nil || !strings.Contains(err.Error(), "ValidationException: Must provide a StateMachine ARN or MapRun ARN") {
+		t.Errorf("executions of nothing: %v", err)
+	}
 	list, err := c.client.ListExecutions(ctx, &sfn.ListExecutionsInput{StateMachineArn: &machine, StatusFilter: types.ExecutionStatusSucceeded})
 	if err != nil || len(list.Executions) != 1 || *list.Executions[0].Name != "run-1" {
 		t.Errorf("list: %+v, %v", list, err)
