@@ -76,12 +76,6 @@ func (t *Table) Where(row int) (key string, line int) {
 	return t.segments[s].key, t.segments[s].line(row - t.starts[s])
 }
 
-// Problem makes a problem of a row's cell.
-func (t *Table) Problem(row int, column, message, hint string) Problem {
-	key, line := t.Where(row)
-	return Problem{Key: key, Line: line, Column: column, Message: message, Hint: hint}
-}
-
 // segment is the rows of one file.
 type segment struct {
 	key   string

@@ -225,7 +225,6 @@ func TestTypes(t *testing.T) {
 		declared features.Type
 		want     features.Type
 		wrong    int
-		mistake  string
 	}{
 		"integer":          {in: "x\n1\n-2\n\n3\n", want: features.Integer},
 		"number":           {in: "x\n1\n2.5\n", want: features.Number},
@@ -234,9 +233,9 @@ func TestTypes(t *testing.T) {
 		"text":             {in: "x\nORD\nATL\n", want: features.Text},
 		"text and numbers": {in: "x\nORD\n1\n2\n", want: features.Text},
 		"without a value":  {in: "x,y\n,1\n,2\n", want: features.Number},
-		"nearly a number":  {in: almost, want: features.Number, wrong: 1, mistake: `k, line 101, column "x": `},
+		"nearly a number":  {in: almost, want: features.Number, wrong: 1},
 		"declared text":    {in: "x\n1\n", declared: features.Text, want: features.Text},
-		"declared integer": {in: "x\n1\n2.5\nx\n", declared: features.Integer, want: features.Integer, wrong: 2, mistake: `k, line 3, column "x": `},
+		"declared integer": {in: "x\n1\n2.5\nx\n", declared: features.Integer, want: features.Integer, wrong: 2},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -255,9 +254,6 @@ func TestTypes(t *testing.T) {
 			x := typed["x"]
 			if x.Type != tt.want || x.Wrong != tt.wrong {
 				t.Errorf("type %v with %d wrong cells, want %v with %d", x.Type, x.Wrong, tt.want, tt.wrong)
-			}
-			if mistakes := x.Mistakes(); tt.wrong != len(mistakes) || tt.wrong > 0 && !strings.HasPrefix(mistakes[0].Error(), tt.mistake) {
-				t.Errorf("mistakes are %v, want %d beginning %q", mistakes, tt.wrong, tt.mistake)
 			}
 		})
 	}

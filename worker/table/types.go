@@ -2,7 +2,6 @@ package table
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -23,8 +22,7 @@ type Typed struct {
 	// Numbers has every row's features.Value.Number; NaN: missing, or not of the
 	// type. It is nil for text.
 	Numbers []float64
-	Wrong   int   // cells that are not of the type
-	Rows    []int // the first rows of these, at most MaxProblems
+	Wrong   int // cells that are not of the type
 }
 
 // Value is a row's cell.
@@ -154,27 +152,9 @@ func (t *Table) parse(name string, kind features.Type) *Typed {
 	c.Each(0, t.Rows(), func(row int, cell string) {
 		v, err := features.ParseValue(kind, cell)
 		if err != nil {
-			if c.Wrong++; len(c.Rows) < MaxProblems {
-				c.Rows = append(c.Rows, row)
-			}
+			c.Wrong++
 		}
 		c.Numbers[row] = v.Number
 	})
 	return c
-}
-
-// Mistakes are the cells that are not of the column's type, the first of them
-// one by one.
-func (c *Typed) Mistakes() Problems {
-	var out Problems
-	for _, row := range c.Rows {
-		_, err := features.ParseValue(c.Type, c.Cell(row))
-		if inner := errors.Unwrap(err); inner != nil {
-			err = inner
-		}
-		if err != nil {
-			out = append(out, c.table.Problem(row, c.Name, err.Error(), ""))
-		}
-	}
-	return out
 }
