@@ -37,13 +37,16 @@ func TextDistance(a, b []TextBucket) float64 {
 }
 
 // Robust takes from a simple distance between n and m values what chance alone
-// may explain; factor is RobustFactor.
+// may explain; factor is RobustFactor, or RobustFactorOf a significance.
 func Robust(simple, n, m, factor float64) float64 {
 	if n == 0 || m == 0 {
 		return 0
 	}
 	return max(0, simple-factor*math.Sqrt((n+m)/(n*m)))
 }
+
+// RobustFactorOf is the factor for a significance alpha.
+func RobustFactorOf(alpha float64) float64 { return math.Sqrt(-math.Log(alpha/2) / 2) }
 
 func shares(counts []TextBucket) map[string]float64 {
 	var total int64

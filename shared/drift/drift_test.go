@@ -108,12 +108,38 @@ func TestDistancesAreDeequs(t *testing.T) {
 			}
 			factor := drift.RobustFactor
 			if tt.alpha > 0 {
-				factor = math.Sqrt(-math.Log(tt.alpha/2) / 2)
+				factor = drift.RobustFactorOf(tt.alpha)
 			}
 			if r := drift.Robust(d, total(a), total(b), factor); math.Abs(r-tt.robust) > 1e-12 {
 				t.Errorf("robust distance %v, want %v", r, tt.robust)
 			}
 		})
+	}
+}
+
+// The first value is Deequ's own; the others are scipy's chisquare of the counts
+// that are left, in the comment.
+func TestChiSquaredFit(t *testing.T) {
+	for name, tt := range map[string]struct {
+		sample, baseline string
+		want             float64
+	}{
+		"golden":             {"a207 b20 c25 d14 e25", "a223 b20 c25 d12 e13", 0.013227994814265176},
+		"the same":           {"a20 b30 c50", "a200 b300 c500", 1},
+		"new ones left out":  {"a20 b30 c50 x400", "a200 b300 c500", 1},
+		"gone":               {"a20 b30", "a20 b30 c50", 1.3887943864964021e-11}, // [20 30 0] of [10 15 25]
+		"a fifth may be few": {"a30 b30 c30 d30 e1", "a30 b30 c30 d30 e2", 0.973902003251686},
+		"few together":       {"a30 b40 c3 d1", "a30 b30 c2 d2", 0.2158827346287726}, // [34 40] of [34 30]
+		"two want ten":       {"a30 b9", "a30 b9", math.NaN()},
+		"two of ten":         {"a30 b20", "a30 b10", 0.014305878435429644}, // [30 20] of [37.5 12.5]
+		"one category":       {"a30", "a30", math.NaN()},
+		"nothing in common":  {"x30", "a30 b30", math.NaN()},
+		"no baseline":        {"x30", "", math.NaN()},
+	} {
+		got := drift.ChiSquaredFit(counts(tt.sample), counts(tt.baseline))
+		if math.IsNaN(got) != math.IsNaN(tt.want) || math.Abs(got-tt.want) > 1e-12*max(1, tt.want) {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
 	}
 }
 
