@@ -13,6 +13,13 @@ import (
 
 const smAPI = "https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_"
 
+// A job that was stopped writes what it has before it ends: until then its bucket
+// cannot go. So its end is waited for, looked at first after jobLook.
+const (
+	jobEnds = 15 * time.Minute
+	jobLook = 50 * time.Millisecond
+)
+
 // training starts a job that does what its hyperparameter says.
 func (c *call) training(name, bucket, do string) result[*sm.CreateTrainingJobOutput] {
 	c.Helper()
@@ -25,6 +32,8 @@ func (c *call) training(name, bucket, do string) result[*sm.CreateTrainingJobOut
 	if r.err == nil {
 		c.after(func(ctx context.Context) error {
 			_, _ = c.sm.StopTrainingJob(ctx, &sm.StopTrainingJobInput{TrainingJobName: &name})
+			_ = sm.NewTrainingJobCompletedOrStoppedWaiter(c.sm).Wait(ctx, &sm.DescribeTrainingJobInput{TrainingJobName: &name}, jobEnds,
+				func(o *sm.TrainingJobCompletedOrStoppedWaiterOptions) { o.MinDelay, o.MaxDelay = jobLook, 100*jobLook })
 			return nil // jobs cannot be deleted, and cost nothing once they have ended
 		})
 	}
@@ -58,6 +67,10 @@ func (c *call) processing(name, bucket, do string) result[*sm.CreateProcessingJo
 	if r.err == nil {
 		c.after(func(ctx context.Context) error {
 			_, _ = c.sm.StopProcessingJob(ctx, &sm.StopProcessingJobInput{ProcessingJobName: &name})
+			_ = sm.NewProcessingJobCompletedOrStoppedWaiter(c.sm).Wait(ctx, &sm.DescribeProcessingJobInput{ProcessingJobName: &name}, jobEnds,
+				func(o *sm.ProcessingJobCompletedOrStoppedWaiterOptions) {
+					o.MinDelay, o.MaxDelay = jobLook, 100*jobLook
+				})
 			return nil
 		})
 	}
