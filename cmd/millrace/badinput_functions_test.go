@@ -57,7 +57,7 @@ func (c *trouble) crashes(function string) (repair func()) {
 // hangs is a function that takes an event and never answers.
 const hangs = `#!/usr/bin/env bash
 exec 3<>"/dev/tcp/${AWS_LAMBDA_RUNTIME_API%:*}/${AWS_LAMBDA_RUNTIME_API##*:}"
-printf 'GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: runtime\r\n\r\n' >&3
+printf 'GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: %s\r\n\r\n' "${AWS_LAMBDA_RUNTIME_API}" >&3
 exec sleep 1000
 `
 
